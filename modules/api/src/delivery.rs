@@ -1,0 +1,46 @@
+//! One delivery as a module sees it.
+
+use crate::{Micros, Part};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything a module may know about what arrived.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// Where the rules put it.
+    pub coordinates: &'a Coordinates,
+    /// Who sent it to whom. The envelope's words, not the header's.
+    pub envelope: &'a Envelope,
+    /// When headworks accepted it. The only "now" a module has.
+    pub received_at: Micros,
+    /// Settings of the matching rule: zone, locale, unit base, profile, as the module documents them.
+    pub settings: &'a BTreeMap<String, String>,
+    /// The decoded parts in document order; archive members follow their archive.
+    pub parts: &'a [Part<'a>],
+}
+
+/// The four words that say what a delivery is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coordinates {
+    /// Whose it is. Decided by the recipient, never by content.
+    pub customer: String,
+    /// Family of formats, for example `hydrastor`.
+    pub category: String,
+    /// Format, for example `alert`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is about, for example a grid or node name; a guess from the subject, so the content wins.
+    pub group: String,
+}
+
+/// The envelope of a delivery. Addresses are bytes as the mail system gave them, with anything that is not UTF-8
+/// replaced; for other doors the fields that make no sense are empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Envelope sender; empty for the null sender.
+    pub sender: String,
+    /// Envelope recipient this delivery is for.
+    pub recipient: String,
+    /// `Subject`, decoded, of the outermost message.
+    pub subject: String,
+}

@@ -1,0 +1,1 @@
+//! What an operator may set, where it came from, and what is wrong with it.

@@ -1,0 +1,120 @@
+//! Words of the lowest floor: ids, instants, digests, coordinates, and who may see what.
+
+mod coordinates;
+mod scope;
+mod time;
+
+pub use coordinates::{Coordinates, Slug};
+pub use scope::{Grant, Scope};
+pub use time::Timestamp;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Declares an id newtype over `Uuid` or `i64` that the stores, JSON and the command line carry as it is.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type)]
+        #[sqlx(transparent)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = <$inner as std::str::FromStr>::Err;
+            fn from_str(s: &str) -> Result<Self, Self::Err> {
+                s.parse().map($name)
+            }
+        }
+    };
+}
+
+id! {
+    /// Public id of one accepted thing: a UUIDv8 of its ingest key and digest, so the same thing has the same id.
+    ReceiptId(uuid::Uuid)
+}
+id! {
+    /// One delivery: bytes with coordinates. UUIDv7, made at accept.
+    DeliveryId(uuid::Uuid)
+}
+id! {
+    /// One row of the job table; never used twice.
+    JobId(i64)
+}
+id! {
+    /// One run's right to finish its job; fresh per claim. Every write of a run carries it.
+    LeaseToken(uuid::Uuid)
+}
+id! {
+    /// The rows one job produced.
+    LoadId(i64)
+}
+id! {
+    /// One process start. A worker's identity is this, never its host name.
+    BootId(uuid::Uuid)
+}
+id! {
+    /// One spool directory, as its `id` file says.
+    SpoolId(uuid::Uuid)
+}
+
+impl DeliveryId {
+    /// A fresh id; ids made later sort later.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::now_v7())
+    }
+}
+
+impl LeaseToken {
+    /// A fresh token.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
+impl BootId {
+    /// A fresh id.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::now_v7())
+    }
+}
+
+/// SHA-256 of some bytes. The one digest headworks shows, stores and compares.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// Digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest as stored; `None` unless `bytes` are 32.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

@@ -1,0 +1,75 @@
+//! Instants.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::time::Duration;
+
+/// An instant: microseconds since 1970-01-01T00:00:00Z. `timestamptz` in Postgres, INTEGER in SQLite, RFC 3339 in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Longest span the arithmetic below adds; a longer one is cut to it.
+    const MAX_SPAN: i64 = 1_000 * 365 * 86_400 * 1_000_000;
+
+    /// What this machine's clock says. Decisions about jobs use the store's clock instead.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_microsecond())
+    }
+
+    /// This instant and `span` later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(
+            self.0.saturating_add(
+                i64::try_from(span.as_micros()).unwrap_or(Self::MAX_SPAN).min(Self::MAX_SPAN),
+            ),
+        )
+    }
+
+    /// This instant and `span` earlier.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(
+            self.0.saturating_sub(
+                i64::try_from(span.as_micros()).unwrap_or(Self::MAX_SPAN).min(Self::MAX_SPAN),
+            ),
+        )
+    }
+
+    /// The same instant for calendar arithmetic; instants outside years -9999..=9999 become the nearest inside.
+    #[must_use]
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        })
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_jiff().fmt(f)
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = jiff::Error;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Ok(Self(s.parse::<jiff::Timestamp>()?.as_microsecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

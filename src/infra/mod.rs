@@ -1,0 +1,1 @@
+//! Floor 2: what headworks stands on. Nothing here knows of jobs, mails or customers.

@@ -1,0 +1,13 @@
+//! headworks takes in what arrives (mail, notifications, uploads), keeps it, and turns it into typed rows.
+//!
+//! The modules below stand in floors; a file imports lower floors only, never a neighbour on its own floor
+//! (`tests/it/floors.rs` holds this as data). `ARCHITECTURE.md` walks one mail through them.
+
+// [0] words
+pub mod ids;
+
+// [1] what an operator may set
+pub mod config;
+
+// [2] the machine: stores, volumes, module processes, telemetry
+pub mod infra;
