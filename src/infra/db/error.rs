@@ -1,0 +1,122 @@
+//! What can go wrong with a store, as kinds that callers branch on.
+
+use std::fmt;
+
+/// A failed operation: its kind, and the source for the log.
+#[derive(Debug)]
+pub struct DbError {
+    kind: DbErrorKind,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What a caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DbErrorKind {
+    /// The store cannot be reached, is busy beyond its bound, or its disk is full. Try again later.
+    Unavailable,
+    /// Two transactions were in each other's way. Try again at once.
+    Contention,
+    /// A value cannot be stored (NUL, overflow, a broken constraint). The same again fails again.
+    Content,
+    /// A unique key is taken.
+    Conflict,
+    /// A partitioned table has no partition for the row's day. Make it and try again.
+    MissingPartition,
+    /// What was stored cannot be read as what it should be, or the schema is not this program's.
+    Corrupt,
+}
+
+impl DbError {
+    /// An error of a kind, from a cause or a sentence.
+    pub fn new(kind: DbErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind, source: source.into() }
+    }
+
+    /// What a caller can do about it.
+    #[must_use]
+    pub const fn kind(&self) -> DbErrorKind {
+        self.kind
+    }
+
+    /// Whether the same call may succeed later without any change to it.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        matches!(
+            self.kind,
+            DbErrorKind::Unavailable | DbErrorKind::Contention | DbErrorKind::MissingPartition
+        )
+    }
+}
+
+impl fmt::Display for DbError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            DbErrorKind::Unavailable => "store is unavailable",
+            DbErrorKind::Contention => "store is contended",
+            DbErrorKind::Content => "store refused a value",
+            DbErrorKind::Conflict => "key is taken",
+            DbErrorKind::MissingPartition => "partition is missing",
+            DbErrorKind::Corrupt => "store is not as expected",
+        };
+        write!(f, "{what}: {}", self.source)
+    }
+}
+
+impl std::error::Error for DbError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        let kind = match &error {
+            sqlx::Error::Database(database) => kind_of(&**database),
+            sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::TypeNotFound { .. }
+            | sqlx::Error::RowNotFound => DbErrorKind::Corrupt,
+            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => DbErrorKind::Content,
+            _ => DbErrorKind::Unavailable,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for DbError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => Self::new(DbErrorKind::Corrupt, other),
+        }
+    }
+}
+
+/// SQLSTATE classes of Postgres; primary result codes of SQLite (low byte of the extended code).
+fn kind_of(error: &dyn sqlx::error::DatabaseError) -> DbErrorKind {
+    if error.is_unique_violation() {
+        return DbErrorKind::Conflict;
+    }
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
+        return match code.as_ref() {
+            "40001" | "40P01" | "55P03" => DbErrorKind::Contention,
+            "23514" if error.message().starts_with("no partition of relation") => {
+                DbErrorKind::MissingPartition
+            }
+            // connection, resources, operator intervention (shutdown, cancel), system errors, read only
+            c if ["08", "53", "57", "58", "25"].iter().any(|class| c.starts_with(class)) => {
+                DbErrorKind::Unavailable
+            }
+            c if c.starts_with("22") || c.starts_with("23") => DbErrorKind::Content,
+            _ => DbErrorKind::Corrupt,
+        };
+    }
+    match code.parse::<i32>().map(|c| c & 0xFF) {
+        Ok(5 | 6) => DbErrorKind::Contention,
+        Ok(18..=20 | 25) => DbErrorKind::Content,
+        Ok(11 | 26 | 1) => DbErrorKind::Corrupt,
+        _ => DbErrorKind::Unavailable,
+    }
+}

@@ -1,0 +1,155 @@
+//! SQLite: `state.db` and `results.db`, each with one writer and several readers, and one lock for both.
+
+use super::lock::StoreLock;
+use super::writer::Writer;
+use super::{DbError, DbErrorKind, Fut, Lane, Tx, View};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+static STATE: Migrator = sqlx::migrate!("migrations/sqlite-state");
+static RESULTS: Migrator = sqlx::migrate!("migrations/sqlite-results");
+
+/// Where the files are and how they are used.
+#[derive(Debug, Clone)]
+pub struct LiteSettings {
+    /// Directory of `state.db`, `results.db` and `store.lock`; must exist.
+    pub directory: PathBuf,
+    /// Read-only connections per file.
+    pub readers: u32,
+    /// Writes that may wait per file before callers hear `busy`.
+    pub queue_bound: usize,
+}
+
+/// An open SQLite store.
+#[derive(Debug, Clone)]
+pub struct Lite {
+    files: Arc<Files>,
+}
+
+#[derive(Debug)]
+struct Files {
+    state: LiteFile,
+    results: LiteFile,
+    lock: Mutex<Option<StoreLock>>,
+}
+
+#[derive(Debug)]
+struct LiteFile {
+    path: PathBuf,
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+impl Lite {
+    /// Opens both files, making them where they are missing, and takes the lock. The schema is brought up to date:
+    /// with one process there is nobody to wait for.
+    ///
+    /// # Errors
+    /// When another process holds the store, a file cannot be opened, or the two files are of different stores.
+    pub async fn open(settings: &LiteSettings) -> Result<Self, DbError> {
+        let lock = StoreLock::take(&settings.directory.join("store.lock"))?;
+        let state = LiteFile::open(&settings.directory.join("state.db"), &STATE, settings).await?;
+        let results = LiteFile::open(&settings.directory.join("results.db"), &RESULTS, settings).await?;
+        let lite = Self { files: Arc::new(Files { state, results, lock: Mutex::new(Some(lock)) }) };
+        lite.pair().await?;
+        Ok(lite)
+    }
+
+    pub(super) async fn write<T, F>(&self, lane: Lane, f: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match lane {
+            Lane::State => self.files.state.writer.run(true, f).await,
+            Lane::Relaxed => self.files.state.writer.run(false, f).await,
+            Lane::Results => self.files.results.writer.run(true, f).await,
+        }
+    }
+
+    pub(super) async fn read<T, F>(&self, view: View, f: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let file = match view {
+            View::State => &self.files.state,
+            View::Results => &self.files.results,
+        };
+        f(Tx::Lite(&mut *file.readers.acquire().await?)).await
+    }
+
+    pub(super) async fn migrate(&self) -> Result<usize, DbError> {
+        Ok(0) // Done by `open`.
+    }
+
+    pub(super) async fn close(&self) {
+        for file in [&self.files.state, &self.files.results] {
+            file.readers.close().await;
+            file.writer.close().await;
+        }
+        drop(self.files.lock.lock().map(|mut lock| lock.take()));
+    }
+
+    /// Gives both files one store id, or finds that they have the same.
+    async fn pair(&self) -> Result<(), DbError> {
+        let fresh = uuid::Uuid::now_v7();
+        let state = store_id(&self.files.state, fresh).await?;
+        let results = store_id(&self.files.results, state).await?;
+        if state == results {
+            return Ok(());
+        }
+        let (a, b) = (self.files.state.path.display(), self.files.results.path.display());
+        Err(DbError::new(DbErrorKind::Corrupt, format!("{a} is of store {state}, {b} of store {results}")))
+    }
+}
+
+async fn store_id(file: &LiteFile, otherwise: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
+    file.writer
+        .run(true, move |tx| {
+            Box::pin(async move {
+                let Tx::Lite(connection) = tx else {
+                    return Err(DbError::new(DbErrorKind::Corrupt, "not SQLite"));
+                };
+                sqlx::query("INSERT INTO store (id) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM store)")
+                    .bind(otherwise)
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(sqlx::query_scalar("SELECT id FROM store").fetch_one(connection).await?)
+            })
+        })
+        .await
+}
+
+impl LiteFile {
+    async fn open(path: &Path, migrations: &Migrator, settings: &LiteSettings) -> Result<Self, DbError> {
+        let named = |error: DbError| DbError::new(error.kind(), format!("{}: {error}", path.display()));
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .busy_timeout(Duration::from_secs(5))
+            .foreign_keys(true)
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-65536")
+            .statement_cache_capacity(256);
+        let mut writer = SqliteConnection::connect_with(&options).await.map_err(|e| named(e.into()))?;
+        migrations.run(&mut writer).await.map_err(|e| named(e.into()))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(settings.readers)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options.pragma("query_only", "on"))
+            .await
+            .map_err(|e| named(e.into()))?;
+        Ok(Self { path: path.to_owned(), writer: Writer::start(writer, settings.queue_bound), readers })
+    }
+}

@@ -1,0 +1,148 @@
+//! Two stores, one behaviour: Postgres, or two SQLite files.
+//!
+//! ```text
+//!   Db::write(lane, f) ──▶ Postgres: begin, f, commit on a connection of the lane's pool
+//!                     └──▶ SQLite:   f joins the group of everything waiting for that file's one writer;
+//!                                    a savepoint per member, one commit for all
+//!   Db::read(view, f)  ──▶ Postgres: a connection of the read pool
+//!                     └──▶ SQLite:   a read-only connection to that file
+//! ```
+//!
+//! SQL lives in `store.rs` files and nowhere else: one text where both understand it (`$1` works on both), two side by
+//! side where not. A store function takes a [`Tx`] and matches on it. Nobody holds a transaction while waiting for
+//! anything but the store: callers hand `write` a closure and await the answer, so one that goes away cancels nothing.
+
+mod column;
+mod error;
+mod lite;
+mod lock;
+mod pg;
+mod writer;
+
+pub use error::{DbError, DbErrorKind};
+pub use lite::{Lite, LiteSettings};
+pub use pg::{Pg, PgSettings};
+
+use sqlx::{PgConnection, SqliteConnection};
+use std::pin::Pin;
+
+/// Which pool of Postgres, which file and which durability of SQLite a write wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Accepts and finishes: a yes depends on it. State; durable when it returns.
+    State,
+    /// Claims and heartbeats: a commit lost in a crash never happened, and the tokens in it are never reused.
+    /// State; with SQLite not fsynced unless the group holds a durable member.
+    Relaxed,
+    /// Rows and what belongs to them, possibly many. Results; durable when it returns.
+    Results,
+}
+
+/// Which half of the store a read wants. The same to Postgres; two files to SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// What is accepted and what must be done.
+    State,
+    /// What came of it.
+    Results,
+}
+
+/// A store that is open.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// PostgreSQL 15 or later.
+    Pg(Pg),
+    /// SQLite, two files, one process.
+    Lite(Lite),
+}
+
+/// A transaction, or for reads a connection, of either store.
+#[derive(Debug)]
+pub enum Tx<'c> {
+    /// Of Postgres.
+    Pg(&'c mut PgConnection),
+    /// Of one SQLite file.
+    Lite(&'c mut SqliteConnection),
+}
+
+/// What a closure given to [`Db::write`] or [`Db::read`] returns.
+pub type Fut<'c, T> = Pin<Box<dyn Future<Output = Result<T, DbError>> + Send + 'c>>;
+
+/// Runs one expression against whichever connection a [`Tx`] holds: for SQL that both stores understand.
+#[macro_export]
+macro_rules! on_either {
+    ($tx:expr, $connection:ident => $run:expr) => {
+        match $tx {
+            $crate::infra::db::Tx::Pg($connection) => {
+                let $connection = &mut **$connection;
+                $run
+            }
+            $crate::infra::db::Tx::Lite($connection) => {
+                let $connection = &mut **$connection;
+                $run
+            }
+        }
+    };
+}
+
+impl Db {
+    /// Runs `f` in one transaction and commits it.
+    ///
+    /// `f` runs at most once. When it fails, nothing of it is kept; with SQLite the other members of the group are not
+    /// concerned. A caller that stops waiting cancels nothing.
+    ///
+    /// # Errors
+    /// What `f` returned, or why the store could not begin or commit. An error of kind
+    /// [`Unavailable`](DbErrorKind::Unavailable) at commit leaves open whether it took place: callers repeat under a
+    /// key or token that makes the repetition harmless.
+    pub async fn write<T, F>(&self, lane: Lane, f: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match self {
+            Self::Pg(pg) => pg.write(lane, f).await,
+            Self::Lite(lite) => lite.write(lane, f).await,
+        }
+    }
+
+    /// Runs `f` on a connection for reading.
+    ///
+    /// # Errors
+    /// What `f` returned, or why there was no connection.
+    pub async fn read<T, F>(&self, view: View, f: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match self {
+            Self::Pg(pg) => pg.read(f).await,
+            Self::Lite(lite) => lite.read(view, f).await,
+        }
+    }
+
+    /// Brings the schema up to this program's version and returns how many steps that took.
+    ///
+    /// # Errors
+    /// When a migration fails, or the schema is newer than this program.
+    pub async fn migrate(&self) -> Result<usize, DbError> {
+        match self {
+            Self::Pg(pg) => pg.migrate().await,
+            Self::Lite(lite) => lite.migrate().await,
+        }
+    }
+
+    /// Whether this is Postgres: for the few decisions above the stores that depend on it.
+    #[must_use]
+    pub const fn is_pg(&self) -> bool {
+        matches!(self, Self::Pg(_))
+    }
+
+    /// Closes all connections; with SQLite, checkpoints and gives up the lock.
+    pub async fn close(&self) {
+        match self {
+            Self::Pg(pg) => pg.close().await,
+            Self::Lite(lite) => lite.close().await,
+        }
+    }
+}

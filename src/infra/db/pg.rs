@@ -1,0 +1,120 @@
+//! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
+
+use super::{DbError, DbErrorKind, Fut, Lane, Tx};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool};
+use std::str::FromStr;
+use std::time::Duration;
+
+static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Where the server is and how many connections it gets.
+#[derive(Clone)]
+pub struct PgSettings {
+    /// `postgres://user:password@host/database`.
+    pub url: String,
+    /// Connections for short writes.
+    pub queue_connections: u32,
+    /// Connections for large loads.
+    pub bulk_connections: u32,
+    /// Connections for reads of the API.
+    pub read_connections: u32,
+    /// Longest wait for a connection.
+    pub acquire_timeout: Duration,
+    /// Longest read.
+    pub statement_timeout: Duration,
+}
+
+impl std::fmt::Debug for PgSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgSettings").field("url", &"***").finish_non_exhaustive()
+    }
+}
+
+/// Pools on one server.
+#[derive(Debug, Clone)]
+pub struct Pg {
+    queue: PgPool,
+    bulk: PgPool,
+    read: PgPool,
+}
+
+impl Pg {
+    /// Opens the pools. Connections are made when they are needed, so a server that is down is no error here.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn open(settings: &PgSettings) -> Result<Self, DbError> {
+        let options = PgConnectOptions::from_str(&settings.url)
+            .map_err(|_| DbError::new(DbErrorKind::Corrupt, "store.url is not a postgres:// URL"))?
+            .application_name("headworks");
+        let pool = |connections: u32, session: &[(&str, String)]| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(settings.acquire_timeout)
+                .connect_lazy_with(options.clone().options(session.iter().map(|(k, v)| (*k, v.as_str()))))
+        };
+        // A queue table's statistics are wrong by nature; the plans it needs are known (jobs.md 5.3).
+        let queue = [
+            ("jit", "off".to_owned()),
+            ("enable_seqscan", "off".to_owned()),
+            ("enable_bitmapscan", "off".to_owned()),
+            ("lock_timeout", "2s".to_owned()),
+            ("idle_in_transaction_session_timeout", "30s".to_owned()),
+        ];
+        let bulk = [("jit", "off".to_owned()), ("idle_in_transaction_session_timeout", "5min".to_owned())];
+        let read = [
+            ("default_transaction_read_only", "on".to_owned()),
+            ("statement_timeout", format!("{}ms", settings.statement_timeout.as_millis())),
+        ];
+        Ok(Self {
+            queue: pool(settings.queue_connections, &queue),
+            bulk: pool(settings.bulk_connections, &bulk),
+            read: pool(settings.read_connections, &read),
+        })
+    }
+
+    pub(super) async fn write<T, F>(&self, lane: Lane, f: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let pool = match lane {
+            Lane::State | Lane::Relaxed => self.queue.clone(),
+            Lane::Results => self.bulk.clone(),
+        };
+        // Its own task: a caller that goes away must not cancel a commit half way.
+        let transaction = tokio::spawn(async move {
+            let mut connection = pool.acquire().await?;
+            let mut transaction = connection.begin().await?;
+            let value = f(Tx::Pg(&mut transaction)).await?;
+            transaction.commit().await?;
+            Ok(value)
+        });
+        transaction.await.unwrap_or_else(|error| Err(DbError::new(DbErrorKind::Corrupt, error)))
+    }
+
+    pub(super) async fn read<T, F>(&self, f: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        f(Tx::Pg(&mut *self.read.acquire().await?)).await
+    }
+
+    pub(super) async fn migrate(&self) -> Result<usize, DbError> {
+        let applied = "SELECT count(*) FROM _sqlx_migrations WHERE success";
+        let mut connection = self.bulk.acquire().await?;
+        let before: i64 = sqlx::query_scalar(applied).fetch_one(&mut *connection).await.unwrap_or(0);
+        SCHEMA.run(&mut *connection).await?;
+        let after: i64 = sqlx::query_scalar(applied).fetch_one(&mut *connection).await?;
+        Ok(usize::try_from(after - before).unwrap_or(0))
+    }
+
+    pub(super) async fn close(&self) {
+        self.queue.close().await;
+        self.bulk.close().await;
+        self.read.close().await;
+    }
+}

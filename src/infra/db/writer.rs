@@ -1,0 +1,186 @@
+//! The one writer of a SQLite file, with group commit.
+//!
+//! Whatever waits is one group: `BEGIN IMMEDIATE`, each member in a savepoint of its own, one `COMMIT`, and only then
+//! do the callers hear of it. A member that fails is rolled back alone. One fsync so serves everyone who came while the
+//! last one ran.
+
+use super::{DbError, DbErrorKind, Fut, Tx};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
+use std::pin::Pin;
+use tokio::sync::{mpsc, oneshot};
+
+/// Members a group takes before it commits: bounds how long the first one waits.
+const GROUP: usize = 256;
+
+/// Sends work to the writer task; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Order>,
+}
+
+enum Order {
+    Run { durable: bool, member: Box<dyn Member> },
+    Close(oneshot::Sender<()>),
+}
+
+/// One caller's work and the way back to it, without its result type.
+trait Member: Send {
+    /// Runs the work; `true` keeps its savepoint.
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
+    /// Tells the caller, after the commit or its failure.
+    fn settle(self: Box<Self>, commit: Result<(), String>);
+}
+
+struct Call<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, DbError>>,
+    reply: oneshot::Sender<Result<T, DbError>>,
+}
+
+impl<T, F> Member for Call<T, F>
+where
+    F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+    T: Send + 'static,
+{
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
+        Box::pin(async move {
+            if let Some(work) = self.work.take() {
+                self.result = Some(work(Tx::Lite(connection)).await);
+            }
+            matches!(self.result, Some(Ok(_)))
+        })
+    }
+
+    fn settle(self: Box<Self>, commit: Result<(), String>) {
+        let answer = match (self.result, commit) {
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (_, Err(why)) => Err(DbError::new(DbErrorKind::Unavailable, why)),
+            (None, Ok(())) => {
+                Err(DbError::new(DbErrorKind::Unavailable, "the group ended before this member ran"))
+            }
+        };
+        // A caller that has gone away does not want to know.
+        drop(self.reply.send(answer));
+    }
+}
+
+impl Writer {
+    /// Starts the writer task on an open connection. `bound` is how many members may wait before callers hear `busy`.
+    #[must_use]
+    pub fn start(connection: SqliteConnection, bound: usize) -> Self {
+        let (queue, orders) = mpsc::channel(bound);
+        tokio::spawn(serve(connection, orders));
+        Self { queue }
+    }
+
+    /// Runs `work` in the next group and waits for its commit.
+    ///
+    /// # Errors
+    /// What `work` returned; [`Unavailable`](DbErrorKind::Unavailable) when too many wait or the commit failed.
+    pub async fn run<T, F>(&self, durable: bool, work: F) -> Result<T, DbError>
+    where
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let member = Box::new(Call { work: Some(work), result: None, reply });
+        self.queue.try_send(Order::Run { durable, member }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => {
+                DbError::new(DbErrorKind::Unavailable, "too many writes are waiting")
+            }
+            mpsc::error::TrySendError::Closed(_) => {
+                DbError::new(DbErrorKind::Unavailable, "the store is closed")
+            }
+        })?;
+        answer.await.unwrap_or_else(|_| Err(DbError::new(DbErrorKind::Unavailable, "the writer ended")))
+    }
+
+    /// Waits for everything sent so far, then closes the file.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Order::Close(done)).await.is_ok() {
+            // An error means the task is gone, and the file with it.
+            drop(closed.await);
+        }
+    }
+}
+
+async fn serve(mut connection: SqliteConnection, mut orders: mpsc::Receiver<Order>) {
+    let mut waiting = Vec::with_capacity(GROUP);
+    let mut fsyncs = None;
+    while orders.recv_many(&mut waiting, GROUP).await > 0 {
+        let mut durable = false;
+        let mut members = Vec::with_capacity(waiting.len());
+        let mut closing = None;
+        for order in waiting.drain(..) {
+            match order {
+                Order::Run { durable: wants, member } => {
+                    durable |= wants;
+                    members.push(member);
+                }
+                Order::Close(done) => closing = Some(done),
+            }
+        }
+        let commit =
+            group(&mut connection, &mut members, durable, &mut fsyncs).await.map_err(|e| e.to_string());
+        for member in members {
+            member.settle(commit.clone());
+        }
+        if let Some(done) = closing {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "closing the store failed");
+            }
+            if done.send(()).is_err() {
+                tracing::debug!("nobody waited for the store to close");
+            }
+            return;
+        }
+    }
+}
+
+/// One group. On error everything of it is rolled back.
+async fn group(
+    connection: &mut SqliteConnection,
+    members: &mut [Box<dyn Member>],
+    durable: bool,
+    fsyncs: &mut Option<bool>,
+) -> Result<(), DbError> {
+    if members.is_empty() {
+        return Ok(());
+    }
+    if *fsyncs != Some(durable) {
+        let level = if durable { "FULL" } else { "NORMAL" };
+        connection.execute(AssertSqlSafe(format!("PRAGMA synchronous = {level}"))).await?;
+        *fsyncs = Some(durable);
+    }
+    connection.execute("BEGIN IMMEDIATE").await?;
+    let run = async {
+        let alone = members.len() == 1;
+        for member in members {
+            connection.execute("SAVEPOINT member").await?;
+            if !member.run(connection).await {
+                connection.execute("ROLLBACK TO member").await?;
+            }
+            if !alone {
+                connection.execute("RELEASE member").await?;
+            }
+        }
+        connection.execute("COMMIT").await?;
+        Ok(())
+    };
+    let result: Result<(), DbError> = run.await;
+    if result.is_err() {
+        // The transaction may already be gone (a full disk rolls back by itself); then this fails and is right to.
+        if let Err(error) = connection.execute("ROLLBACK").await {
+            tracing::debug!(%error, "nothing to roll back");
+        }
+    }
+    result
+}
