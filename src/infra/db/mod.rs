@@ -21,7 +21,7 @@ mod writer;
 
 pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
-pub use pg::{Pg, PgSettings};
+pub use pg::{Listen, Pg, PgSettings};
 
 use sqlx::{PgConnection, SqliteConnection};
 use std::pin::Pin;

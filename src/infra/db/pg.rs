@@ -118,3 +118,43 @@ impl Pg {
         self.read.close().await;
     }
 }
+
+/// NOTIFY and LISTEN of a Postgres store.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    pool: PgPool,
+}
+
+impl Listen {
+    /// The store's notifications; `None` where there is one process and nobody to notify.
+    #[must_use]
+    pub fn of(db: &super::Db) -> Option<Self> {
+        match db {
+            super::Db::Pg(pg) => Some(Self { pool: pg.read.clone() }),
+            super::Db::Lite(_) => None,
+        }
+    }
+
+    /// Calls `heard` for every notification on `channel`, and once after each connect: what came before is unknown.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn each(&self, channel: &str, heard: impl Fn()) -> Result<(), DbError> {
+        let mut listener = sqlx::postgres::PgListener::connect_with(&self.pool).await?;
+        listener.listen(channel).await?;
+        heard();
+        while listener.try_recv().await?.is_some() {
+            heard();
+        }
+        Ok(())
+    }
+
+    /// Notifies every listener of `channel`.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn notify(&self, channel: &str) -> Result<(), DbError> {
+        sqlx::query("SELECT pg_notify($1, '')").bind(channel).execute(&self.pool).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Who does the periodic duties: one process among all that share a Postgres; with SQLite the only one.
+
+use super::store;
+use crate::ids::BootId;
+use crate::infra::db::{Db, DbError, Lane};
+use std::time::Duration;
+
+/// One process's claim to lead.
+#[derive(Debug, Clone)]
+pub struct Leader {
+    db: Db,
+    boot: BootId,
+    term: Duration,
+}
+
+impl Leader {
+    /// A candidate. A leader that says nothing for `term` is replaced.
+    #[must_use]
+    pub const fn new(db: Db, boot: BootId, term: Duration) -> Self {
+        Self { db, boot, term }
+    }
+
+    /// Takes or keeps `duty` for one term; `false` when somebody else has it. The time is the store's.
+    ///
+    /// # Errors
+    /// When the store fails: then nobody knows who leads, and the duty waits.
+    pub async fn leads(&self, duty: &'static str) -> Result<bool, DbError> {
+        let (boot, term) = (self.boot, self.term);
+        self.db
+            .write(Lane::State, move |mut tx| {
+                Box::pin(async move { store::lead(&mut tx, duty, boot, term).await })
+            })
+            .await
+    }
+}

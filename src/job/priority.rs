@@ -1,0 +1,98 @@
+//! Shares of the priorities of one queue: a deficit counter, so that none starves and none idles a slot.
+//!
+//! While several classes have work, slots go 8 : 4 : 2 : 1. A class that gave less than it was asked for counts as
+//! empty; it is still probed for one job per claim, so at most three jobs more than there are slots come back, and wait
+//! in the process under their lease.
+
+use super::kind::Priority;
+
+/// Number of priorities.
+pub const CLASSES: usize = Priority::ALL.len();
+const WEIGHTS: [u32; CLASSES] = [8, 4, 2, 1];
+/// Credit is counted in thousandths of a job.
+const JOB: u32 = 1000;
+
+/// The counters of one queue.
+#[derive(Debug, Clone)]
+pub struct Shares {
+    credit: [u32; CLASSES],
+    busy: [bool; CLASSES],
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { credit: [0; CLASSES], busy: [false; CLASSES] }
+    }
+}
+
+impl Shares {
+    /// How many jobs to ask of each class for `slots` free slots.
+    pub fn ask(&mut self, slots: u32) -> [u32; CLASSES] {
+        let weight: u32 = (0..CLASSES).filter(|&c| self.busy[c]).map(|c| WEIGHTS[c]).sum();
+        let mut asked = [1; CLASSES];
+        let mut left = slots;
+        for class in (0..CLASSES).filter(|&c| self.busy[c]) {
+            let earned = u64::from(slots) * u64::from(WEIGHTS[class]) * u64::from(JOB) / u64::from(weight);
+            self.credit[class] += u32::try_from(earned).unwrap_or(u32::MAX / 2);
+            asked[class] = (self.credit[class] / JOB).min(left);
+            left -= asked[class];
+        }
+        // What rounding left over goes to the class that is owed most.
+        if let Some(class) = (0..CLASSES).filter(|&c| self.busy[c]).max_by_key(|&c| self.credit[c]) {
+            asked[class] += left;
+        } else {
+            asked[Priority::Normal as usize] = slots.max(1);
+        }
+        asked
+    }
+
+    /// Notes what came back.
+    pub fn settle(&mut self, asked: [u32; CLASSES], got: [u32; CLASSES]) {
+        for class in 0..CLASSES {
+            self.credit[class] = self.credit[class].saturating_sub(got[class] * JOB);
+            if asked[class] > 0 {
+                self.busy[class] = got[class] >= asked[class];
+            }
+            if !self.busy[class] {
+                self.credit[class] = 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Serves `rounds` claims of `slots` from classes that never run dry and counts what each got.
+    fn serve(backlog: [bool; CLASSES], slots: u32, rounds: u32) -> [u32; CLASSES] {
+        let mut shares = Shares::default();
+        let mut total = [0; CLASSES];
+        for _ in 0..rounds {
+            let asked = shares.ask(slots);
+            let got = std::array::from_fn(|c| if backlog[c] { asked[c] } else { 0 });
+            shares.settle(asked, got);
+            (0..CLASSES).for_each(|c| total[c] += got[c]);
+        }
+        total
+    }
+
+    #[test]
+    fn full_classes_share_eight_to_four_to_two_to_one() {
+        for slots in [1, 3, 15, 64] {
+            let total = serve([true; CLASSES], slots, 3000);
+            for class in 1..CLASSES {
+                let ratio = f64::from(total[class - 1]) / f64::from(total[class]);
+                assert!((1.9..=2.1).contains(&ratio), "{slots} slots gave {total:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_class_gets_every_slot() {
+        for class in 0..CLASSES {
+            let total = serve(std::array::from_fn(|c| c == class), 4, 100);
+            assert!(total[class] >= 4 * 99, "{total:?}");
+        }
+    }
+}

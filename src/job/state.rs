@@ -1,0 +1,202 @@
+//! States. The store keeps a lane and a lease; the state follows from them and is never stored.
+
+use crate::ids::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where a live job stands in the table. Entering or leaving a lane is rare; claiming is not, and changes no lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Can be claimed, or is running.
+    Fetch,
+    /// Becomes claimable at `run_at`.
+    Timed,
+    /// Waits for a signal; `run_at` is its deadline.
+    Waiting,
+    /// Waits for an operator.
+    Held,
+}
+
+impl Lane {
+    /// The number in the store.
+    #[must_use]
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+}
+
+/// How a job ended, best first. The number is what the history holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It was done.
+    Completed,
+    /// It could not be done.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// An operator decided it need not be done.
+    Discarded,
+}
+
+impl Ended {
+    const ALL: [Self; 4] = [Self::Completed, Self::Failed, Self::Cancelled, Self::Discarded];
+
+    /// The number in the history.
+    #[must_use]
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The end behind a final state.
+    #[must_use]
+    pub fn of_state(state: State) -> Option<Self> {
+        Self::ALL.into_iter().find(|&end| State::of_end(end) == state)
+    }
+
+    /// The end of a number; `None` for one this program does not know.
+    #[must_use]
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|end| end.code() == code)
+    }
+}
+
+/// What an operator sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits to be claimed.
+    Available,
+    /// Somebody holds its lease.
+    Running,
+    /// Its lease expired; it can be claimed again.
+    Orphaned,
+    /// Waits for its time and has not failed.
+    Scheduled,
+    /// Waits for its time after an error.
+    Retryable,
+    /// Waits for a signal.
+    Waiting,
+    /// Waits for an operator.
+    Held,
+    /// Ended well.
+    Completed,
+    /// Ended badly.
+    Failed,
+    /// Called off.
+    Cancelled,
+    /// Need not be done.
+    Discarded,
+}
+
+/// What of a live row decides its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Lane number.
+    pub lane: i16,
+    /// End of the lease, if there is one.
+    pub lease_until: Option<Timestamp>,
+    /// Whether a run has failed.
+    pub has_error: bool,
+}
+
+impl State {
+    /// Every state, in the order an item usually passes them.
+    pub const ALL: [Self; 11] = [
+        Self::Available,
+        Self::Running,
+        Self::Orphaned,
+        Self::Scheduled,
+        Self::Retryable,
+        Self::Waiting,
+        Self::Held,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Discarded,
+    ];
+
+    /// The word in JSON, on the command line and in metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Running => "running",
+            Self::Orphaned => "orphaned",
+            Self::Scheduled => "scheduled",
+            Self::Retryable => "retryable",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// State of a live row at `now`.
+    #[must_use]
+    pub fn of_live(facts: Facts, now: Timestamp) -> Self {
+        match (facts.lane, facts.lease_until) {
+            (0, None) => Self::Available,
+            (0, Some(until)) if until >= now => Self::Running,
+            (0, Some(_)) => Self::Orphaned,
+            (1, _) if facts.has_error => Self::Retryable,
+            (1, _) => Self::Scheduled,
+            (2, _) => Self::Waiting,
+            _ => Self::Held,
+        }
+    }
+
+    /// State of a finished row.
+    #[must_use]
+    pub const fn of_end(end: Ended) -> Self {
+        match end {
+            Ended::Completed => Self::Completed,
+            Ended::Failed => Self::Failed,
+            Ended::Cancelled => Self::Cancelled,
+            Ended::Discarded => Self::Discarded,
+        }
+    }
+
+    /// Whether the job is in the history.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Discarded)
+    }
+}
+
+impl std::str::FromStr for State {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or_else(|| format!("{word:?} is not one of {}", Self::ALL.map(Self::word).join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lane_lease_and_error_decide_the_state() {
+        let (past, now, future) = (Some(Timestamp(1)), Timestamp(2), Some(Timestamp(3)));
+        let table = [
+            (0, None, false, State::Available),
+            (0, None, true, State::Available),
+            (0, future, false, State::Running),
+            (0, past, false, State::Orphaned),
+            (1, None, false, State::Scheduled),
+            (1, None, true, State::Retryable),
+            (2, None, false, State::Waiting),
+            (3, None, true, State::Held),
+        ];
+        for (lane, lease_until, has_error, expected) in table {
+            assert_eq!(State::of_live(Facts { lane, lease_until, has_error }, now), expected, "lane {lane}");
+        }
+        for state in State::ALL {
+            assert_eq!(state.word().parse(), Ok(state));
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The statements for Postgres.
+
+use super::{Act, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
+use crate::ids::{BootId, JobId, LeaseToken};
+use crate::infra::db::{DbError, DbErrorKind};
+use crate::job::outcome::HoldReason;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection};
+use std::time::Duration;
+
+const INSERT: &str = "
+INSERT INTO job (queue, kind, priority, delivery_id, receipt_id, parent_id, retry_of, signals, max_attempts, lane, run_at, args)
+SELECT queue, kind, priority, delivery_id, receipt_id, parent_id, retry_of, signals, max_attempts,
+       CASE WHEN delay > 0 THEN 1 ELSE 0 END, now() + delay * interval '1 microsecond', args
+FROM unnest($1::smallint[], $2::smallint[], $3::smallint[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::smallint[], $10::bigint[], $11::jsonb[]) WITH ORDINALITY
+     AS n(queue, kind, priority, delivery_id, receipt_id, parent_id, retry_of, signals, max_attempts, delay, args, ord)
+ORDER BY ord
+RETURNING id";
+
+pub async fn insert(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<Vec<JobId>, DbError> {
+    let column = |f: fn(&NewJob) -> i16| jobs.iter().map(f).collect::<Vec<_>>();
+    let mut ids: Vec<JobId> = sqlx::query_scalar(INSERT)
+        .bind(column(|j| j.queue))
+        .bind(column(|j| j.kind.code()))
+        .bind(column(|j| j.priority.code()))
+        .bind(jobs.iter().map(|j| j.delivery_id).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|j| j.receipt_id).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|j| j.parent_id).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|j| j.retry_of).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|j| j.signals).collect::<Vec<_>>())
+        .bind(column(|j| i16::try_from(j.max_attempts).unwrap_or(i16::MAX)))
+        .bind(jobs.iter().map(|j| micros(j.delay)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|j| Json(&j.args)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    // Ids are drawn in the order of `ord`; the order of RETURNING is not promised.
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// `$8`: expired leases may be taken over, and the server has been up for a whole lease.
+const CLAIM: &str = "
+WITH want AS (
+  SELECT w.queue, w.priority, w.floor, w.count
+  FROM unnest($1::smallint[], $2::smallint[], $3::bigint[], $4::int[]) AS w(queue, priority, floor, count)
+  JOIN queue q ON q.id = w.queue AND NOT q.paused
+), got AS (
+  SELECT j.id FROM want CROSS JOIN LATERAL (
+    SELECT id FROM job
+    WHERE lane = 0 AND queue = want.queue AND priority = want.priority AND pos > want.floor
+      AND (lease_until IS NULL
+           OR (lease_until < now() AND $8 AND pg_postmaster_start_time() < now() - $7 * interval '1 microsecond'))
+    ORDER BY pos LIMIT want.count FOR UPDATE SKIP LOCKED) j
+)
+UPDATE job SET lease_token = $5, claimed_by = $6, lease_until = now() + $7 * interval '1 microsecond',
+       lost = job.lost + (job.lease_until IS NOT NULL)::int::smallint,
+       first_started_at = coalesce(job.first_started_at, now())
+FROM got WHERE job.id = got.id
+RETURNING job.id, job.pos, job.queue, job.kind, job.priority, job.delivery_id, job.receipt_id, job.retry_of, job.attempt,
+          job.crashes, job.lost, job.max_attempts, job.args, job.created_at, job.lease_token";
+
+pub async fn claim(connection: &mut PgConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
+    Ok(sqlx::query_as(CLAIM)
+        .bind(claim.wants.iter().map(|w| w.queue).collect::<Vec<_>>())
+        .bind(claim.wants.iter().map(|w| w.priority).collect::<Vec<_>>())
+        .bind(claim.wants.iter().map(|w| w.floor).collect::<Vec<_>>())
+        .bind(claim.wants.iter().map(|w| w.count).collect::<Vec<_>>())
+        .bind(LeaseToken::fresh())
+        .bind(claim.worker)
+        .bind(micros(claim.lease))
+        .bind(claim.take_expired)
+        .fetch_all(connection)
+        .await?)
+}
+
+const RENEW: &str = "
+WITH held AS (
+  SELECT id, token, progress FROM unnest($1::bigint[], $2::uuid[], $3::jsonb[]) AS h(id, token, progress) ORDER BY id
+), mine AS (
+  SELECT job.id, held.progress FROM held JOIN job ON job.id = held.id AND job.lease_token = held.token
+  FOR UPDATE OF job SKIP LOCKED
+)
+UPDATE job SET lease_until = now() + $4 * interval '1 microsecond', progress = coalesce(mine.progress, job.progress)
+FROM mine WHERE job.id = mine.id RETURNING job.id, job.cancel_requested";
+
+pub async fn renew(
+    connection: &mut PgConnection,
+    held: &[(JobId, LeaseToken, Option<serde_json::Value>)],
+    lease: Duration,
+) -> Result<Vec<Renewed>, DbError> {
+    Ok(sqlx::query_as(RENEW)
+        .bind(held.iter().map(|h| h.0).collect::<Vec<_>>())
+        .bind(held.iter().map(|h| h.1).collect::<Vec<_>>())
+        .bind(held.iter().map(|h| h.2.as_ref().map(Json)).collect::<Vec<_>>())
+        .bind(micros(lease))
+        .fetch_all(connection)
+        .await?)
+}
+
+pub async fn standing(
+    connection: &mut PgConnection,
+    held: &[(JobId, LeaseToken)],
+) -> Result<Vec<JobId>, DbError> {
+    let text = "SELECT job.id FROM unnest($1::bigint[], $2::uuid[]) AS h(id, token)
+                JOIN job ON job.id = h.id AND job.lease_token = h.token";
+    Ok(sqlx::query_scalar(text)
+        .bind(held.iter().map(|h| h.0).collect::<Vec<_>>())
+        .bind(held.iter().map(|h| h.1).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?)
+}
+
+/// Key and token, nothing else: a further predicate makes the planner choose a worse index (jobs.md 0.8).
+const END: &str = "
+WITH t AS (
+  SELECT id, token, outcome, error, report
+  FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::text[], $5::jsonb[]) AS t(id, token, outcome, error, report)
+  ORDER BY id
+), d AS (
+  DELETE FROM job USING t WHERE job.id = t.id AND job.lease_token = t.token
+  RETURNING job.id, job.created_at, job.first_started_at, job.delivery_id, job.receipt_id, job.parent_id, job.retry_of,
+            job.queue, job.kind, job.priority, job.attempt, job.crashes, job.lost, job.max_attempts, job.lease_token,
+            job.last_error, job.args, job.signals, t.outcome, t.error, t.report
+), h AS (
+  INSERT INTO job_done (id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
+                        outcome, attempt, crashes, lost, max_attempts, lease_token, last_error, args, report)
+  SELECT id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
+         outcome, attempt, crashes, lost, max_attempts, lease_token, coalesce(error, last_error), args, report FROM d
+)
+SELECT id, signals FROM d";
+
+pub async fn end(connection: &mut PgConnection, ends: &[End]) -> Result<Vec<Won>, DbError> {
+    Ok(sqlx::query_as(END)
+        .bind(ends.iter().map(|e| e.id).collect::<Vec<_>>())
+        .bind(ends.iter().map(|e| e.token).collect::<Vec<_>>())
+        .bind(ends.iter().map(|e| e.end.code()).collect::<Vec<_>>())
+        .bind(ends.iter().map(|e| e.error.as_deref().map(storable)).collect::<Vec<_>>())
+        .bind(ends.iter().map(|e| e.report.as_ref().map(Json)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?)
+}
+
+/// Every case keeps the same shape: fenced by id and token, lease cleared, and a fresh `pos` where it enters lane 0.
+const PUT_BACK: &str = "
+UPDATE job SET lane = $3, run_at = now() + $4 * interval '1 microsecond', attempt = attempt + $5, crashes = crashes + $6,
+       wait_reason = $7, last_error = coalesce($8, last_error), pos = nextval('job_pos'),
+       lease_token = NULL, lease_until = NULL, progress = NULL
+WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes";
+
+pub async fn put_back(
+    connection: &mut PgConnection,
+    id: JobId,
+    token: LeaseToken,
+    how: &PutBack,
+) -> Result<bool, DbError> {
+    let change = super::Change::of(how);
+    let changed: Option<(Option<crate::ids::DeliveryId>, i16)> = sqlx::query_as(PUT_BACK)
+        .bind(id)
+        .bind(token)
+        .bind(change.lane.code())
+        .bind(micros(change.wait))
+        .bind(change.attempts)
+        .bind(change.crashes)
+        .bind(change.reason.as_deref().map(storable))
+        .bind(change.error.as_deref().map(storable))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some((delivery_id, crashes)) = changed else { return Ok(false) };
+    if let Some(event) = noted(how) {
+        note(connection, id, delivery_id, event, change.detail()).await?;
+    }
+    if let PutBack::Crash { limit, .. } = how
+        && u16::try_from(crashes).unwrap_or(0) >= *limit
+    {
+        let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
+        sqlx::query(text).bind(id).bind(HoldReason::Poisoned.word()).execute(&mut *connection).await?;
+        note(connection, id, delivery_id, "held", Some(HoldReason::Poisoned.word())).await?;
+    }
+    Ok(true)
+}
+
+async fn note(
+    connection: &mut PgConnection,
+    id: JobId,
+    delivery_id: Option<crate::ids::DeliveryId>,
+    event: &str,
+    detail: Option<&str>,
+) -> Result<(), DbError> {
+    let text = "INSERT INTO timeline (delivery_id, job_id, event, detail) VALUES ($1, $2, $3, $4)";
+    let detail = detail.map(storable);
+    sqlx::query(text).bind(delivery_id).bind(id).bind(event).bind(detail).execute(connection).await?;
+    Ok(())
+}
+
+pub async fn promote(connection: &mut PgConnection, limit: i32) -> Result<u64, DbError> {
+    let text = "
+        UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL
+        WHERE id IN (SELECT id FROM job WHERE lane IN (1, 2) AND run_at <= now() ORDER BY run_at LIMIT $1
+                     FOR UPDATE SKIP LOCKED)";
+    Ok(sqlx::query(text).bind(limit).execute(connection).await?.rows_affected())
+}
+
+pub async fn signal(connection: &mut PgConnection, jobs: &[JobId]) -> Result<u64, DbError> {
+    let text = "
+        UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL
+        WHERE id IN (SELECT id FROM job WHERE id = ANY($1) AND lane = 2 ORDER BY id FOR UPDATE)";
+    Ok(sqlx::query(text).bind(jobs).execute(connection).await?.rows_affected())
+}
+
+/// Moves a job that nobody runs to the history.
+const END_UNLEASED: &str = "
+WITH d AS (
+  DELETE FROM job WHERE id = $1
+  RETURNING id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority, attempt,
+            crashes, lost, max_attempts, last_error, args
+)
+INSERT INTO job_done (id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
+                      outcome, attempt, crashes, lost, max_attempts, last_error, args)
+SELECT id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
+       $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM d";
+
+pub async fn cancel(connection: &mut PgConnection, id: JobId, why: &str) -> Result<Act, DbError> {
+    let text = "SELECT lease_until IS NOT NULL FROM job WHERE id = $1 FOR UPDATE";
+    match sqlx::query_scalar(text).bind(id).fetch_optional(&mut *connection).await? {
+        None => Ok(Act::NotFound),
+        Some(true) => {
+            let text = "UPDATE job SET cancel_requested = true WHERE id = $1";
+            sqlx::query(text).bind(id).execute(connection).await?;
+            Ok(Act::Requested)
+        }
+        Some(false) => {
+            sqlx::query(END_UNLEASED).bind(id).bind(2_i16).bind(storable(why)).execute(connection).await?;
+            Ok(Act::Done)
+        }
+    }
+}
+
+async fn lane(connection: &mut PgConnection, id: JobId) -> Result<Option<i16>, DbError> {
+    let text = "SELECT lane FROM job WHERE id = $1 FOR UPDATE";
+    Ok(sqlx::query_scalar(text).bind(id).fetch_optional(connection).await?)
+}
+
+pub async fn release(connection: &mut PgConnection, id: JobId) -> Result<Act, DbError> {
+    match lane(connection, id).await? {
+        None => Ok(Act::NotFound),
+        Some(3) => {
+            let text = "UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL, crashes = 0, lost = 0, attempt = 0
+                        WHERE id = $1";
+            sqlx::query(text).bind(id).execute(connection).await?;
+            Ok(Act::Done)
+        }
+        Some(_) => Ok(Act::WrongState),
+    }
+}
+
+pub async fn discard(connection: &mut PgConnection, id: JobId, why: &str) -> Result<Act, DbError> {
+    match lane(connection, id).await? {
+        None => Ok(Act::NotFound),
+        Some(3) => {
+            sqlx::query(END_UNLEASED).bind(id).bind(3_i16).bind(storable(why)).execute(connection).await?;
+            Ok(Act::Done)
+        }
+        Some(_) => Ok(Act::WrongState),
+    }
+}
+
+pub async fn release_leases_of_others(_: &mut PgConnection, _worker: i32) -> Result<u64, DbError> {
+    Ok(0) // Other processes are alive, or their leases expire.
+}
+
+const PARTITIONED: [&str; 2] = ["job_done", "log"];
+const DAY: &str = "%Y%m%d";
+
+pub async fn make_days(connection: &mut PgConnection) -> Result<(), DbError> {
+    let now: crate::ids::Timestamp = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
+    let today = now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
+    for table in PARTITIONED {
+        for offset in -1..=7_i64 {
+            let day = today.saturating_add(jiff::Span::new().days(offset));
+            let next = day.saturating_add(jiff::Span::new().days(1));
+            let text = format!(
+                "CREATE TABLE IF NOT EXISTS {table}_{} PARTITION OF {table} FOR VALUES FROM ('{day} 00:00+00') TO ('{next} 00:00+00')",
+                day.strftime(DAY)
+            );
+            sqlx::query(AssertSqlSafe(text)).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The worst end other than completed goes to the receipt before the day that knows it is dropped.
+const REMEMBER: &str = "
+UPDATE receipt SET worst_outcome = greatest(coalesce(receipt.worst_outcome, 0), gone.outcome)
+FROM (SELECT receipt_id, max(outcome) AS outcome FROM job_done
+      WHERE finished_at < $1 AND outcome > 0 AND receipt_id IS NOT NULL GROUP BY receipt_id) gone
+WHERE receipt.id = gone.receipt_id";
+
+pub async fn prune(connection: &mut PgConnection, keep: Duration, _limit: i32) -> Result<u64, DbError> {
+    let text = "SELECT date_trunc('day', now() - $1 * interval '1 microsecond', 'UTC')";
+    let before: crate::ids::Timestamp =
+        sqlx::query_scalar(text).bind(micros(keep)).fetch_one(&mut *connection).await?;
+    sqlx::query(REMEMBER).bind(before).execute(&mut *connection).await?;
+    let last = before.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).strftime(DAY).to_string();
+    let text = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'job_done'::regclass AND c.relname < 'job_done_' || $1 ORDER BY 1";
+    let days: Vec<String> = sqlx::query_scalar(text).bind(last).fetch_all(&mut *connection).await?;
+    for day in &days {
+        if !day.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(DbError::new(DbErrorKind::Corrupt, format!("{day:?} is not a partition of ours")));
+        }
+        sqlx::query(AssertSqlSafe(format!("DROP TABLE {day}"))).execute(&mut *connection).await?;
+    }
+    Ok(days.len() as u64)
+}
+
+pub async fn lead(
+    connection: &mut PgConnection,
+    duty: &str,
+    holder: BootId,
+    term: Duration,
+) -> Result<bool, DbError> {
+    let text = "
+        INSERT INTO leader (duty, holder, term, expires_at) VALUES ($1, $2, 1, now() + $3 * interval '1 microsecond')
+        ON CONFLICT (duty) DO UPDATE SET holder = $2, expires_at = excluded.expires_at,
+          term = leader.term + (leader.holder <> excluded.holder)::int
+        WHERE leader.holder = $2 OR leader.expires_at < now()";
+    Ok(sqlx::query(text)
+        .bind(duty)
+        .bind(holder)
+        .bind(micros(term))
+        .execute(connection)
+        .await?
+        .rows_affected()
+        > 0)
+}
