@@ -1,0 +1,342 @@
+//! The second compound commit: the end of a job together with everything it produced.
+//!
+//! Order: the fence (losers drop out) → rows → coordinates → children → signals → notes → log entries last.
+//!
+//! **Postgres**: one transaction. **SQLite** is two files and one process: a finishing job is marked in memory, so that
+//! nobody takes its lease over; `results.db` gets the rows and the encoded end in one commit, then `state.db` the end
+//! itself. A crash between the two leaves a *stored end*, applied at start before the first claim.
+
+mod state;
+mod stored;
+
+use super::batch::{BatchSettings, Batcher, Busy};
+use super::rows::Rows;
+use crate::ids::{Coordinates, DeliveryId, JobId};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
+use crate::job::store::{NewJob, Note};
+use crate::job::{Finished, Wake};
+use crate::load::{self, NewLoad, Tables};
+use crate::log;
+use serde::{Deserialize, Serialize};
+use state::Ending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use stored::Stored;
+
+/// A load above this many rows commits alone, on the pool for large loads.
+const LARGE: u64 = 2_000;
+const CHUNK: usize = 2_000;
+
+/// What a finished job wants written.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// What sorting decided.
+    pub sorted: Option<Sorted>,
+    /// What a module said.
+    pub load: Option<(NewLoad, Rows)>,
+    /// Jobs to be done next; their parent is this job.
+    pub children: Vec<NewJob>,
+    /// Events that leave if this commits.
+    pub entries: Vec<log::Entry>,
+    /// What no other table can tell.
+    pub notes: Vec<Note>,
+    /// What the run says of itself, kept with the finished job.
+    pub report: Option<serde_json::Value>,
+}
+
+/// What sorting decided about a delivery. Its tree is made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sorted {
+    /// Which.
+    pub id: DeliveryId,
+    /// Where it belongs; `None` while it is held.
+    pub coordinates: Option<Coordinates>,
+    /// The rule that said so; `None`: an operator.
+    pub rule: Option<String>,
+    /// Settings of that rule, for the module.
+    pub settings: serde_json::Value,
+    /// Keep a copy of the original.
+    pub archive: bool,
+    /// Why it waits for an operator.
+    pub held_reason: Option<String>,
+}
+
+/// Gathers ends into commits; cheap to clone.
+#[derive(Clone)]
+pub struct Finisher {
+    batcher: Batcher<Finished<Work>, Result<bool, DbError>>,
+    under_way: Arc<AtomicUsize>,
+}
+
+struct Context {
+    db: Db,
+    tables: Tables,
+    wake: Wake,
+    committed: stored::Committed,
+}
+
+impl Finisher {
+    /// Starts gathering. `under_way` counts jobs whose end is being committed.
+    #[must_use]
+    pub fn start(db: Db, tables: Tables, wake: Wake, settings: BatchSettings) -> Self {
+        let context = Arc::new(Context { db, tables, wake, committed: stored::Committed::default() });
+        let batcher = Batcher::start(settings, move |items| {
+            let context = Arc::clone(&context);
+            Box::pin(async move { commit(&context, items).await })
+        });
+        Self { batcher, under_way: Arc::default() }
+    }
+
+    /// Ends a job. Returns after the commit; `false`: the lease was lost and nothing was written.
+    ///
+    /// # Errors
+    /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only when the store stays away
+    /// longer than [`patience`](Self::finish) allows.
+    pub async fn finish(&self, finished: Finished<Work>) -> Result<bool, DbError> {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let answer = self.batcher.join_patiently(finished).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        answer.unwrap_or_else(|Busy| Err(DbError::new(DbErrorKind::Unavailable, "the finisher is gone")))
+    }
+
+    /// Jobs whose end is being committed. With SQLite, expired leases are not taken over while there are any.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::SeqCst)
+    }
+}
+
+/// Applies the ends that were stored with their rows and not yet in the job table. Before the first claim.
+///
+/// # Errors
+/// When the store fails.
+pub async fn recover(db: &Db) -> Result<usize, DbError> {
+    stored::recover(db).await
+}
+
+/// How often, and with what pause, a commit is repeated while the store is away. A longer outage makes the leases
+/// expire, and the jobs run again.
+const REPEATS: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(500);
+
+async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<bool, DbError>> {
+    let (large, small): (Vec<_>, Vec<_>) = items.into_iter().enumerate().partition(|(_, item)| {
+        item.work.as_ref().and_then(|work| work.load.as_ref()).is_some_and(|(_, rows)| rows.len() > LARGE)
+    });
+    let mut answers: Vec<(usize, Result<bool, DbError>)> = Vec::new();
+    for (at, item) in large {
+        let mut answer = repeatedly(context, vec![item]).await;
+        answers.push((at, answer.pop().unwrap_or(Ok(false))));
+    }
+    if !small.is_empty() {
+        let (places, items): (Vec<_>, Vec<_>) = small.into_iter().unzip();
+        answers.extend(places.into_iter().zip(repeatedly(context, items).await));
+    }
+    answers.sort_by_key(|(at, _)| *at);
+    if answers.iter().any(|(_, answer)| matches!(answer, Ok(true))) {
+        context.wake.wake();
+    }
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Commits a batch; while the store is away, again; when somebody's content spoils it, each for itself.
+async fn repeatedly(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<bool, DbError>> {
+    let mut batch: Vec<Ending> = items.into_iter().map(Ending::new).collect();
+    let mut repeats = 0;
+    loop {
+        let (back, result) = once(context, batch).await;
+        batch = back;
+        match result {
+            Ok(won) => return batch.iter().map(|ending| Ok(won.contains(&ending.job()))).collect(),
+            Err(error) if error.kind() == DbErrorKind::MissingPartition => {
+                if let Err(error) = make_days(&context.db).await {
+                    tracing::warn!(%error, "making a missing day failed");
+                }
+            }
+            Err(error) if error.is_temporary() && repeats < REPEATS => {
+                tracing::debug!(%error, "finishing failed; trying again");
+                if error.kind() != DbErrorKind::Contention {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            Err(error) if batch.len() > 1 && !error.is_temporary() => {
+                let mut answers = Vec::with_capacity(batch.len());
+                for ending in batch {
+                    answers.extend(Box::pin(repeatedly(context, vec![ending.into_finished()])).await);
+                }
+                return answers;
+            }
+            Err(error) => {
+                let (kind, text) = (error.kind(), error.to_string());
+                return batch.iter().map(|_| Err(DbError::new(kind, text.clone()))).collect();
+            }
+        }
+        repeats += 1;
+    }
+}
+
+async fn make_days(db: &Db) -> Result<(), DbError> {
+    db.write(Lane::State, |mut tx| Box::pin(async move { crate::job::store::make_days(&mut tx).await })).await
+}
+
+/// One try. The batch comes back, for it is needed again should this one fail.
+async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Vec<JobId>, DbError>) {
+    // Shared with the transaction's task, which may outlive this one; taken back when it is done.
+    let shared = Arc::new(tokio::sync::Mutex::new(batch));
+    let result = if context.db.is_pg() {
+        in_one(context, Arc::clone(&shared)).await
+    } else {
+        in_two(context, Arc::clone(&shared)).await
+    };
+    let batch = std::mem::take(&mut *shared.lock().await);
+    (batch, result)
+}
+
+type Shared = Arc<tokio::sync::Mutex<Vec<Ending>>>;
+
+async fn in_one(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
+    let tables = context.tables.clone();
+    let large = shared.lock().await.iter().any(|ending| ending.rows() > LARGE);
+    let lane = if large { Lane::Results } else { Lane::State };
+    context
+        .db
+        .write(lane, move |mut tx| {
+            Box::pin(async move {
+                let mut batch = shared.lock().await;
+                let won = state::fence(&mut tx, &batch).await?;
+                let entries = write_loads(&mut tx, &tables, &mut batch, &won).await?;
+                state::apply(&mut tx, &batch, &won, &entries).await?;
+                Ok(won)
+            })
+        })
+        .await
+}
+
+async fn in_two(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
+    let has_loads = shared.lock().await.iter().any(Ending::has_load);
+    let entries = if has_loads { rows_first(context, &shared).await? } else { Vec::new() };
+    let state = Arc::clone(&shared);
+    let won = context
+        .db
+        .write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                let batch = state.lock().await;
+                let won = state::fence(&mut tx, &batch).await?;
+                state::apply(&mut tx, &batch, &won, &entries).await?;
+                Ok(won)
+            })
+        })
+        .await?;
+    if has_loads {
+        context.committed.add(&won);
+    }
+    Ok(won)
+}
+
+/// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
+/// this process is the only one, and it takes over no expired lease while an end is under way.
+async fn rows_first(context: &Context, shared: &Shared) -> Result<Vec<Entry>, DbError> {
+    let held = shared.lock().await.iter().map(Ending::lease).collect::<Vec<_>>();
+    let standing = context
+        .db
+        .write(Lane::Relaxed, move |mut tx| {
+            Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
+        })
+        .await?;
+    let (tables, shared) = (context.tables.clone(), Arc::clone(shared));
+    let done = context.committed.take();
+    let forget = done.clone();
+    let result = context
+        .db
+        .write(Lane::Results, move |mut tx| {
+            Box::pin(async move {
+                let mut batch = shared.lock().await;
+                let entries = write_loads(&mut tx, &tables, &mut batch, &standing).await?;
+                let stored: Vec<Stored> = batch
+                    .iter()
+                    .filter(|ending| ending.has_load() && standing.contains(&ending.job()))
+                    .map(|ending| Stored::of(ending, &entries))
+                    .collect();
+                stored::remove(&mut tx, &forget).await?;
+                stored::insert(&mut tx, &stored).await?;
+                Ok(entries)
+            })
+        })
+        .await;
+    if result.is_err() {
+        context.committed.add(&done);
+    }
+    result
+}
+
+/// A log entry and the job it comes from.
+type Entry = (JobId, log::Entry);
+
+/// Writes the loads of those who won, and returns the entries of published rows.
+async fn write_loads(
+    tx: &mut Tx<'_>,
+    tables: &Tables,
+    batch: &mut [Ending],
+    won: &[JobId],
+) -> Result<Vec<Entry>, DbError> {
+    let mut entries = Vec::new();
+    let mut small = Vec::new();
+    for ending in batch.iter_mut().filter(|ending| won.contains(&ending.job())) {
+        if ending.load().is_some_and(|(_, rows)| rows.in_memory().is_none()) {
+            entries.extend(write_large(tx, tables, ending).await?);
+        }
+    }
+    for ending in batch.iter().filter(|ending| won.contains(&ending.job())) {
+        if let Some((load, rows)) = ending.load()
+            && let Some(rows) = rows.in_memory()
+        {
+            small.push((ending.job(), load, rows));
+        }
+    }
+    if small.is_empty() {
+        return Ok(entries);
+    }
+    let loads: Vec<_> = small.iter().map(|(_, load, rows)| (*load, *rows)).collect();
+    let written = load::write(tx, tables, &loads).await?;
+    // Entries of a batch belong to it as a whole; the first job stands for all, for they commit together.
+    let owner = small[0].0;
+    entries.extend(written.entries.into_iter().map(|entry| (owner, state::published(entry))));
+    Ok(entries)
+}
+
+/// Streams the rows of one large load.
+async fn write_large(tx: &mut Tx<'_>, tables: &Tables, ending: &mut Ending) -> Result<Vec<Entry>, DbError> {
+    let job = ending.job();
+    let Some((load, rows)) = ending.load_mut() else { return Ok(Vec::new()) };
+    let mut entries = Vec::new();
+    let mut loading = load::Loading::begin(tx, tables, &[load]).await?;
+    rows.chunks::<ReadBack>(CHUNK, async |chunk| {
+        entries.extend(loading.rows(tx, &[(0, chunk)]).await?);
+        Ok(())
+    })
+    .await?;
+    entries.extend(loading.finish(tx).await?.1);
+    Ok(entries.into_iter().map(|entry| (job, state::published(entry))).collect())
+}
+
+/// Either rows could not be read back, or the store failed.
+struct ReadBack(DbError);
+
+impl From<std::io::Error> for ReadBack {
+    fn from(error: std::io::Error) -> Self {
+        Self(DbError::new(DbErrorKind::Unavailable, error))
+    }
+}
+
+impl From<DbError> for ReadBack {
+    fn from(error: DbError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<ReadBack> for DbError {
+    fn from(error: ReadBack) -> Self {
+        error.0
+    }
+}

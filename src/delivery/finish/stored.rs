@@ -1,0 +1,127 @@
+//! Stored ends: what `results.db` knows of a finish until `state.db` knows it too. SQLite only.
+
+use super::Entry;
+use super::state::{self, Consequences, Ending, Leaving};
+use crate::ids::{JobId, LeaseToken};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx, View};
+use crate::job::store::{End, PutBack};
+use crate::job::{Ended, HoldReason};
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
+
+/// The end of a job whose rows are committed, as bytes can hold it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Stored {
+    job: JobId,
+    token: LeaseToken,
+    end: Option<Ended>,
+    held: Option<String>,
+    error: Option<String>,
+    report: Option<serde_json::Value>,
+    consequences: Consequences,
+}
+
+impl Stored {
+    /// The end of `ending`, with those of `entries` that are its.
+    pub fn of(ending: &Ending, entries: &[Entry]) -> Self {
+        let mut consequences = ending.consequences();
+        let mine = entries.iter().filter(|(job, _)| *job == ending.job());
+        consequences.entries.extend(mine.map(|(_, entry)| entry.clone()));
+        match ending.leaving() {
+            Leaving::Ends(end) => Self {
+                job: end.id,
+                token: end.token,
+                end: Some(end.end),
+                held: None,
+                error: end.error,
+                report: end.report,
+                consequences,
+            },
+            Leaving::Held(job, token, how) => {
+                let (held, error) = match how {
+                    PutBack::Hold { reason, detail } => (reason.word().to_owned(), detail),
+                    _ => (HoldReason::Operator.word().to_owned(), String::new()),
+                };
+                Self { job, token, end: None, held: Some(held), error: Some(error), report: None, consequences }
+            }
+        }
+    }
+
+    fn leaving(&self) -> Leaving {
+        match self.end {
+            Some(end) => Leaving::Ends(End {
+                id: self.job,
+                token: self.token,
+                end,
+                error: self.error.clone(),
+                report: self.report.clone(),
+            }),
+            None => {
+                let reason = self.held.as_deref().and_then(|word| word.parse().ok()).unwrap_or(HoldReason::Operator);
+                let detail = self.error.clone().unwrap_or_default();
+                Leaving::Held(self.job, self.token, PutBack::Hold { reason, detail })
+            }
+        }
+    }
+}
+
+/// Stored ends that `state.db` knows by now: dropped with the next commit of `results.db`, or at start.
+#[derive(Debug, Default)]
+pub struct Committed(Mutex<Vec<JobId>>);
+
+impl Committed {
+    pub fn add(&self, jobs: &[JobId]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(jobs);
+    }
+
+    pub fn take(&self) -> Vec<JobId> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub async fn insert(tx: &mut Tx<'_>, ends: &[Stored]) -> Result<(), DbError> {
+    super::super::store::insert_stored_ends(tx, &encode(ends)?).await
+}
+
+pub async fn remove(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), DbError> {
+    super::super::store::remove_stored_ends(tx, jobs).await
+}
+
+fn encode(ends: &[Stored]) -> Result<Vec<(JobId, Vec<u8>)>, DbError> {
+    ends.iter()
+        .map(|end| Ok((end.job, serde_json::to_vec(end).map_err(|e| DbError::new(DbErrorKind::Content, e))?)))
+        .collect()
+}
+
+/// Applies every stored end whose job is still live under the same token, then drops them all.
+pub async fn recover(db: &Db) -> Result<usize, DbError> {
+    if db.is_pg() {
+        return Ok(0);
+    }
+    let bodies = db
+        .read(View::Results, |mut tx| {
+            Box::pin(async move { super::super::store::stored_ends(&mut tx).await })
+        })
+        .await?;
+    let mut applied = 0;
+    let mut seen = Vec::new();
+    for (job, body) in bodies {
+        let stored: Stored = serde_json::from_slice(&body)
+            .map_err(|e| DbError::new(DbErrorKind::Corrupt, format!("stored end of job {job}: {e}")))?;
+        let won = db
+            .write(Lane::State, move |mut tx| {
+                Box::pin(async move {
+                    let won = state::leave(&mut tx, vec![stored.leaving()]).await?;
+                    if !won.is_empty() {
+                        state::follow(&mut tx, vec![stored.consequences], &mut Vec::new()).await?;
+                    }
+                    Ok(won.len())
+                })
+            })
+            .await?;
+        applied += won;
+        seen.push(job);
+    }
+    db.write(Lane::Results, move |mut tx| Box::pin(async move { remove(&mut tx, &seen).await })).await?;
+    Ok(applied)
+}

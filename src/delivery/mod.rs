@@ -1,0 +1,27 @@
+//! Deliveries: bytes with coordinates, from the yes to the last row.
+//!
+//! Two compound commits carry everything. **Accept** writes key, receipt, delivery and first job; only after it does a
+//! door say yes. **Finish** ends a job together with everything it produced: rows, children, coordinates, log entries.
+//! Between them nothing holds a transaction.
+//!
+//! ```text
+//!   door ──▶ accept: ingest_key, receipt, delivery, job ──▶ yes
+//!                                                    job ──▶ run ──▶ finish: end of the job (the fence) → rows →
+//!                                                                    children → coordinates → timeline → log
+//! ```
+//!
+//! The same thing twice is harmless: the receipt id is made of key and digest, so a repetition finds the first receipt.
+//! A run whose lease was lost writes nothing: the fence is the first statement of its finish.
+
+mod accept;
+mod batch;
+mod finish;
+mod receipt;
+mod rows;
+pub mod store;
+
+pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
+pub use batch::Busy;
+pub use finish::{Finisher, Sorted, Work, recover};
+pub use receipt::{ReceiptState, ReceiptView};
+pub use rows::Rows;

@@ -1,0 +1,149 @@
+//! Rows on their way from a module to the store: in memory, and beyond a limit in a file without a name.
+
+use module_api::Row;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// Rows gathered while a module runs. No transaction is open meanwhile.
+#[derive(Debug)]
+pub struct Rows {
+    memory: Vec<Row>,
+    memory_bytes: usize,
+    limit_bytes: usize,
+    tmp: PathBuf,
+    file: Option<BufWriter<File>>,
+    count: u64,
+}
+
+impl Rows {
+    /// No rows yet. Above `limit_bytes` of memory they go to a file in `tmp`.
+    #[must_use]
+    pub fn new(tmp: &Path, limit_bytes: usize) -> Self {
+        Self { memory: Vec::new(), memory_bytes: 0, limit_bytes, tmp: tmp.to_owned(), file: None, count: 0 }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn push(&mut self, row: Row) -> io::Result<()> {
+        self.count += 1;
+        self.memory_bytes += size_of::<Row>() + row.values.len() * size_of::<module_api::Value>();
+        self.memory.push(row);
+        if self.memory_bytes > self.limit_bytes { self.spill() } else { Ok(()) }
+    }
+
+    /// Hands all rows to `each` in chunks of at most `chunk`, in the order they came.
+    ///
+    /// # Errors
+    /// When the file cannot be read back; what `each` returns.
+    pub async fn chunks<E: From<io::Error>>(
+        &mut self,
+        chunk: usize,
+        mut each: impl AsyncFnMut(&[Row]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(mut writer) = self.file.take() {
+            writer.flush()?;
+            let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            file.rewind()?;
+            let mut reader = BufReader::new(file);
+            let mut rows = Vec::with_capacity(chunk);
+            while let Some(row) = read(&mut reader)? {
+                rows.push(row);
+                if rows.len() == chunk {
+                    each(&rows).await?;
+                    rows.clear();
+                }
+            }
+            if !rows.is_empty() {
+                each(&rows).await?;
+            }
+            // Kept for a repetition of the commit.
+            self.file = Some(BufWriter::new(reopened(reader)?));
+        }
+        for rows in self.memory.chunks(chunk) {
+            each(rows).await?;
+        }
+        Ok(())
+    }
+
+    /// The rows, where all of them are in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> Option<&[Row]> {
+        self.file.is_none().then_some(&self.memory)
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(BufWriter::new(tempfile::tempfile_in(&self.tmp)?));
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        for row in self.memory.drain(..) {
+            let frame = postcard::to_stdvec(&row).map_err(io::Error::other)?;
+            let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+            file.write_all(&length.to_le_bytes())?;
+            file.write_all(&frame)?;
+        }
+        self.memory_bytes = 0;
+        Ok(())
+    }
+}
+
+fn reopened(reader: BufReader<File>) -> io::Result<File> {
+    let mut file = reader.into_inner();
+    file.seek(io::SeekFrom::End(0))?;
+    Ok(file)
+}
+
+fn read(reader: &mut impl Read) -> io::Result<Option<Row>> {
+    let mut length = [0; 4];
+    match reader.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut frame = vec![0; u32::from_le_bytes(length) as usize];
+    reader.read_exact(&mut frame)?;
+    postcard::from_bytes(&frame).map(Some).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use module_api::{Place, Value};
+
+    #[tokio::test]
+    async fn rows_come_back_in_order_from_memory_and_from_the_file() {
+        for limit in [usize::MAX, 2_000] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut rows = Rows::new(directory.path(), limit);
+            for n in 0..100 {
+                let values = vec![Value::Int(n), Value::Text(format!("row {n}"))];
+                let place = Place::line(0, 1);
+                rows.push(Row { table: 0, place, report_at: None, report_tz_assumed: false, values }).unwrap();
+            }
+            for _ in 0..2 {
+                let mut seen = Vec::new();
+                rows.chunks::<io::Error>(7, async |chunk| {
+                    seen.extend(chunk.iter().map(|row| row.values[0].clone()));
+                    Ok(())
+                })
+                .await
+                .unwrap();
+                assert_eq!(seen, (0..100).map(Value::Int).collect::<Vec<_>>(), "limit {limit}");
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! All SQL of the tables `ingest_key`, `receipt`, `delivery` and `customer`.
+
+mod accept;
+mod read;
+mod stored_end;
+mod write;
+
+pub use accept::{Fate, insert_deliveries, take_keys};
+pub use read::{
+    DeliveryRow, Filter, ReceiptFacts, Unsealed, by_receipt, get, held_budget, list, receipt_facts, unsealed,
+};
+pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};
+pub use write::{
+    assign, choose_path, expire_keys, register_customers, seal, set_held, set_sorted, start_over, take_stale_path,
+};

@@ -1,0 +1,254 @@
+//! Keys, receipts and deliveries of one accepting commit: one statement per table for the whole batch.
+
+use crate::delivery::accept::{NewDelivery, Reuse, receipt_id};
+use crate::ids::{DeliveryId, ReceiptId, Timestamp};
+use crate::infra::db::{DbError, Tx};
+use serde_json::json;
+use sqlx::types::Json;
+use std::collections::{HashMap, HashSet};
+
+/// What became of one key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fate {
+    /// The delivery that was accepted first under this key and digest; `None`: this one is the first.
+    pub existing: Option<DeliveryId>,
+    /// The key was known with other bytes.
+    pub key_reused: bool,
+    /// That is refused, and nothing was stored.
+    pub refused: bool,
+    /// The tree of the existing delivery is durable.
+    pub sealed: bool,
+}
+
+impl Fate {
+    /// Whether a delivery is to be inserted.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.existing.is_none() && !self.refused
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes the keys of a batch, in key order, and says for each whether it was free. No two items are the same.
+///
+/// # Errors
+/// When the store fails.
+pub async fn take_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<Vec<Fate>, DbError> {
+    let refused = refused(tx, items).await?;
+    let wanted: Vec<&NewDelivery> = items.iter().copied().filter(|item| !refused.contains(&item.key)).collect();
+    let taken = insert_keys(tx, &wanted).await?;
+    let reused = other_digests(tx, &wanted).await?;
+    let existing = existing(tx, &wanted.iter().map(|i| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>()).await?;
+    let fate = |item: &&NewDelivery| {
+        let id = receipt_id(&item.key, &item.digest);
+        if refused.contains(&item.key) {
+            return Fate { refused: true, key_reused: true, ..Fate::default() };
+        }
+        let key_reused = reused.contains(&item.key);
+        match existing.get(&id) {
+            // A key without a delivery was left by an older schema or a purge: the delivery is made anew.
+            Some(&(delivery, sealed)) if !taken.contains(&id) => {
+                Fate { existing: Some(delivery), key_reused, sealed, refused: false }
+            }
+            _ => Fate { key_reused, ..Fate::default() },
+        }
+    };
+    Ok(items.iter().map(fate).collect())
+}
+
+/// Keys of items that refuse reuse and are known with other bytes, in the store or earlier in the batch.
+async fn refused(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<[u8; 32]>, DbError> {
+    let strict: Vec<&NewDelivery> = items.iter().copied().filter(|i| i.reuse == Reuse::Refuse).collect();
+    if strict.is_empty() {
+        return Ok(HashSet::new());
+    }
+    other_digests(tx, &strict).await
+}
+
+async fn insert_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<ReceiptId>, DbError> {
+    let ids: Vec<ReceiptId> = match tx {
+        Tx::Pg(connection) => {
+            let text = "
+                INSERT INTO ingest_key (key, digest, receipt_id, expires_at)
+                SELECT key, digest, receipt_id, now() + ttl * interval '1 microsecond'
+                FROM unnest($1::bytea[], $2::bytea[], $3::uuid[], $4::bigint[]) AS k(key, digest, receipt_id, ttl)
+                ORDER BY key, digest ON CONFLICT DO NOTHING RETURNING receipt_id";
+            sqlx::query_scalar(text)
+                .bind(items.iter().map(|i| i.key.to_vec()).collect::<Vec<_>>())
+                .bind(items.iter().map(|i| i.digest).collect::<Vec<_>>())
+                .bind(items.iter().map(|i| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>())
+                .bind(items.iter().map(|i| micros(i.key_ttl)).collect::<Vec<_>>())
+                .fetch_all(&mut **connection)
+                .await?
+        }
+        Tx::Lite(connection) => {
+            let text = "
+                INSERT INTO ingest_key (key, digest, receipt_id, expires_at)
+                SELECT unhex(k.value->>'key'), unhex(k.value->>'digest'), unhex(k.value->>'receipt'), k.value->>'expires'
+                FROM json_each($1) k WHERE true ON CONFLICT DO NOTHING RETURNING receipt_id";
+            let rows: Vec<_> = items
+                .iter()
+                .map(|i| {
+                    json!({
+                        "key": hex(&i.key), "digest": i.digest.to_string(),
+                        "receipt": receipt_id(&i.key, &i.digest).0.simple().to_string(),
+                        "expires": Timestamp::now().after(i.key_ttl).0,
+                    })
+                })
+                .collect();
+            sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(&mut **connection).await?
+        }
+    };
+    Ok(ids.into_iter().collect())
+}
+
+/// Keys that the store knows with a digest other than the item's.
+async fn other_digests(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<[u8; 32]>, DbError> {
+    let keys: Vec<Vec<u8>> = match tx {
+        Tx::Pg(connection) => {
+            let text = "
+                SELECT i.key FROM unnest($1::bytea[], $2::bytea[]) AS i(key, digest)
+                JOIN ingest_key k ON k.key = i.key AND k.digest <> i.digest";
+            sqlx::query_scalar(text)
+                .bind(items.iter().map(|i| i.key.to_vec()).collect::<Vec<_>>())
+                .bind(items.iter().map(|i| i.digest).collect::<Vec<_>>())
+                .fetch_all(&mut **connection)
+                .await?
+        }
+        Tx::Lite(connection) => {
+            let text = "
+                SELECT k.key FROM json_each($1) i CROSS JOIN ingest_key k ON k.key = unhex(i.value->>'key')
+                WHERE k.digest <> unhex(i.value->>'digest')";
+            let rows: Vec<_> = items
+                .iter()
+                .map(|i| json!({ "key": hex(&i.key), "digest": i.digest.to_string() }))
+                .collect();
+            sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(&mut **connection).await?
+        }
+    };
+    Ok(keys.into_iter().filter_map(|key| key.try_into().ok()).collect())
+}
+
+async fn existing(
+    tx: &mut Tx<'_>,
+    receipts: &[ReceiptId],
+) -> Result<HashMap<ReceiptId, (DeliveryId, bool)>, DbError> {
+    let rows: Vec<(ReceiptId, DeliveryId, bool)> = match tx {
+        Tx::Pg(connection) => {
+            let text = "SELECT receipt_id, id, sealed_at IS NOT NULL FROM delivery WHERE receipt_id = ANY($1)";
+            sqlx::query_as(text).bind(receipts).fetch_all(&mut **connection).await?
+        }
+        Tx::Lite(connection) => {
+            let text = "SELECT d.receipt_id, d.id, d.sealed_at IS NOT NULL
+                        FROM json_each($1) r CROSS JOIN delivery d ON d.receipt_id = unhex(r.value)";
+            let listed: Vec<_> = receipts.iter().map(|id| id.0.simple().to_string()).collect();
+            sqlx::query_as(text).bind(json!(listed).to_string()).fetch_all(&mut **connection).await?
+        }
+    };
+    Ok(rows.into_iter().map(|(receipt, delivery, sealed)| (receipt, (delivery, sealed))).collect())
+}
+
+/// Inserts receipts and deliveries; the flag says that the key was known with other bytes.
+///
+/// # Errors
+/// When the store fails or refuses a value.
+pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[(&NewDelivery, bool)]) -> Result<(), DbError> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    match tx {
+        Tx::Pg(connection) => {
+            let text = "
+                INSERT INTO receipt (id, source, key_reused)
+                SELECT id, source, reused FROM unnest($1::uuid[], $2::text[], $3::boolean[]) AS r(id, source, reused)
+                ORDER BY id ON CONFLICT (id) DO NOTHING";
+            sqlx::query(text)
+                .bind(items.iter().map(|(i, _)| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>())
+                .bind(items.iter().map(|(i, _)| i.source.clone()).collect::<Vec<_>>())
+                .bind(items.iter().map(|(_, reused)| *reused).collect::<Vec<_>>())
+                .execute(&mut **connection)
+                .await?;
+            insert_deliveries_pg(connection, items).await
+        }
+        Tx::Lite(connection) => {
+            let rows = json!(items.iter().map(|(i, reused)| lite_row(i, *reused)).collect::<Vec<_>>()).to_string();
+            let text = "
+                INSERT INTO receipt (id, source, key_reused)
+                SELECT unhex(r.value->>'receipt'), r.value->>'source', r.value->>'reused'
+                FROM json_each($1) r WHERE true ON CONFLICT (id) DO NOTHING";
+            sqlx::query(text).bind(&rows).execute(&mut **connection).await?;
+            let text = "
+                INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
+                                      envelope, home, path)
+                SELECT unhex(d.value->>'id'), unhex(d.value->>'receipt'), d.value->>'source', d.value->>'customer',
+                       d.value->>'category', d.value->>'type', d.value->>'grp', d.value->>'settings', d.value->>'received_at',
+                       unhex(d.value->>'digest'), d.value->>'bytes', d.value->>'envelope', unhex(d.value->>'home'), d.value->>'path'
+                FROM json_each($1) d";
+            sqlx::query(text).bind(&rows).execute(&mut **connection).await?;
+            Ok(())
+        }
+    }
+}
+
+async fn insert_deliveries_pg(
+    connection: &mut sqlx::PgConnection,
+    items: &[(&NewDelivery, bool)],
+) -> Result<(), DbError> {
+    let text = "
+        INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
+                              envelope, home, path)
+        SELECT id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path
+        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
+                    $9::timestamptz[], $10::bytea[], $11::bigint[], $12::jsonb[], $13::uuid[], $14::text[])
+             AS d(id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path)
+        ORDER BY id";
+    let text_of = |f: fn(&NewDelivery) -> Option<&str>| {
+        items.iter().map(|(i, _)| f(i).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    sqlx::query(text)
+        .bind(items.iter().map(|(i, _)| i.id).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| i.source.clone()).collect::<Vec<_>>())
+        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.customer.as_str())))
+        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.category.as_str())))
+        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.kind.as_str())))
+        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.group.as_str())))
+        .bind(items.iter().map(|(i, _)| Json(&i.settings)).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| i.received_at).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| i.digest).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| i64::try_from(i.bytes).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| Json(&i.envelope)).collect::<Vec<_>>())
+        .bind(items.iter().map(|(i, _)| i.home).collect::<Vec<_>>())
+        .bind(text_of(|i| i.path.as_deref()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn lite_row(item: &NewDelivery, reused: bool) -> serde_json::Value {
+    let coordinates = item.coordinates.as_ref();
+    json!({
+        "id": item.id.0.simple().to_string(),
+        "receipt": receipt_id(&item.key, &item.digest).0.simple().to_string(),
+        "reused": i32::from(reused),
+        "source": item.source,
+        "customer": coordinates.map(|c| &c.customer),
+        "category": coordinates.map(|c| &c.category),
+        "type": coordinates.map(|c| &c.kind),
+        "grp": coordinates.map(|c| &c.group),
+        "settings": item.settings.to_string(),
+        "received_at": item.received_at.0,
+        "digest": item.digest.to_string(),
+        "bytes": item.bytes,
+        "envelope": item.envelope.to_string(),
+        "home": item.home.map(|home| home.0.simple().to_string()),
+        "path": item.path,
+    })
+}
+
+fn micros(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+}

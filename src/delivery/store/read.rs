@@ -1,0 +1,225 @@
+//! Reads of deliveries and receipts. Every one that serves a caller takes the caller's [`Scope`] first.
+
+use crate::ids::{DeliveryId, Digest, ReceiptId, Scope, SpoolId, Timestamp};
+use crate::infra::db::{DbError, Tx};
+use crate::on_either;
+use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+
+/// One delivery as the store knows it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DeliveryRow {
+    /// Which.
+    pub id: DeliveryId,
+    /// Public id of its acceptance.
+    pub receipt_id: ReceiptId,
+    /// Way in.
+    pub source: String,
+    /// Coordinates, as far as they are known.
+    pub customer: Option<String>,
+    /// See `customer`.
+    pub category: Option<String>,
+    /// See `customer`.
+    #[sqlx(rename = "type")]
+    pub type_: Option<String>,
+    /// See `customer`.
+    #[sqlx(rename = "grp")]
+    pub group: Option<String>,
+    /// Rule that decided them.
+    pub rule: Option<String>,
+    /// Settings of that rule, for the module.
+    #[sqlx(json)]
+    pub settings: serde_json::Value,
+    /// The original goes to the archive volume too.
+    pub archive: bool,
+    /// Why it waits for an operator.
+    pub held_reason: Option<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Length of its bytes.
+    pub bytes: i64,
+    /// Who sent what to whom.
+    #[sqlx(json)]
+    pub envelope: serde_json::Value,
+    /// Spool that holds the bytes until the tree is sealed.
+    pub home: Option<SpoolId>,
+    /// Tree on volume inbox.
+    pub path: Option<String>,
+    /// Held tree that is to go once the new one is sealed.
+    pub stale_path: Option<String>,
+    /// When its tree was made.
+    pub sorted_at: Option<Timestamp>,
+    /// When its tree became durable.
+    pub sealed_at: Option<Timestamp>,
+}
+
+/// Which deliveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this customer.
+    pub customer: Option<String>,
+    /// Of this category.
+    pub category: Option<String>,
+    /// Of this type.
+    pub type_: Option<String>,
+    /// Of this group.
+    pub group: Option<String>,
+    /// Came in this way.
+    pub source: Option<String>,
+    /// Waits for an operator.
+    pub held: bool,
+    /// Waits for this reason.
+    pub held_reason: Option<String>,
+    /// Arrived since.
+    pub since: Option<Timestamp>,
+    /// Only those after this one in the order of the list: the cursor.
+    pub before: Option<(Timestamp, DeliveryId)>,
+}
+
+const COLUMNS: &str = "id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, \
+                       digest, bytes, envelope, home, path, stale_path, sorted_at, sealed_at";
+
+/// One delivery; `None` also where the scope may not see it.
+///
+/// # Errors
+/// When the store fails.
+pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Option<DeliveryRow>, DbError> {
+    let text = "
+        SELECT id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, digest,
+               bytes, envelope, home, path, stale_path, sorted_at, sealed_at
+        FROM delivery WHERE id = $1 AND (CAST($2 AS text) IS NULL OR customer = $2)";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).bind(scope.customer()).fetch_optional(c).await?))
+}
+
+/// The delivery of a receipt, for headworks itself.
+///
+/// # Errors
+/// When the store fails.
+pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<DeliveryRow>, DbError> {
+    let text = "
+        SELECT id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, digest,
+               bytes, envelope, home, path, stale_path, sorted_at, sealed_at
+        FROM delivery WHERE receipt_id = $1";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
+}
+
+/// Deliveries that match, newest first, at most `limit`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn list(
+    scope: &Scope,
+    tx: &mut Tx<'_>,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<DeliveryRow>, DbError> {
+    Ok(match tx {
+        Tx::Pg(connection) => {
+            build::<Postgres>(scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
+        }
+        Tx::Lite(connection) => {
+            build::<Sqlite>(scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
+        }
+    })
+}
+
+fn build<DB>(scope: &Scope, filter: &Filter, limit: u32) -> QueryBuilder<DB>
+where
+    DB: Database,
+    String: for<'q> Encode<'q, DB> + Type<DB>,
+    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
+    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    let mut query = QueryBuilder::<DB>::new(format!("SELECT {COLUMNS} FROM delivery WHERE true"));
+    let texts = [
+        ("customer", scope.customer()),
+        ("customer", filter.customer.as_deref()),
+        ("category", filter.category.as_deref()),
+        ("type", filter.type_.as_deref()),
+        ("grp", filter.group.as_deref()),
+        ("source", filter.source.as_deref()),
+        ("held_reason", filter.held_reason.as_deref()),
+    ];
+    for (column, wanted) in texts {
+        if let Some(wanted) = wanted {
+            query.push(format!(" AND {column} = ")).push_bind(wanted.to_owned());
+        }
+    }
+    if filter.held {
+        query.push(" AND held_reason IS NOT NULL");
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND received_at >= ").push_bind(since);
+    }
+    if let Some((at, id)) = filter.before {
+        query.push(" AND (received_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
+    }
+    query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+    query
+}
+
+/// A tree that was made and is not durable yet.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Unsealed {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// Its receipt: the name of the spool entry.
+    pub receipt_id: ReceiptId,
+    /// The tree.
+    pub path: String,
+    /// A held tree that goes once this one is sealed.
+    pub stale_path: Option<String>,
+    /// The original goes to the archive volume too.
+    pub archive: bool,
+    /// When the tree was made.
+    pub sorted_at: Timestamp,
+}
+
+/// Trees of one spool that were made before `before` and are not durable, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn unsealed(
+    tx: &mut Tx<'_>,
+    home: SpoolId,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<Unsealed>, DbError> {
+    let text = "
+        SELECT id, receipt_id, path, stale_path, archive, sorted_at FROM delivery
+        WHERE home = $1 AND sealed_at IS NULL AND path IS NOT NULL AND sorted_at <= $2 ORDER BY sorted_at LIMIT $3";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).bind(before).bind(limit).fetch_all(c).await?))
+}
+
+/// What a receipt's row says of it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ReceiptFacts {
+    /// Which.
+    pub id: ReceiptId,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The key was known with other bytes.
+    pub key_reused: bool,
+    /// Worst end among jobs whose history is gone.
+    pub worst_outcome: Option<i16>,
+}
+
+/// The row of a receipt. Open to whoever holds the id.
+///
+/// # Errors
+/// When the store fails.
+pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
+    let text = "SELECT id, accepted_at, key_reused, worst_outcome FROM receipt WHERE id = $1";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
+}
+
+/// Number and bytes of what is held per source.
+///
+/// # Errors
+/// When the store fails.
+pub async fn held_budget(tx: &mut Tx<'_>) -> Result<Vec<(String, i64, i64)>, DbError> {
+    let text = "SELECT source, count(*), CAST(sum(bytes) AS bigint) FROM delivery WHERE held_reason IS NOT NULL GROUP BY source";
+    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+}

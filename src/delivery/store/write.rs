@@ -1,0 +1,173 @@
+//! Changes to a delivery after it was accepted. Each is one row by its key, in text that both stores understand.
+
+use crate::delivery::finish::Sorted;
+use crate::ids::{Coordinates, DeliveryId, JobId, LeaseToken, Timestamp};
+use crate::infra::db::{DbError, Tx};
+use crate::on_either;
+use sqlx::types::Json;
+
+/// The store's clock: what both call now.
+async fn now(tx: &mut Tx<'_>) -> Result<Timestamp, DbError> {
+    match tx {
+        Tx::Pg(connection) => Ok(sqlx::query_scalar("SELECT now()").fetch_one(&mut **connection).await?),
+        Tx::Lite(_) => Ok(Timestamp::now()),
+    }
+}
+
+/// Stores the path of a delivery's tree before the tree is made, under the job's lease. A path that is stored already
+/// stays; of the candidates the first that no other delivery has is taken. `None`: the lease was lost.
+///
+/// With `anew`, the stored path becomes the stale one and a new path is taken: the mail was held and is sorted again.
+///
+/// # Errors
+/// When the store fails; [`Conflict`](crate::infra::db::DbErrorKind::Conflict) when somebody took the path at this
+/// moment: repeat.
+pub async fn choose_path(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    lease: (JobId, LeaseToken),
+    candidates: &[String],
+    anew: bool,
+) -> Result<Option<String>, DbError> {
+    let fence = "SELECT d.path, d.stale_path FROM delivery d JOIN job j ON j.id = $2 AND j.lease_token = $3 WHERE d.id = $1";
+    let row: Option<(Option<String>, Option<String>)> = on_either!(&mut *tx, c => {
+        sqlx::query_as(fence).bind(id).bind(lease.0).bind(lease.1).fetch_optional(c).await?
+    });
+    let Some((path, stale)) = row else { return Ok(None) };
+    if let Some(path) = &path
+        && (!anew || candidates.contains(path) || stale.is_some())
+    {
+        return Ok(Some(path.clone()));
+    }
+    let taken = "SELECT count(*) FROM delivery WHERE path = $1 AND id <> $2";
+    for candidate in candidates {
+        let others: i64 = on_either!(&mut *tx, c => {
+            sqlx::query_scalar(taken).bind(candidate).bind(id).fetch_one(c).await?
+        });
+        if others == 0 {
+            let take = "UPDATE delivery SET stale_path = path, path = $2, sorted_at = NULL, sealed_at = NULL WHERE id = $1";
+            on_either!(&mut *tx, c => { sqlx::query(take).bind(id).bind(candidate).execute(c).await?; });
+            return Ok(Some(candidate.clone()));
+        }
+    }
+    let why = format!("every path for delivery {id} is taken");
+    Err(DbError::new(crate::infra::db::DbErrorKind::Content, why))
+}
+
+/// Writes what sorting decided: the tree is made and its manifest linked.
+///
+/// # Errors
+/// When the store fails.
+pub async fn set_sorted(tx: &mut Tx<'_>, sorted: &Sorted) -> Result<(), DbError> {
+    let at = now(tx).await?;
+    let text = "
+        UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = $6, settings = $7, archive = $8,
+               held_reason = $9, sorted_at = $10, sealed_at = NULL
+        WHERE id = $1";
+    let coordinates = sorted.coordinates.as_ref();
+    on_either!(tx, c => {
+        sqlx::query(text)
+            .bind(sorted.id)
+            .bind(coordinates.map(|c| c.customer.as_str()))
+            .bind(coordinates.map(|c| c.category.as_str()))
+            .bind(coordinates.map(|c| c.kind.as_str()))
+            .bind(coordinates.map(|c| c.group.as_str()))
+            .bind(sorted.rule.as_deref())
+            .bind(Json(&sorted.settings))
+            .bind(sorted.archive)
+            .bind(sorted.held_reason.as_deref())
+            .bind(at)
+            .execute(c)
+            .await?;
+    });
+    Ok(())
+}
+
+/// Notes why a delivery waits for an operator, or that it no longer does.
+///
+/// # Errors
+/// When the store fails.
+pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> Result<(), DbError> {
+    let text = "UPDATE delivery SET held_reason = $2 WHERE id = $1";
+    on_either!(tx, c => { sqlx::query(text).bind(id).bind(reason).execute(c).await?; });
+    Ok(())
+}
+
+/// Sets the coordinates by hand; the next run of its `sort` takes them instead of asking the rules.
+///
+/// # Errors
+/// When the store fails.
+pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) -> Result<(), DbError> {
+    let text = "UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = NULL WHERE id = $1";
+    on_either!(tx, c => {
+        sqlx::query(text)
+            .bind(id)
+            .bind(coordinates.customer.as_str())
+            .bind(coordinates.category.as_str())
+            .bind(coordinates.kind.as_str())
+            .bind(coordinates.group.as_str())
+            .execute(c)
+            .await?;
+    });
+    Ok(())
+}
+
+/// Forgets what sorting decided, so that the rules are asked again.
+///
+/// # Errors
+/// When the store fails.
+pub async fn start_over(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> {
+    let text = "UPDATE delivery SET customer = NULL, category = NULL, type = NULL, grp = NULL, rule = NULL WHERE id = $1";
+    on_either!(tx, c => { sqlx::query(text).bind(id).execute(c).await?; });
+    Ok(())
+}
+
+/// Marks trees as durable: from here on the spool entry is not needed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn seal(tx: &mut Tx<'_>, sealed: &[(DeliveryId, String)]) -> Result<(), DbError> {
+    let at = now(tx).await?;
+    let text = "UPDATE delivery SET sealed_at = $3 WHERE id = $1 AND path = $2 AND sorted_at IS NOT NULL";
+    for (id, path) in sealed {
+        on_either!(&mut *tx, c => { sqlx::query(text).bind(id).bind(path).bind(at).execute(c).await?; });
+    }
+    Ok(())
+}
+
+/// Forgets the held tree of a delivery, after it was removed.
+///
+/// # Errors
+/// When the store fails.
+pub async fn take_stale_path(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> {
+    let text = "UPDATE delivery SET stale_path = NULL WHERE id = $1";
+    on_either!(tx, c => { sqlx::query(text).bind(id).execute(c).await?; });
+    Ok(())
+}
+
+/// Registers the customers of the configuration. None is ever removed: deliveries name them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn register_customers(tx: &mut Tx<'_>, customers: &[(String, String)]) -> Result<(), DbError> {
+    let text = "INSERT INTO customer (name, title, registered_by) VALUES ($1, $2, 'configuration')
+                ON CONFLICT (name) DO UPDATE SET title = excluded.title";
+    for (name, title) in customers {
+        on_either!(&mut *tx, c => { sqlx::query(text).bind(name).bind(title).execute(c).await?; });
+    }
+    Ok(())
+}
+
+/// Forgets expired keys whose receipt has no live job, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn expire_keys(tx: &mut Tx<'_>, limit: i64) -> Result<u64, DbError> {
+    let at = now(tx).await?;
+    let text = "
+        DELETE FROM ingest_key WHERE (key, digest) IN (
+          SELECT key, digest FROM ingest_key k WHERE expires_at < $1
+            AND NOT EXISTS (SELECT 1 FROM job j WHERE j.receipt_id = k.receipt_id)
+          ORDER BY expires_at LIMIT $2)";
+    Ok(on_either!(tx, c => sqlx::query(text).bind(at).bind(limit).execute(c).await?.rows_affected()))
+}
