@@ -11,3 +11,6 @@ pub mod config;
 
 // [2] the machine: stores, volumes, module processes, telemetry
 pub mod infra;
+
+// [4] the compound commits, receipts, and the trees of deliveries
+pub mod delivery;

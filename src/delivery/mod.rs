@@ -1,0 +1,3 @@
+//! Deliveries: bytes with coordinates, and the trees they are kept in.
+
+pub mod part_name;
