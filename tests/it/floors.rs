@@ -5,6 +5,7 @@
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Top-level modules by floor, lowest first. Each folder of `infra` counts as a module of its own.
@@ -22,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
 #[test]
 fn every_file_imports_lower_floors_only() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files = rust_files(&src);
+    let files = rust_files(&src).unwrap();
     assert!(files.len() > 20, "only {} files found below {}", files.len(), src.display());
     let mut wrong = Vec::new();
     for file in files {
@@ -191,16 +192,16 @@ fn is(token: &TokenTree, text: &str) -> bool {
     }
 }
 
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
+fn rust_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
         if path.is_dir() {
-            files.extend(rust_files(&path));
+            files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
     files.sort();
-    files
+    Ok(files)
 }
