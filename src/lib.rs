@@ -14,3 +14,6 @@ pub mod infra;
 
 // [3] what headworks is made of
 pub mod job;
+
+// [4] the compound commits, receipts, and the trees of deliveries
+pub mod delivery;

@@ -16,9 +16,13 @@
 mod accept;
 mod batch;
 mod finish;
+pub mod manifest;
+pub mod part_name;
 mod receipt;
 mod rows;
 pub mod store;
+pub mod tree;
+pub mod tree_path;
 
 pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
 pub use batch::Busy;

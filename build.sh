@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The one build: the three programs that are shipped, in target/dist. Demo, tests and benches use only these.
+set -euo pipefail
+cd "$(dirname "$(realpath "$0")")"
+
+target=${CARGO_TARGET_DIR:-target}
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+# hwbench measures what is built here and is built by whoever measures.
+cargo build --release --locked --workspace --bins --exclude mailhandler --exclude hwbench
+# mailhandler is linked statically: what Postfix runs must not depend on a library that is being upgraded. Flags cannot
+# differ by package in one build, and naming the target keeps them away from build scripts.
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+    cargo build --release --locked -p mailhandler --bin mailhandler --target "$host"
+
+mkdir -p "$target/dist"
+install -m 755 "$target/release/headworks" "$target/release/headworks-modules" "$target/$host/release/mailhandler" \
+    "$target/dist/"

@@ -1,0 +1,251 @@
+//! Volumes: named stores of files.
+//!
+//! ```text
+//!   put ── stage (no name) ── write, hash ──┬─ Durable::Now: fsync ─ link ─ fsync directories ─▶ durable
+//!                                           └─ Durable::AtSeal:       link ──┐
+//!                                                        seal: modes, fsync everything ──▶ durable, read-only
+//! ```
+//!
+//! A file appears whole or not at all, because its name is linked after its bytes are written, and it never replaces
+//! another ([`Placed`]). It is durable when `put` with [`Durable::Now`] has returned, or when its tree was sealed. A failed
+//! fsync is an error and means that the bytes are gone: start again from the first copy, never repeat the fsync.
+//!
+//! A directory volume carries a marker with its id. [`Volume::open`] takes the id the database knows and refuses a
+//! directory with another marker or none, which is what an unmounted file system looks like. Below the opened root
+//! nothing follows a symbolic link or leaves the volume (`openat2`).
+//!
+//! Every operation blocks. Callers do one whole step (all files of a tree) inside one `spawn_blocking`, so there is no
+//! async face here that would hop threads per file.
+
+#[cfg(test)]
+mod conformance;
+mod disk;
+mod error;
+mod memory;
+mod source;
+mod sub_path;
+
+pub use error::{VolumeError, VolumeErrorKind};
+pub use source::{FileRange, Placed, Source, Stored};
+pub use sub_path::{BadSubPath, SubPath};
+
+use crate::ids::Timestamp;
+use error::Fault;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A named store of files. Clones share it.
+#[derive(Debug, Clone)]
+pub enum Volume {
+    /// A directory of this machine, or one mounted here.
+    Disk(Arc<disk::Disk>),
+    /// Memory of this process, gone with it.
+    Memory(Arc<memory::Memory>),
+}
+
+/// When a put becomes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// Before it returns.
+    Now,
+    /// When its tree is sealed.
+    AtSeal,
+}
+
+/// One thing in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Last component of its path. A foreign name that is not UTF-8 has U+FFFD in it and cannot be addressed.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Length of a file; 0 for anything else.
+    pub len_bytes: u64,
+    /// Whether nobody may write to it.
+    pub sealed: bool,
+    /// When its content last changed.
+    pub modified_at: Timestamp,
+}
+
+/// What an [`Entry`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A link, device, pipe or socket: nothing headworks made.
+    Foreign,
+}
+
+/// What is left on a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// Bytes this user may still write.
+    pub bytes: u64,
+    /// Files that may still be made; `u64::MAX` where the file system does not count them.
+    pub inodes: u64,
+}
+
+/// Calls the same method of whichever variant this is and names the volume, the action and the place in its error.
+macro_rules! on {
+    ($self:ident, $action:literal, $path:expr, $method:ident($($argument:expr),*)) => {
+        match $self {
+            Volume::Disk(disk) => disk.$method($($argument),*),
+            Volume::Memory(memory) => memory.$method($($argument),*),
+        }
+        .map_err(|fault: Fault| fault.with($self.name(), $action, $path))
+    };
+}
+
+impl Volume {
+    /// Opens the directory volume `name` at `root`.
+    ///
+    /// `registered` is the id the database has for it. Without one this is its first use: the directory is made if it
+    /// is missing, and gets a marker unless it has one; the caller registers [`Volume::id`].
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::Foreign`] when the marker is missing or another one; its message holds both ids.
+    pub fn open(name: &str, root: &Path, registered: Option<Uuid>) -> Result<Self, VolumeError> {
+        match disk::Disk::open(name, root, registered) {
+            Ok(disk) => Ok(Self::Disk(Arc::new(disk))),
+            Err(fault) => Err(fault.at(root.display().to_string()).with(name, "open", &SubPath::root())),
+        }
+    }
+
+    /// A fresh volume in memory that holds at most `capacity_bytes`.
+    #[must_use]
+    pub fn memory(name: &str, capacity_bytes: u64) -> Self {
+        Self::Memory(Arc::new(memory::Memory::new(name, capacity_bytes)))
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Disk(disk) => disk.name(),
+            Self::Memory(memory) => memory.name(),
+        }
+    }
+
+    /// Its marker's id.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Disk(disk) => disk.id(),
+            Self::Memory(memory) => memory.id(),
+        }
+    }
+
+    /// Makes `dir` and what is missing above it; one that is there already is fine.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::Corrupt`] when something that is no directory is in the way; what the system reports.
+    pub fn make_dir(&self, dir: &SubPath) -> Result<(), VolumeError> {
+        on!(self, "make directory", dir, make_dir(dir))
+    }
+
+    /// Stores a new file, making missing directories. Nothing is replaced and nothing half-written is ever visible.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::Input`] when `source` fails or is too short, otherwise what the system reports. Nothing of the
+    /// file remains then, unless what failed was the fsync of a directory: then it may be there, and is not durable.
+    pub fn put(&self, path: &SubPath, source: Source<'_>, durable: Durable) -> Result<Placed, VolumeError> {
+        on!(self, "put", path, put(path, source, durable))
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::NotFound`], or what the system reports.
+    pub fn open_file(&self, path: &SubPath) -> Result<File, VolumeError> {
+        on!(self, "open", path, open_file(path))
+    }
+
+    /// A whole file of at most `limit_bytes`.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::TooLarge`] when it is longer, or as [`Volume::open_file`].
+    pub fn read(&self, path: &SubPath, limit_bytes: u64) -> Result<Vec<u8>, VolumeError> {
+        on!(self, "read", path, read(path, limit_bytes))
+    }
+
+    /// At most `len_bytes` bytes from `offset`; fewer, or none, where the file ends before.
+    ///
+    /// # Errors
+    /// As [`Volume::open_file`].
+    pub fn read_range(&self, path: &SubPath, offset: u64, len_bytes: u64) -> Result<Vec<u8>, VolumeError> {
+        on!(self, "read", path, read_range(path, offset, len_bytes))
+    }
+
+    /// Reads a file to its end and says what it holds.
+    ///
+    /// # Errors
+    /// As [`Volume::open_file`].
+    pub fn digest(&self, path: &SubPath) -> Result<Stored, VolumeError> {
+        on!(self, "digest", path, digest(path))
+    }
+
+    /// What is in a directory, by name; the volume's own files are not shown.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::NotFound`], or what the system reports.
+    pub fn list(&self, dir: &SubPath) -> Result<Vec<Entry>, VolumeError> {
+        on!(self, "list", dir, list(dir))
+    }
+
+    /// What is at `path`.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::NotFound`], or what the system reports.
+    pub fn stat(&self, path: &SubPath) -> Result<Entry, VolumeError> {
+        on!(self, "stat", path, stat(path))
+    }
+
+    /// Makes the trees at `dirs` durable and read-only: files 0440, directories 0550, everything fsynced, then every
+    /// directory above them once. Durable means: when this has returned without an error.
+    ///
+    /// Many trees at once cost little more journal than one. Where one fails, none counts; try them one by one.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::Corrupt`] when there is something else than files and directories, or what the system reports.
+    pub fn seal(&self, dirs: &[SubPath]) -> Result<(), VolumeError> {
+        let first = dirs.first().cloned().unwrap_or_else(SubPath::root);
+        on!(self, "seal", &first, seal(dirs))
+    }
+
+    /// Makes a sealed tree writable again, to repair it.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::NotFound`], or what the system reports.
+    pub fn unseal(&self, dir: &SubPath) -> Result<(), VolumeError> {
+        on!(self, "unseal", dir, unseal(dir))
+    }
+
+    /// Removes one file, durably; false when there was none.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn remove_file(&self, path: &SubPath) -> Result<bool, VolumeError> {
+        on!(self, "remove", path, remove_file(path))
+    }
+
+    /// Removes a directory, sealed or not, and all that is in it, durably; false when there was none. The directories
+    /// above stay.
+    ///
+    /// # Errors
+    /// What the system reports; part of the tree may be gone then, and a repetition goes on.
+    pub fn remove_tree(&self, dir: &SubPath) -> Result<bool, VolumeError> {
+        on!(self, "remove", dir, remove_tree(dir))
+    }
+
+    /// What is left.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn free(&self) -> Result<Free, VolumeError> {
+        on!(self, "statvfs", &SubPath::root(), free())
+    }
+}
