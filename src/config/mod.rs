@@ -1,1 +1,118 @@
 //! What an operator may set, where it came from, and what is wrong with it.
+
+mod customer;
+mod http;
+mod jobs;
+mod mail;
+mod modules;
+mod pattern;
+mod period;
+mod rule;
+mod secret;
+mod server;
+mod size;
+mod store;
+mod upkeep;
+mod volume;
+
+pub use customer::{Address, Customer, Folded};
+pub use http::{Door, Http, Listen};
+pub use jobs::{Jobs, QueueException, QueueLimits};
+pub use mail::Mail;
+pub use modules::Modules;
+pub use pattern::{Pattern, Template};
+pub use period::Period;
+pub use rule::{Assignment, AttachmentLike, Rule, When};
+pub use secret::Secret;
+pub use server::{Format, Level, Role, Server, Telemetry, Zone};
+pub use size::ByteSize;
+pub use store::{Store, StoreKind};
+pub use upkeep::{History, Keeper, Log};
+pub use volume::{Spool, Volume, VolumeKind, Volumes};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Everything that can be set. `config.default.toml` holds the defaults; the structs have none, so that there is one
+/// place to look. Its comments and the comments of these fields are the same text (a test compares them).
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The process and its place on disk.
+    pub server: Server,
+    /// What the process tells about its own work.
+    pub telemetry: Telemetry,
+    /// Which database, and how it is used.
+    pub store: Store,
+    /// Addresses to listen on.
+    pub listen: Vec<Listen>,
+    /// Limits of every request.
+    pub http: Http,
+    /// The named stores of files.
+    pub volume: Volumes,
+    /// The directory Postfix and LMTP put mail into, and how Postfix is told to.
+    pub spool: Spool,
+    /// Limits and habits of mail intake and sorting.
+    pub mail: Mail,
+    /// The module processes and what one delivery may cost there.
+    pub modules: Modules,
+    /// How jobs are leased, run and retried.
+    pub jobs: Jobs,
+    /// What is known of finished jobs.
+    pub history: History,
+    /// The log of events that leave.
+    pub log: Log,
+    /// How often the keeper does its duties.
+    pub keeper: Keeper,
+    /// Exceptions per queue; a queue is named by its kind, `parse`, or by kind and module, `"parse/hydrastor"`.
+    #[serde(default)]
+    pub queue: BTreeMap<String, QueueException>,
+    /// Customers, in the order of the configuration.
+    #[serde(default, rename = "customer")]
+    pub customers: Vec<Customer>,
+    /// Rules, in the order they are tried.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<Rule>,
+}
+
+impl Config {
+    /// The limits of the queue of `kind`, for one module where it is `parse`.
+    #[must_use]
+    pub fn queue_limits(&self, kind: &str, module: Option<&str>) -> QueueLimits {
+        let of_kind = self.queue.get(kind);
+        let of_module = module.and_then(|module| self.queue.get(&format!("{kind}/{module}")));
+        QueueLimits::new(&self.jobs, of_kind.into_iter().chain(of_module))
+    }
+}
+
+/// Number and unit of `"25MiB"` or `"25 MiB"`; both may be empty, which their readers refuse.
+fn split_unit(text: &str) -> (&str, &str) {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    (count, unit.strip_prefix(' ').unwrap_or(unit))
+}
+
+/// Reads a setting that is text of a certain form: `Deserialize` by way of `FromStr`.
+macro_rules! text_setting {
+    ($name:ident, $expected:literal) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+    };
+}
+use text_setting;
