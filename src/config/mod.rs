@@ -1,38 +1,69 @@
 //! What an operator may set, where it came from, and what is wrong with it.
+//!
+//! ```text
+//! config.default.toml ─▶ file ─▶ conf.d/*.toml ─▶ HEADWORKS__A__B ─▶ --set a.b=   layer: nodes with their place
+//!          └──────────── merged, later wins ───────────────┘                      tree
+//!                                 │ read again and again until nothing is wrong   reader, secret
+//!                                 ▼
+//!                              Config ─▶ do the settings fit each other?          check
+//!                                 ▼
+//!                              Loaded ─▶ print, schema;  Live: swapped on SIGHUP
+//! ```
+//!
+//! [`load`] reports every mistake of shape at once; only settings that are each right are compared with each other. A
+//! list in a later layer replaces the earlier one, but customers and rules are added to those before. Secrets leave the
+//! tree as soon as they are read, so nothing that prints a configuration can print one.
 
+mod check;
 mod customer;
+mod error;
 mod http;
 mod jobs;
+mod layer;
+mod live;
 mod mail;
 mod modules;
 mod pattern;
 mod period;
+mod print;
+mod reader;
 mod rule;
+mod schema;
 mod secret;
 mod server;
 mod size;
 mod store;
+#[cfg(test)]
+mod tests;
+mod tree;
 mod upkeep;
 mod volume;
 
 pub use customer::{Address, Customer, Folded};
+pub use error::{Errors, KeyPath, Mistake};
 pub use http::{Door, Http, Listen};
 pub use jobs::{Jobs, QueueException, QueueLimits};
+pub use layer::Sources;
+pub use live::{Difference, Live};
 pub use mail::Mail;
 pub use modules::Modules;
 pub use pattern::{Pattern, Template};
 pub use period::Period;
 pub use rule::{Assignment, AttachmentLike, Rule, When};
+pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Format, Level, Role, Server, Telemetry, Zone};
 pub use size::ByteSize;
 pub use store::{Store, StoreKind};
+pub use tree::Origin;
 pub use upkeep::{History, Keeper, Log};
 pub use volume::{Spool, Volume, VolumeKind, Volumes};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Everything that can be set. `config.default.toml` holds the defaults; the structs have none, so that there is one
 /// place to look. Its comments and the comments of these fields are the same text (a test compares them).
@@ -53,11 +84,11 @@ pub struct Config {
     pub volume: Volumes,
     /// The directory Postfix and LMTP put mail into, and how Postfix is told to.
     pub spool: Spool,
-    /// Limits and habits of mail intake and sorting.
+    /// Limits and habits of mail intake and sorting. A mail beyond a limit is kept whole and held, never refused for it.
     pub mail: Mail,
     /// The module processes and what one delivery may cost there.
     pub modules: Modules,
-    /// How jobs are leased, run and retried.
+    /// How jobs are leased, run and retried (`[queue.<name>]` makes exceptions).
     pub jobs: Jobs,
     /// What is known of finished jobs.
     pub history: History,
@@ -76,6 +107,46 @@ pub struct Config {
     pub rules: Vec<Rule>,
 }
 
+/// A configuration that is right, and what is known about where it came from.
+#[derive(Clone)]
+pub struct Loaded {
+    config: Arc<Config>,
+    tree: tree::Node,
+    secrets: BTreeMap<KeyPath, Secret>,
+}
+
+/// Reads and checks the settings of `sources`.
+///
+/// # Errors
+/// Every mistake, each with its place.
+pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
+    let (table, mut mistakes) = layer::merged(sources);
+    let Some(read) = reader::read(table, sources.credentials.as_deref(), &mut mistakes) else {
+        return Err(Errors(mistakes));
+    };
+    let reader::Read { mut config, tree, secrets } = read;
+    check::check(&config, &tree, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(Errors(mistakes));
+    }
+    config.anchor_paths();
+    Ok(Loaded { config: Arc::new(config), tree, secrets })
+}
+
+impl Loaded {
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The settings as a TOML file that means the same, secrets as `***`; `origin` adds where each was written.
+    #[must_use]
+    pub fn print(&self, origin: bool) -> String {
+        print::tree(&self.tree, origin)
+    }
+}
+
 impl Config {
     /// The limits of the queue of `kind`, for one module where it is `parse`.
     #[must_use]
@@ -83,6 +154,16 @@ impl Config {
         let of_kind = self.queue.get(kind);
         let of_module = module.and_then(|module| self.queue.get(&format!("{kind}/{module}")));
         QueueLimits::new(&self.jobs, of_kind.into_iter().chain(of_module))
+    }
+
+    /// Puts relative paths below the state directory.
+    fn anchor_paths(&mut self) {
+        let anchor = |path: &mut PathBuf| *path = self.server.state_dir.join(&*path);
+        anchor(&mut self.server.tmp_dir);
+        anchor(&mut self.server.control_socket);
+        anchor(&mut self.volume.inbox.path);
+        anchor(&mut self.volume.archive.path);
+        anchor(&mut self.spool.path);
     }
 }
 

@@ -68,8 +68,8 @@ impl<'de> Deserialize<'de> for Secret {
                 f.write_str("a secret")
             }
 
-            fn visit_string<E>(self, text: String) -> Result<Secret, E> {
-                Ok(Secret(text))
+            fn visit_str<E>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret(text.to_owned()))
             }
         }
         deserializer.deserialize_newtype_struct(Self::TYPE, Text)

@@ -1,6 +1,6 @@
 //! Where bytes live: volumes and the spool.
 
-use super::ByteSize;
+use super::{ByteSize, Folded};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -52,5 +52,5 @@ pub struct Spool {
     /// Postfix: user the program runs as, the same as the server's.
     pub user: String,
     /// Domains whose mail is ours; also where plus addresses are looked at.
-    pub domains: Vec<String>,
+    pub domains: Vec<Folded>,
 }
