@@ -244,7 +244,7 @@ pub(super) fn scalar(words: &str) -> Option<toml::Value> {
 }
 
 /// `url`, `url_file` and `url_credential` are three ways to give one setting: the one of the latest layer stands, or
-/// both of one layer, which its reader refuses.
+/// both of one layer, which is refused when read.
 pub(super) fn ways<'a>(table: &'a Table, name: &str) -> Vec<(String, &'a Node)> {
     let names =
         std::iter::once(name.to_owned()).chain(Secret::SUFFIXES.map(|suffix| format!("{name}{suffix}")));

@@ -3,7 +3,7 @@
 //! ```text
 //! config.default.toml ─▶ file ─▶ conf.d/*.toml ─▶ HEADWORKS__A__B ─▶ --set a.b=   layer: nodes with their place
 //!          └──────────── merged, later wins ───────────────┘                      tree
-//!                                 │ read again and again until nothing is wrong   reader, secret
+//!                                 │ read again and again until nothing is wrong   read, input, fault, secret
 //!                                 ▼
 //!                              Config ─▶ do the settings fit each other?          check
 //!                                 ▼
@@ -17,7 +17,9 @@
 mod check;
 mod customer;
 mod error;
+mod fault;
 mod http;
+mod input;
 mod jobs;
 mod layer;
 mod live;
@@ -26,7 +28,7 @@ mod modules;
 mod pattern;
 mod period;
 mod print;
-mod reader;
+mod read;
 mod rule;
 mod schema;
 mod secret;
@@ -121,10 +123,10 @@ pub struct Loaded {
 /// Every mistake, each with its place.
 pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
     let (table, mut mistakes) = layer::merged(sources);
-    let Some(read) = reader::read(table, sources.credentials.as_deref(), &mut mistakes) else {
+    let Some(read) = read::read(table, sources.credentials.as_deref(), &mut mistakes) else {
         return Err(Errors(mistakes));
     };
-    let reader::Read { mut config, tree, secrets } = read;
+    let read::Read { mut config, tree, secrets } = read;
     check::check(&config, &tree, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(Errors(mistakes));
@@ -167,7 +169,7 @@ impl Config {
     }
 }
 
-/// Number and unit of `"25MiB"` or `"25 MiB"`; both may be empty, which their readers refuse.
+/// Number and unit of `"25MiB"` or `"25 MiB"`; what is empty or wrong is refused by the caller.
 fn split_unit(text: &str) -> (&str, &str) {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (count, unit) = text.split_at(digits);

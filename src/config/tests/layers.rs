@@ -96,6 +96,41 @@ fn a_reload_takes_over_rules_and_limits_and_names_what_needs_a_restart() {
 }
 
 #[test]
+fn what_a_reload_says_it_took_over_is_what_it_took_over() {
+    let changes = [
+        "server.time_zone = 'Asia/Tokyo'",
+        "telemetry.level = 'warn'",
+        "store.batch_items = 7",
+        "listen = []\nserver.roles = ['mail']",
+        "http.max_page = 500",
+        "volume.inbox.kind = 'memory'",
+        "spool.user = 'other'",
+        "spool.domains = ['a.example']",
+        "mail.depth = 7",
+        "modules.children = 7",
+        "jobs.lease = '1m'",
+        "queue.parse.paused = true",
+        "history.retention = '1d'",
+        "log.retention = '1d'",
+        "keeper.spool_every = '1h'",
+        "customer = [{ name = 'bobs' }]",
+        "rule = [{ name = 'r', set = { category = 'a', type = 'b' } }]",
+    ];
+    for change in changes {
+        let setup = Setup::new("");
+        let started = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
+        let live = Live::new(started.clone());
+        setup.rewrite(change);
+        let difference = live.reload(&setup.sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let new = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
+        assert_ne!(new.config(), started.config(), "{change}");
+        let expected = if difference.restart.is_empty() { new.config() } else { started.config() };
+        assert_eq!(&live.config(), expected, "{change}");
+        assert!(difference.reloaded.is_empty() != difference.restart.is_empty(), "{change}");
+    }
+}
+
+#[test]
 fn a_bad_reload_keeps_what_holds_and_says_why() {
     let setup = Setup::new("mail.parts = 5");
     let live = Live::new(setup.load().unwrap_or_else(|errors| panic!("{errors}")));

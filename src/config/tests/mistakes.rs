@@ -1,6 +1,8 @@
 //! Every mistake has its place, and all are told at once.
 
+use super::super::layer::DEFAULTS;
 use super::Setup;
+use proptest::prelude::*;
 
 #[test]
 fn an_unknown_key_is_told_with_line_column_and_what_was_meant() {
@@ -56,4 +58,30 @@ fn a_section_that_is_no_section_is_a_mistake() {
     let setup = Setup::new("jobs = 3\nlisten = 'x'\n[customer]\nname = 'bobs'\n");
     let mistakes = setup.mistakes();
     assert_eq!(mistakes.lines().count(), 3, "{mistakes}");
+}
+
+proptest! {
+    // Each case loads a whole configuration several times.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_file_panics_and_every_mistake_has_a_place(
+        at in 0_usize..300,
+        line in "[a-z]{1,8}( = |\\.)['\"\\[{0-9a-z}\\]]{0,8}|\\[{1,2}[a-z.]{0,12}\\]{1,2}|.{0,20}",
+    ) {
+        let mut lines: Vec<&str> = DEFAULTS.lines().collect();
+        let at = at % lines.len();
+        lines[at] = &line;
+        if let Err(errors) = Setup::new(&lines.join("\n")).load() {
+            prop_assert!(!errors.0.is_empty());
+            prop_assert!(errors.0.iter().all(|mistake| mistake.place.contains("headworks.toml:")), "{errors}");
+        }
+    }
+
+    #[test]
+    fn no_variable_or_flag_panics(key in "[A-Z_]{0,12}|(JOBS|RULE|STORE|LISTEN)(__[A-Z]{1,5})?", words in ".{0,20}|[\\[{][a-z=0-9 ,']{0,9}[\\]}]") {
+        let setup = Setup::new("").env(&format!("HEADWORKS__{key}"), &words).flag(&format!("{key}={words}").to_lowercase());
+        let shown = setup.load().map(|loaded| loaded.print(true).len());
+        prop_assert!(shown.is_ok_and(|length| length > 0) || !setup.mistakes().is_empty());
+    }
 }

@@ -1,107 +1,42 @@
-//! From nodes to typed settings. serde stops at the first mistake, so a wrong node is reported, put back to its default
-//! and everything read again, until nothing wrong is left: every mistake is found, each with its place.
+//! One node as serde's input.
 //!
 //! What a setting is comes from the types alone: serde says which keys a section knows, and a [`Secret`] says that it
 //! is one, which is when its `_file` and `_credential` ways are looked at.
 
-use super::error::{Mistake, nearest};
-use super::layer::{defaults, scalar, ways};
+use super::fault::Fault;
+use super::layer::{scalar, ways};
 use super::tree::{Node, Origin, Table, Value};
-use super::{Config, KeyPath, Secret};
+use super::{KeyPath, Secret};
 use serde::Deserialize;
 use serde::de::value::{StrDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-/// Mistakes beyond this many are not looked for.
-const MOST_MISTAKES: usize = 100;
-
-/// Typed settings, and the tree they were read from with every secret taken out.
-pub(super) struct Read {
-    pub config: Config,
-    pub tree: Node,
-    pub secrets: BTreeMap<KeyPath, Secret>,
-}
-
-/// Reads `table`; `None` when there were mistakes, which are then in `mistakes`.
-pub(super) fn read(table: Table, credentials: Option<&Path>, mistakes: &mut Vec<Mistake>) -> Option<Read> {
-    let root = |table| Node { value: Value::Table(table), origin: Origin::Default(1), layer: 0 };
-    let (mut tree, defaults) = (root(table), root(defaults()));
-    let mut put_back = HashSet::new();
-    while mistakes.len() < MOST_MISTAKES {
-        let context = Context { credentials, used: RefCell::default() };
-        let reader = Reader { node: &tree, path: KeyPath::default(), way: Way::Value, context: &context };
-        let fault = match Config::deserialize(reader) {
-            Ok(config) => {
-                let used = context.used.into_inner();
-                let secrets = used.into_iter().map(|secret| hide(&mut tree, secret)).collect();
-                return mistakes.is_empty().then_some(Read { config, tree, secrets });
-            }
-            Err(fault) => fault,
-        };
-        let (path, origin) = fault.place.unwrap_or((KeyPath::default(), Origin::Default(1)));
-        let follows = fault.missing.is_some_and(|field| put_back.contains(&path.key(field)));
-        if !follows {
-            let mut mistake = Mistake::at(Some(&origin), path.clone(), fault.message);
-            mistake.suggestion = fault.suggestion;
-            mistakes.push(mistake);
-        }
-        if !restore(&mut tree, &defaults, &path) {
-            return None;
-        }
-        put_back.insert(path);
-    }
-    None
-}
-
-/// Puts the node at `path` back to its default, or takes it out; `false` when it is the default.
-fn restore(tree: &mut Node, defaults: &Node, path: &KeyPath) -> bool {
-    let Some((section, name)) = path.split_last() else { return false };
-    if tree.at(path).is_none_or(|node| matches!(node.origin, Origin::Default(_))) {
-        return false;
-    }
-    match tree.at_mut(&section).map(|node| &mut node.value) {
-        Some(Value::Table(table)) => match defaults.at(path) {
-            Some(default) => table.put(name, default.clone()),
-            None => table.remove(name),
-        },
-        Some(Value::List(list)) => {
-            if let Some(item) = name.parse().ok().and_then(|position: usize| list.get_mut(position)) {
-                item.value = Value::Dropped;
-            }
-        }
-        _ => return false,
-    }
-    true
-}
-
 /// A secret that was read, and by which key.
-struct Used {
-    section: KeyPath,
-    name: String,
-    way: String,
-    value: Secret,
+pub(super) struct Used {
+    pub section: KeyPath,
+    pub name: String,
+    pub way: String,
+    pub value: Secret,
 }
 
-/// Takes a secret's text, and the ways that lost against the one used, out of the tree.
-fn hide(tree: &mut Node, used: Used) -> (KeyPath, Secret) {
-    if let Some(Value::Table(table)) = tree.at_mut(&used.section).map(|node| &mut node.value) {
-        let ways =
-            std::iter::once(used.name.clone()).chain(Secret::SUFFIXES.map(|end| used.name.clone() + end));
-        ways.filter(|way| *way != used.way).for_each(|way| table.remove(&way));
-        if let Some(node) = table.get_mut(&used.name) {
-            node.value = Value::Hidden(!used.value.is_empty());
-        }
-    }
-    (used.section.key(&used.name), used.value)
-}
-
-/// What all readers of one pass share.
-struct Context<'a> {
+/// What all inputs of one pass share.
+pub(super) struct Context<'a> {
     credentials: Option<&'a Path>,
     used: RefCell<Vec<Used>>,
+}
+
+impl<'a> Context<'a> {
+    /// `credentials` is systemd's directory of them.
+    pub fn new(credentials: Option<&'a Path>) -> Self {
+        Self { credentials, used: RefCell::default() }
+    }
+
+    /// Every secret of the pass.
+    pub fn used(self) -> Vec<Used> {
+        self.used.into_inner()
+    }
 }
 
 /// How a setting is given.
@@ -114,72 +49,20 @@ enum Way {
     Twice,
 }
 
-/// Why a node cannot be read, and which.
-#[derive(Debug)]
-struct Fault {
-    message: String,
-    suggestion: Option<String>,
-    missing: Option<&'static str>,
-    place: Option<(KeyPath, Origin)>,
-}
-
-impl Fault {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), suggestion: None, missing: None, place: None }
-    }
-
-    /// A word that is not known here.
-    fn unknown(what: &str, word: &str, known: &[&str]) -> Self {
-        let suggestion = nearest(word, known.iter().copied());
-        let message = match suggestion {
-            Some(_) => what.to_owned(),
-            None => format!("{what}, known are {}", known.join(", ")),
-        };
-        Self { suggestion, ..Self::new(message) }
-    }
-
-    /// Remembers the innermost place.
-    fn at(mut self, path: &KeyPath, origin: &Origin) -> Self {
-        self.place.get_or_insert_with(|| (path.clone(), origin.clone()));
-        self
-    }
-}
-
-impl de::Error for Fault {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::new(message.to_string())
-    }
-
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("unknown key", field, expected)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown(&format!("{variant:?} is not known here"), variant, expected)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { missing: Some(field), ..Self::new(format!("`{field}` is missing")) }
-    }
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-/// One node as serde's input.
-struct Reader<'a> {
+/// One node, where it stands, and how it is given.
+pub(super) struct Input<'a> {
     node: &'a Node,
     path: KeyPath,
     way: Way,
     context: &'a Context<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Input<'a> {
+    /// The whole tree.
+    pub fn root(node: &'a Node, context: &'a Context<'a>) -> Self {
+        Self { node, path: KeyPath::default(), way: Way::Value, context }
+    }
+
     /// Runs `read` on the value; a mistake inside that has no place yet gets this one.
     fn with<T>(self, read: impl FnOnce(&Self, &'a Value) -> Result<T, Fault>) -> Result<T, Fault> {
         let result = match self.way {
@@ -237,18 +120,18 @@ fn secret_in(file: &Path) -> Result<String, Fault> {
         .to_owned())
 }
 
-impl<'de> Deserializer<'de> for Reader<'_> {
+impl<'de> Deserializer<'de> for Input<'_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.with(|reader, value| match value {
+        self.with(|input, value| match value {
             Value::Words(words) => match scalar(words) {
                 Some(scalar) => visit_scalar(&scalar, visitor),
                 None => visitor.visit_str(words),
             },
             Value::Scalar(scalar) => visit_scalar(scalar, visitor),
-            Value::List(list) => visitor.visit_seq(Items { reader, list, next: 0 }),
-            Value::Table(table) => visitor.visit_map(Entries::of_map(reader, table)),
+            Value::List(list) => visitor.visit_seq(Items { input, list, next: 0 }),
+            Value::Table(table) => visitor.visit_map(Entries::of_map(input, table)),
             Value::Hidden(_) | Value::Dropped => Err(Fault::new("no value")),
         })
     }
@@ -305,7 +188,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Table(table) => {
-                self.with(|reader, _| visitor.visit_map(Entries::of_section(reader, table, fields)))
+                self.with(|input, _| visitor.visit_map(Entries::of_section(input, table, fields)))
             }
             _ => self.deserialize_any(visitor),
         }
@@ -317,7 +200,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        let word = String::deserialize(Reader { context: self.context, path: self.path.clone(), ..self })?;
+        let word = String::deserialize(Input { context: self.context, path: self.path.clone(), ..self })?;
         let deserializer: StringDeserializer<Fault> = word.into_deserializer();
         let place = (&self.path, &self.node.origin);
         deserializer.deserialize_enum(name, variants, visitor).map_err(|fault| fault.at(place.0, place.1))
@@ -341,7 +224,7 @@ fn visit_scalar<'de, V: Visitor<'de>>(scalar: &toml::Value, visitor: V) -> Resul
 
 /// The items of a list; one that was wrong keeps its number and is left out.
 struct Items<'a, 'r> {
-    reader: &'r Reader<'a>,
+    input: &'r Input<'a>,
     list: &'a [Node],
     next: usize,
 }
@@ -351,11 +234,11 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
         while let Some(node) = self.list.get(self.next) {
-            let path = self.reader.path.key(&self.next.to_string());
+            let path = self.input.path.key(&self.next.to_string());
             self.next += 1;
             if !matches!(node.value, Value::Dropped) {
-                let reader = Reader { node, path, way: Way::Value, context: self.reader.context };
-                return seed.deserialize(reader).map(Some);
+                let input = Input { node, path, way: Way::Value, context: self.input.context };
+                return seed.deserialize(input).map(Some);
             }
         }
         Ok(None)
@@ -364,24 +247,24 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
 
 /// The entries of a table: the name its section knows, the key it was written under, how it is given.
 struct Entries<'a, 'r> {
-    reader: &'r Reader<'a>,
+    input: &'r Input<'a>,
     waiting: std::vec::IntoIter<(String, String, Way, &'a Node)>,
-    value: Option<Reader<'a>>,
+    value: Option<Input<'a>>,
 }
 
 impl<'a, 'r> Entries<'a, 'r> {
-    fn new(reader: &'r Reader<'a>, entries: Vec<(String, String, Way, &'a Node)>) -> Self {
-        Self { reader, waiting: entries.into_iter(), value: None }
+    fn new(input: &'r Input<'a>, entries: Vec<(String, String, Way, &'a Node)>) -> Self {
+        Self { input, waiting: entries.into_iter(), value: None }
     }
 
     /// Names are free.
-    fn of_map(reader: &'r Reader<'a>, table: &'a Table) -> Self {
+    fn of_map(input: &'r Input<'a>, table: &'a Table) -> Self {
         let direct = |(key, node): (&str, &'a Node)| (key.to_owned(), key.to_owned(), Way::Value, node);
-        Self::new(reader, table.iter().map(direct).collect())
+        Self::new(input, table.iter().map(direct).collect())
     }
 
     /// Names are `fields`; what is none of them, nor a way to give one, is handed on for serde to refuse.
-    fn of_section(reader: &'r Reader<'a>, table: &'a Table, fields: &[&str]) -> Self {
+    fn of_section(input: &'r Input<'a>, table: &'a Table, fields: &[&str]) -> Self {
         let mut entries = Vec::new();
         for field in fields {
             let ways = ways(table, field);
@@ -402,7 +285,7 @@ impl<'a, 'r> Entries<'a, 'r> {
         };
         let strange = table.iter().filter(|(key, _)| !known(key));
         entries.extend(strange.map(|(key, node)| (key.to_owned(), key.to_owned(), Way::Value, node)));
-        Self::new(reader, entries)
+        Self::new(input, entries)
     }
 }
 
@@ -411,16 +294,16 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
         let Some((name, key, way, node)) = self.waiting.next() else { return Ok(None) };
-        let path = self.reader.path.key(&key);
+        let path = self.input.path.key(&key);
         let name: StrDeserializer<'_, Fault> = name.as_str().into_deserializer();
         let read = seed.deserialize(name).map_err(|fault| fault.at(&path, &node.origin))?;
-        self.value = Some(Reader { node, path, way, context: self.reader.context });
+        self.value = Some(Input { node, path, way, context: self.input.context });
         Ok(Some(read))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let reader = self.value.take().ok_or_else(|| Fault::new("a value is read after its key"))?;
-        let place = (reader.path.clone(), &reader.node.origin);
-        seed.deserialize(reader).map_err(|fault| fault.at(&place.0, place.1))
+        let input = self.value.take().ok_or_else(|| Fault::new("a value is read after its key"))?;
+        let place = (input.path.clone(), &input.node.origin);
+        seed.deserialize(input).map_err(|fault| fault.at(&place.0, place.1))
     }
 }
