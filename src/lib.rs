@@ -11,3 +11,6 @@ pub mod config;
 
 // [2] the machine: stores, volumes, module processes, telemetry
 pub mod infra;
+
+// [5] features: they meet in the job table, the log and stored bytes only
+pub mod mail;
