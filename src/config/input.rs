@@ -94,7 +94,7 @@ impl<'a> Input<'a> {
         match self.way {
             Way::Twice => Err(Fault::new("is given in two ways, and neither is later")),
             Way::Value if self.node.origin == Origin::Flag => Err(Fault::new(
-                "a secret is never a flag, which every user of this machine can read; give it as `_file`, `_credential` or in the environment",
+                "a secret is never a flag, which every user of this machine can read; give it by `_file` or `_credential`",
             )),
             Way::Value => Ok(text.clone()),
             Way::File if Path::new(text).is_absolute() => secret_in(Path::new(text)),
@@ -186,12 +186,11 @@ impl<'de> Deserializer<'de> for Input<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        match &self.node.value {
-            Value::Table(table) => {
-                self.with(|input, _| visitor.visit_map(Entries::of_section(input, table, fields)))
-            }
-            _ => self.deserialize_any(visitor),
-        }
+        self.with(|input, value| match value {
+            Value::Table(table) => visitor.visit_map(Entries::of_section(input, table, fields)),
+            // Says nothing of the value: it may be a secret that was put one level too high.
+            _ => Err(Fault::new("is a section with settings of its own, not a value")),
+        })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -67,6 +67,8 @@ fn no_mistake_shows_a_secret() {
         format!("store.url = '{URL}' '{URL}'"),
         format!("store.url = '{URL}'\nstore.url = '{URL}'"),
         format!("store.urll = '{URL}'"),
+        format!("store = '{URL}'"),
+        format!("store = ['{URL}']"),
         format!("store.url = 'mysql://{MARKER}'"),
         format!("store.url = '{URL}'\nstore.url_file = '/dev/null'"),
         format!("store.url = '{URL}'\nstore.kind = 'sqlit'"),
