@@ -17,3 +17,6 @@ pub mod job;
 
 // [4] the compound commits, receipts, and the trees of deliveries
 pub mod delivery;
+
+// [5] features: they meet in the job table, the log and stored bytes only
+pub mod mail;

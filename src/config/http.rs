@@ -1,0 +1,48 @@
+//! HTTP: where it listens and what one request may cost.
+
+use super::{ByteSize, Period};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+/// One address to listen on. A list in a configuration file replaces this one.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What is served there: api.
+    pub doors: BTreeSet<Door>,
+}
+
+/// A group of URLs served together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// `/api/1.0`, health, metrics and documentation.
+    Api,
+}
+
+/// Limits of every request.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Largest body of a request, where a door does not say otherwise.
+    pub body_bytes: ByteSize,
+    /// Largest header of a request, all fields together.
+    pub header_bytes: ByteSize,
+    /// Most header fields of a request.
+    pub header_fields: NonZeroU32,
+    /// Longest time from the first byte of a request to its answer.
+    pub request_timeout: Period,
+    /// Most connections open at once, per address.
+    pub connections: NonZeroU32,
+    /// Entries of a page when the caller does not say.
+    pub default_page: NonZeroU32,
+    /// Most entries of a page.
+    pub max_page: NonZeroU32,
+    /// How long a request with `Idempotency-Key` is remembered.
+    pub idempotency_ttl: Period,
+}

@@ -1,0 +1,111 @@
+//! The job table: leases, polling, retries, and exceptions per queue.
+
+use super::Period;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How jobs are leased, run and retried (`[queue.<name>]` makes exceptions).
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jobs {
+    /// How long a claimed job belongs to its worker; renewed every third of it.
+    pub lease: Period,
+    /// Shortest pause between two looks for work.
+    pub poll_min: Period,
+    /// Longest pause between two looks for work.
+    pub poll_max: Period,
+    /// Pause between two looks for work that the ordinary look cannot see: expired leases, late commits.
+    pub sweep: Period,
+    /// How far behind the newest claim a look starts, for commits that arrive out of order.
+    pub claim_lag: Period,
+    /// How long a finished job waits for others to share one commit.
+    pub finish_linger: Period,
+    /// Jobs claimed ahead of free places, per queue.
+    pub prefetch: u32,
+    /// Jobs that run at once, per queue and process.
+    pub concurrency: NonZeroU32,
+    /// Failed attempts before a job fails for good.
+    pub max_attempts: NonZeroU32,
+    /// Times a job may take its process down before it is held as poisoned.
+    pub max_crashes: NonZeroU32,
+    /// Times a lease may only expire before the job is held.
+    pub max_lost: NonZeroU32,
+    /// Pause after the first failure; doubles with each further one, with jitter.
+    pub backoff_base: Period,
+    /// Longest pause after a failure.
+    pub backoff_max: Period,
+    /// When a running job is asked to stop.
+    pub soft_timeout: Period,
+    /// When a running job is given up.
+    pub hard_timeout: Period,
+}
+
+impl Jobs {
+    /// Pause between two renewals of a lease: two may be missed before it expires.
+    #[must_use]
+    pub fn heartbeat(&self) -> Duration {
+        self.lease.get() / 3
+    }
+}
+
+/// Exceptions for one queue; what is not set is as in `[jobs]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueException {
+    /// Jobs that run at once, per process.
+    pub concurrency: Option<NonZeroU32>,
+    /// Jobs claimed ahead of free places.
+    pub prefetch: Option<u32>,
+    /// Failed attempts before a job fails for good.
+    pub max_attempts: Option<NonZeroU32>,
+    /// When a running job is asked to stop.
+    pub soft_timeout: Option<Period>,
+    /// When a running job is given up.
+    pub hard_timeout: Option<Period>,
+    /// Jobs are taken in but not run.
+    pub paused: Option<bool>,
+}
+
+/// What holds for one queue, exceptions applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Jobs that run at once, per process.
+    pub concurrency: NonZeroU32,
+    /// Jobs claimed ahead of free places.
+    pub prefetch: u32,
+    /// Failed attempts before a job fails for good.
+    pub max_attempts: NonZeroU32,
+    /// When a running job is asked to stop.
+    pub soft_timeout: Duration,
+    /// When a running job is given up.
+    pub hard_timeout: Duration,
+    /// Jobs are taken in but not run.
+    pub paused: bool,
+}
+
+impl QueueLimits {
+    /// The limits of `[jobs]`, then each of `exceptions` on top, the most special one last.
+    pub(super) fn new<'a>(jobs: &Jobs, exceptions: impl Iterator<Item = &'a QueueException>) -> Self {
+        let mut limits = Self {
+            concurrency: jobs.concurrency,
+            prefetch: jobs.prefetch,
+            max_attempts: jobs.max_attempts,
+            soft_timeout: jobs.soft_timeout.get(),
+            hard_timeout: jobs.hard_timeout.get(),
+            paused: false,
+        };
+        for exception in exceptions {
+            limits = Self {
+                concurrency: exception.concurrency.unwrap_or(limits.concurrency),
+                prefetch: exception.prefetch.unwrap_or(limits.prefetch),
+                max_attempts: exception.max_attempts.unwrap_or(limits.max_attempts),
+                soft_timeout: exception.soft_timeout.map_or(limits.soft_timeout, Period::get),
+                hard_timeout: exception.hard_timeout.map_or(limits.hard_timeout, Period::get),
+                paused: exception.paused.unwrap_or(limits.paused),
+            };
+        }
+        limits
+    }
+}

@@ -1,0 +1,34 @@
+//! What one mail may cost, and how long it is remembered.
+
+use super::{ByteSize, Period};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::num::NonZeroU32;
+
+/// Limits and habits of mail intake and sorting. A mail beyond a limit is kept whole and held, never refused for it.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// Largest mail that is split into parts.
+    pub message_bytes: ByteSize,
+    /// Most parts of a mail.
+    pub parts: NonZeroU32,
+    /// Deepest nesting of parts and enclosed mails.
+    pub depth: NonZeroU32,
+    /// Largest header of a mail.
+    pub header_bytes: ByteSize,
+    /// Most header lines of a mail.
+    pub header_lines: NonZeroU32,
+    /// Character between the name and the extension of a plus address, as in Postfix.
+    pub recipient_delimiter: char,
+    /// How long intake waits for more mails to share one commit.
+    pub intake_linger: Period,
+    /// How long a mail is remembered, so that a second copy is known as one.
+    pub key_ttl: Period,
+    /// How long after its commit a tree is made durable and its spool entry dropped.
+    pub seal_after: Period,
+    /// Most held mails per source before new ones are put off.
+    pub held_count: NonZeroU32,
+    /// Most bytes of held mails per source before new ones are put off.
+    pub held_bytes: ByteSize,
+}

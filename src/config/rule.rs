@@ -1,0 +1,101 @@
+//! Rules: which mail gets which coordinates.
+
+use super::{Pattern, Template};
+use crate::ids::Slug;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One rule. Rules are tried in the order of the configuration; all conditions of a rule must hold.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Its name, as shown in manifests and explanations.
+    #[schemars(with = "String")]
+    pub name: Slug,
+    /// Its conditions; without any it holds for every mail.
+    #[serde(default)]
+    pub when: When,
+    /// The coordinates it sets.
+    #[serde(default)]
+    pub set: Assignment,
+    /// What it tells the module: zone, locale and the like, as the module documents them.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Whether it ends the search; otherwise later rules may add to what it set, or set it anew.
+    #[serde(default = "yes")]
+    pub stop: bool,
+    /// Whether the original is copied to volume `archive`; when absent, as an earlier rule said, else no.
+    pub archive: Option<bool>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Conditions of a rule. Those on a header that should stand once and stands twice make the mail held as malformed,
+/// where the rule's other conditions hold.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// The customer it is for.
+    #[schemars(with = "Option<String>")]
+    pub customer: Option<Slug>,
+    /// The envelope recipient.
+    pub recipient: Option<Pattern>,
+    /// The envelope sender; empty for a bounce.
+    pub sender: Option<Pattern>,
+    /// Header `From`.
+    pub from: Option<Pattern>,
+    /// Header `To`.
+    pub to: Option<Pattern>,
+    /// Header `Subject`.
+    pub subject: Option<Pattern>,
+    /// Other headers by name, each found in at least one of its lines.
+    #[serde(default)]
+    pub header: BTreeMap<String, Pattern>,
+    /// At least one attachment that is like this.
+    pub attachment: Option<AttachmentLike>,
+}
+
+/// What an attachment must be like; everything given must hold for the same one.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AttachmentLike {
+    /// Its declared file name.
+    pub name: Option<Pattern>,
+    /// Its type as its first bytes tell, for example `application/gzip`; upper and lower case are the same.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+/// Coordinates a rule sets.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Assignment {
+    /// Family of formats.
+    pub category: Option<Template>,
+    /// Format.
+    #[serde(rename = "type")]
+    pub kind: Option<Template>,
+    /// What the mail is about; `none` when no rule sets it.
+    pub group: Option<Template>,
+}
+
+impl When {
+    /// Every pattern with the name of its condition, in the order conditions are tried.
+    pub fn patterns(&self) -> impl Iterator<Item = (&str, &Pattern)> {
+        let attachment = self.attachment.as_ref().and_then(|like| like.name.as_ref());
+        [
+            ("recipient", self.recipient.as_ref()),
+            ("sender", self.sender.as_ref()),
+            ("from", self.from.as_ref()),
+            ("to", self.to.as_ref()),
+            ("subject", self.subject.as_ref()),
+            ("attachment.name", attachment),
+        ]
+        .into_iter()
+        .filter_map(|(condition, pattern)| pattern.map(|pattern| (condition, pattern)))
+        .chain(self.header.iter().map(|(name, pattern)| (name.as_str(), pattern)))
+    }
+}

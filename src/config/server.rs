@@ -1,0 +1,113 @@
+//! The process itself: what it runs, where it keeps things, what it says about itself.
+
+use super::Period;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// The process and its place on disk.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Directory of everything headworks keeps on this host; relative paths of other settings are below it.
+    pub state_dir: PathBuf,
+    /// Scratch directory; must be on the same file system as the volumes on disk.
+    pub tmp_dir: PathBuf,
+    /// Socket for the commands of the command line that change something.
+    pub control_socket: PathBuf,
+    /// What this process runs: http, mail, worker, relay, keeper.
+    pub roles: BTreeSet<Role>,
+    /// How long running work may go on after a stop was asked for.
+    pub shutdown_grace: Period,
+    /// Time zone of the date directories in volumes.
+    pub time_zone: Zone,
+}
+
+/// One part of `serve` that may run in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Every HTTP door.
+    Http,
+    /// LMTP and this host's spool.
+    Mail,
+    /// Runs jobs.
+    Worker,
+    /// Copies the log to Kafka.
+    Relay,
+    /// Periodic duties.
+    Keeper,
+}
+
+/// A time zone by its IANA name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Zone(jiff::tz::TimeZone);
+
+impl Zone {
+    /// The rules of the zone.
+    #[must_use]
+    pub const fn get(&self) -> &jiff::tz::TimeZone {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Zone {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let unknown = |_| format!("{name:?} is not a time zone such as \"UTC\" or \"Asia/Tokyo\"");
+        jiff::tz::TimeZone::get(name).map(Self).map_err(unknown)
+    }
+}
+
+super::text_setting!(Zone, "the name of a time zone");
+
+impl JsonSchema for Zone {
+    fn schema_name() -> Cow<'static, str> {
+        "Zone".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
+
+/// What the process tells about its own work.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Least important level that is written: error, warn, info, debug, trace.
+    pub level: Level,
+    /// Form of the lines: json, pretty, or auto (pretty on a terminal, json elsewhere).
+    pub format: Format,
+}
+
+/// Importance of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Something failed and somebody should look.
+    Error,
+    /// Something is odd and was dealt with.
+    Warn,
+    /// What an operator wants to read every day.
+    Info,
+    /// What a developer wants to read.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Form of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    /// One object per line.
+    Json,
+    /// For people.
+    Pretty,
+}

@@ -1,0 +1,101 @@
+//! The file of defaults, the structs and the schema say the same.
+
+use super::super::layer::DEFAULTS;
+use super::super::{Sources, load, schema};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Setting or section → its text.
+type Texts = BTreeMap<String, String>;
+
+/// What the file says, examples included.
+fn texts_of_file() -> Texts {
+    let mut texts = Texts::new();
+    let (mut section, mut comment) = (String::new(), Vec::new());
+    for line in DEFAULTS.lines() {
+        let example =
+            line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_alphabetic()));
+        let line = example.unwrap_or(line);
+        if let Some(text) = line.strip_prefix("# ") {
+            comment.push(text.to_owned());
+            continue;
+        }
+        let text = std::mem::take(&mut comment).join(" ");
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+            texts.insert(section.clone(), text);
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            texts.insert(format!("{section}.{key}"), text);
+        }
+    }
+    texts
+}
+
+/// What the structs say, by way of the schema.
+fn texts_of_structs(path: &str, node: &Value, texts: &mut Texts) {
+    let node = node["anyOf"].as_array().map_or(node, |either| &either[0]);
+    if let Some(items) = node.get("items").filter(|items| items.get("properties").is_some()) {
+        texts.insert(path.to_owned(), items["description"].as_str().unwrap_or_default().to_owned());
+        return texts_of_structs(path, items, texts);
+    }
+    for (name, property) in node["properties"].as_object().into_iter().flatten() {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let text = property["description"].as_str().unwrap_or_default();
+        texts.insert(below.clone(), text.replace('\n', " "));
+        texts_of_structs(&below, property, texts);
+    }
+}
+
+#[test]
+fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
+    let (mut file, mut structs) = (texts_of_file(), Texts::new());
+    texts_of_structs("", &schema(), &mut structs);
+    // Tables with free names: the file shows one example entry of each.
+    texts_of_structs("queue.parse", &schema()["properties"]["queue"]["additionalProperties"], &mut structs);
+    let exceptions = &schema()["properties"]["queue"]["additionalProperties"]["description"];
+    assert_eq!(file.remove("queue.parse").as_deref(), exceptions.as_str());
+    assert!(structs.remove("queue").is_some() && structs.remove("volume").is_some());
+    assert!(
+        file.remove("rule.when.header.X-Mailer").is_some() && file.remove("rule.settings.zone").is_some()
+    );
+    for way in ["store.url_file", "store.url_credential"] {
+        assert!(structs.remove(way).is_some(), "{way}");
+    }
+    assert!(file.values().all(|text| !text.is_empty()));
+    assert!(file.len() > 100);
+    assert_eq!(file, structs);
+}
+
+#[test]
+fn the_defaults_alone_are_right_and_so_are_the_examples() {
+    assert_eq!(load(&Sources::default()).map(|_| ()), Ok(()));
+    let examples: String = DEFAULTS
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c == '[' || c.is_alphabetic()))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let setup = super::Setup::new(&examples).flag("spool.domains=[\"ingest.example.com\"]");
+    let config =
+        setup.load().map(|loaded| loaded.config().clone()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((config.customers.len(), config.rules.len(), config.queue.len()), (1, 1, 1));
+}
+
+#[test]
+fn no_setting_ends_like_a_way_to_give_a_secret() {
+    let mut structs = Texts::new();
+    texts_of_structs("", &schema(), &mut structs);
+    let odd = |name: &&String| name.ends_with("_file") || name.ends_with("_credential");
+    assert_eq!(structs.keys().filter(odd).collect::<Vec<_>>(), ["store.url_credential", "store.url_file"]);
+}
+
+#[test]
+fn the_schema_requires_nothing_that_has_a_default_and_tells_it() {
+    let schema = schema();
+    assert_eq!(schema["properties"]["jobs"]["properties"]["lease"]["default"], "30s");
+    assert_eq!(schema["properties"]["jobs"].get("required"), None);
+    assert_eq!(schema.get("required"), None);
+    assert_eq!(schema["properties"]["customer"]["items"]["required"][0], "name");
+    assert_eq!(schema["properties"]["jobs"]["additionalProperties"], false);
+}

@@ -1,0 +1,158 @@
+//! Which layer wins, and what reload changes.
+
+use super::super::{Difference, Live};
+use super::Setup;
+
+fn level(setup: &Setup) -> String {
+    let loaded = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
+    loaded.print(true).lines().find(|line| line.starts_with("level = ")).unwrap().to_owned()
+}
+
+#[test]
+fn a_later_layer_wins_and_print_says_which() {
+    let setup = Setup::new("");
+    assert!(level(&setup).starts_with("level = \"info\"  # default:"));
+    let setup = Setup::new("[telemetry]\nlevel = 'warn'");
+    assert!(level(&setup).ends_with("headworks.toml:2:1") && level(&setup).contains("warn"));
+    let setup = setup
+        .conf_d("10-a.toml", "telemetry.level = 'error'")
+        .conf_d("09-z.toml", "telemetry.level = 'trace'");
+    assert!(level(&setup).ends_with("conf.d/10-a.toml:1:11") && level(&setup).contains("error"));
+    let setup = setup.conf_d("ignored.txt", "no TOML at all");
+    let setup = setup.env("HEADWORKS__TELEMETRY__LEVEL", "debug").env("OTHER", "x");
+    assert_eq!(level(&setup), "level = \"debug\"  # environment HEADWORKS__TELEMETRY__LEVEL");
+    let setup = setup.flag("telemetry.level=trace");
+    assert_eq!(level(&setup), "level = \"trace\"  # flag");
+}
+
+#[test]
+fn words_mean_what_their_setting_is() {
+    let setup = Setup::new("")
+        .env("HEADWORKS__JOBS__PREFETCH", "7")
+        .env("HEADWORKS__SPOOL__USER", "1000")
+        .env("HEADWORKS__SPOOL__STRICT_SIZE", "true")
+        .env("HEADWORKS__SERVER__ROLES", "[\"http\", \"worker\"]")
+        .env("HEADWORKS__VOLUME", "{ inbox = { kind = \"memory\" } }")
+        .flag("jobs.lease = \"1m\"")
+        .flag("spool.domains=['a.example']");
+    let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
+    assert_eq!(
+        (config.jobs.prefetch, config.spool.user.as_str(), config.spool.strict_size),
+        (7, "1000", true)
+    );
+    assert_eq!((config.server.roles.len(), config.jobs.lease.get().as_secs()), (2, 60));
+    assert_eq!(config.spool.domains[0].as_str(), "a.example");
+    assert_eq!(config.volume.inbox.kind, super::super::VolumeKind::Memory);
+    assert_eq!(config.volume.inbox.path, config.server.state_dir.join("inbox"));
+}
+
+#[test]
+fn customers_and_rules_add_up_and_other_lists_are_replaced() {
+    let setup = Setup::new(
+        "[[customer]]\nname = 'bobs'\n[[rule]]\nname = 'first'\nset = { category = 'a', type = 'b' }\n[[listen]]\naddress = '[::1]:0'\ndoors = ['api']",
+    )
+    .conf_d("bens.toml", "[[customer]]\nname = 'bens'\n[[rule]]\nname = 'second'\nset = { type = 'c' }");
+    let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
+    assert_eq!(config.customers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["bobs", "bens"]);
+    assert_eq!(config.rules.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(config.listen.len(), 1);
+    assert!(config.listen[0].address.is_ipv6());
+}
+
+#[test]
+fn what_print_shows_can_be_loaded_and_means_the_same() {
+    let setup = Setup::new(
+        "[[customer]]\nname = 'bobs'\nrecipients = ['Bobs@Example.com']\n[queue.'parse/hydrastor']\npaused = true\n\
+         [[rule]]\nname = 'r'\nwhen = { header = { 'X-Odd Name' = 'a\"b\\s' } }\nset = { category = 'a', type = 'b' }",
+    )
+    .env("HEADWORKS__MAIL__PARTS", "12");
+    let loaded = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
+    for origin in [false, true] {
+        let again = Setup::new(&loaded.print(origin)).load().unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(again.config(), loaded.config());
+    }
+}
+
+#[test]
+fn a_reload_takes_over_rules_and_limits_and_names_what_needs_a_restart() {
+    let setup = Setup::new("");
+    let live = Live::new(setup.load().unwrap_or_else(|errors| panic!("{errors}")));
+    let mut changes = live.subscribe();
+    setup.rewrite("mail.parts = 5\njobs.lease = '1m'\nhistory.retention = '1d'\n[[customer]]\nname = 'bobs'");
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let expected = Difference {
+        reloaded: names(&["customer", "history.retention", "mail.parts"]),
+        restart: names(&["jobs.lease"]),
+    };
+    assert_eq!(live.reload(&setup.sources), Ok(expected));
+    assert!(changes.has_changed().unwrap());
+    let config = changes.borrow_and_update().clone();
+    assert_eq!(
+        (config.mail.parts.get(), config.customers.len(), config.jobs.lease.get().as_secs()),
+        (5, 1, 30)
+    );
+    let unchanged = Difference { reloaded: Vec::new(), restart: names(&["jobs.lease"]) };
+    assert_eq!(live.reload(&setup.sources), Ok(unchanged), "what waits for a restart is named until then");
+}
+
+#[test]
+fn what_a_reload_says_it_took_over_is_what_it_took_over() {
+    let changes = [
+        "server.time_zone = 'Asia/Tokyo'",
+        "telemetry.level = 'warn'",
+        "store.batch_items = 7",
+        "listen = []\nserver.roles = ['mail']",
+        "http.max_page = 500",
+        "volume.inbox.kind = 'memory'",
+        "spool.user = 'other'",
+        "spool.domains = ['a.example']",
+        "mail.depth = 7",
+        "modules.children = 7",
+        "jobs.lease = '1m'",
+        "queue.parse.paused = true",
+        "history.retention = '1d'",
+        "log.retention = '1d'",
+        "keeper.spool_every = '1h'",
+        "customer = [{ name = 'bobs' }]",
+        "rule = [{ name = 'r', set = { category = 'a', type = 'b' } }]",
+    ];
+    for change in changes {
+        let setup = Setup::new("");
+        let started = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
+        let live = Live::new(started.clone());
+        setup.rewrite(change);
+        let difference = live.reload(&setup.sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let new = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
+        assert_ne!(new.config(), started.config(), "{change}");
+        let expected = if difference.restart.is_empty() { new.config() } else { started.config() };
+        assert_eq!(&live.config(), expected, "{change}");
+        assert!(difference.reloaded.is_empty() != difference.restart.is_empty(), "{change}");
+    }
+}
+
+#[test]
+fn a_bad_reload_keeps_what_holds_and_says_why() {
+    let setup = Setup::new("mail.parts = 5");
+    let live = Live::new(setup.load().unwrap_or_else(|errors| panic!("{errors}")));
+    let before = live.config();
+    setup.rewrite("mail.parts = 6\nmail.depht = 3");
+    let errors = live.reload(&setup.sources).unwrap_err().to_string();
+    assert!(
+        errors.ends_with("headworks.toml:2:6: mail.depht: unknown key, did you mean `depth`?"),
+        "{errors}"
+    );
+    assert_eq!(live.config(), before);
+}
+
+#[test]
+fn a_queue_has_the_limits_of_its_module_then_its_kind_then_all() {
+    let setup = Setup::new(
+        "[queue.parse]\nmax_attempts = 2\nprefetch = 1\n[queue.'parse/hydrastor']\nprefetch = 9\npaused = true",
+    );
+    let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
+    let parse = config.queue_limits("parse", None);
+    assert_eq!((parse.max_attempts.get(), parse.prefetch, parse.paused), (2, 1, false));
+    let module = config.queue_limits("parse", Some("hydrastor"));
+    assert_eq!((module.max_attempts.get(), module.prefetch, module.paused), (2, 9, true));
+    assert_eq!(config.queue_limits("sort", None).max_attempts, config.jobs.max_attempts);
+}

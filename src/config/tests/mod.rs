@@ -1,0 +1,61 @@
+//! What the configuration promises.
+
+mod complete;
+mod layers;
+mod mistakes;
+mod secrets;
+
+use super::{Errors, Loaded, Sources, load};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A configuration directory with a main file, files of `conf.d`, environment and flags.
+struct Setup {
+    directory: TempDir,
+    sources: Sources,
+}
+
+impl Setup {
+    /// `text` is the main file.
+    fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("headworks.toml");
+        std::fs::write(&file, text).unwrap();
+        Self { directory, sources: Sources { file: Some(file), ..Sources::default() } }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes the main file anew.
+    fn rewrite(&self, text: &str) {
+        std::fs::write(self.path().join("headworks.toml"), text).unwrap();
+    }
+
+    fn conf_d(self, name: &str, text: &str) -> Self {
+        std::fs::create_dir_all(self.path().join("conf.d")).unwrap();
+        std::fs::write(self.path().join("conf.d").join(name), text).unwrap();
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.sources.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn flag(mut self, flag: &str) -> Self {
+        self.sources.flags.push(flag.to_owned());
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, Errors> {
+        load(&self.sources)
+    }
+
+    /// The mistakes, one per line, without the directory's name.
+    fn mistakes(&self) -> String {
+        let errors = self.load().err().expect("must be refused").to_string();
+        errors.replace(&format!("{}/", self.path().display()), "")
+    }
+}
