@@ -25,7 +25,7 @@ use crate::sniff;
 use crate::spill::Spill;
 use module_api::PartKind;
 use module_api::frame::{Head, MimeLimits, PartRecord, Range, Stored};
-use scan::{Class, Entity, Scan};
+use scan::{Class, Entity, Excess, Scan};
 use std::io;
 
 /// What [`split`] found.
@@ -44,7 +44,7 @@ pub struct Split {
 pub fn split(message: &[u8], limits: &MimeLimits, spill: &mut Spill) -> io::Result<Split> {
     let scan = match scan::scan(message, limits) {
         Ok(scan) => scan,
-        Err(excess) => return Ok(opaque(message, limits, excess.code())),
+        Err(excess) => return Ok(opaque(message, message.len() as u64, limits, excess.code())),
     };
     let root = &scan.entities[0];
     let mut head = field::head(message, root.header.clone());
@@ -66,12 +66,17 @@ pub fn split(message: &[u8], limits: &MimeLimits, spill: &mut Spill) -> io::Resu
     Ok(Split { head, parts })
 }
 
+/// A message that is too large to be taken apart; `front` is what was read of it.
+#[must_use]
+pub fn too_large(front: &[u8], message_bytes: u64, limits: &MimeLimits) -> Split {
+    opaque(front, message_bytes, limits, Excess::Size.code())
+}
+
 /// The mail as one part that nobody looks into.
-fn opaque(message: &[u8], limits: &MimeLimits, code: &'static str) -> Split {
-    let header = scan::header_range(message, limits);
-    let mut head = field::head(message, header);
+fn opaque(front: &[u8], message_bytes: u64, limits: &MimeLimits, code: &'static str) -> Split {
+    let mut head = field::head(front, scan::header_range(front, limits));
     head.problems.push(problem(code, ""));
-    let whole = Range { offset: 0, len: message.len() as u64 };
+    let whole = Range { offset: 0, len: message_bytes };
     let part = PartRecord {
         kind: PartKind::Attachment,
         path: "1".into(),
