@@ -17,6 +17,7 @@
 mod declaration;
 mod delivery;
 mod finding;
+pub mod frame;
 mod part;
 mod row;
 
