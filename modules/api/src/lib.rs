@@ -14,13 +14,15 @@
 //! `modules/README.md` shows how to write one in fifteen minutes; `modules/_template` is one to copy.
 #![warn(missing_docs)]
 
+mod check;
 mod declaration;
 mod delivery;
 mod finding;
+#[cfg(feature = "fixture")]
+pub mod fixture;
 pub mod frame;
 mod part;
 mod row;
-
 pub use declaration::{Column, ColumnKind, Declaration, PROVENANCE, Table, View};
 pub use delivery::{Coordinates, Delivery, Envelope};
 pub use finding::{Finding, Place, Severity};
