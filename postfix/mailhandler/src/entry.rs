@@ -11,7 +11,7 @@ use crate::key::Digest;
 
 /// The fixed length of a footer.
 pub const FOOTER_BYTES: u64 = 183;
-/// The longest envelope we read: more than escaping can make of all arguments a program may be given (2 MiB).
+/// The longest envelope we read: Linux lets an argument have 128 KiB, an envelope has at most 16, escaping triples.
 pub const MAX_ENVELOPE_BYTES: u64 = 8 << 20;
 
 const MAGIC: &str = "headworks-entry ";
@@ -37,7 +37,7 @@ pub(crate) struct Footer {
 impl<R: Read + Seek> Entry<R> {
     /// Reads footer and envelope of anything, hostile bytes included, and checks both.
     ///
-    /// Never panics; allocates at most [`MAX_ENVELOPE_BYTES`] and a small multiple of it for the parsed lines.
+    /// Never panics; holds at most twice [`MAX_ENVELOPE_BYTES`].
     pub fn read(mut file: R) -> Result<Self, SpoolError> {
         let length = file.seek(SeekFrom::End(0)).map_err(SpoolError::io("measure the entry"))?;
         let body = length

@@ -18,6 +18,9 @@ pub mod problem {
     pub const RECIPIENT_WITHOUT_DOMAIN: &str = "recipient_without_domain";
 }
 
+/// More lines than this no writer writes.
+const MAX_LINES: usize = 256;
+
 /// The way a mail came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
@@ -141,6 +144,9 @@ struct Lines<'b>(Vec<(&'b [u8], Vec<u8>)>);
 impl<'b> Lines<'b> {
     fn split(block: &'b [u8]) -> Result<Self, SpoolError> {
         let body = block.strip_suffix(b"\n").ok_or_else(|| bad("last line"))?;
+        if body.iter().filter(|&&byte| byte == b'\n').count() >= MAX_LINES {
+            return Err(bad("too many lines"));
+        }
         let split_line = |line: &'b [u8]| {
             let blank = line.iter().position(|&byte| byte == b' ')?;
             Some((&line[..blank], unescape(&line[blank + 1..])?))

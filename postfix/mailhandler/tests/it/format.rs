@@ -92,6 +92,14 @@ fn a_line_of_a_newer_writer_is_passed_over() {
 }
 
 #[test]
+fn an_envelope_of_endless_lines_is_refused() {
+    let bench = Bench::new();
+    let with_lines = |lines| with_block(&(block(&bench) + &"colour blue\n".repeat(lines)));
+    assert_eq!(damage(&with_lines(200)), None);
+    assert_eq!(damage(&with_lines(256)), Some(Damage::Envelope));
+}
+
+#[test]
 fn every_required_line_is_missed_and_none_may_repeat() {
     let bench = Bench::new();
     let block = block(&bench);

@@ -168,7 +168,8 @@ pub fn is_available(what: &str, missing: &[&str]) -> bool {
     }
     assert!(!is_required(what), "{what} is required, missing: {}", missing.join(", "));
     // Past the capture of passing tests' output: what was not tried is always seen.
-    writeln!(std::io::stderr(), "skipped: needs {what}, missing: {}", missing.join(", ")).unwrap();
+    let line = format!("skipped: needs {what}, missing: {}\n", missing.join(", "));
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
     false
 }
 
