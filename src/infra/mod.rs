@@ -1,3 +1,5 @@
 //! Floor 2: what headworks stands on. Nothing here knows of jobs, mails or customers.
 
 pub mod db;
+pub mod telemetry;
+pub mod terminal;
