@@ -63,7 +63,7 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// A server that runs. Dropping it leaves it running.
+/// A server that runs; kept until it is to be [drained](Self::drain).
 #[derive(Debug)]
 pub struct Serving {
     addresses: Vec<SocketAddr>,
