@@ -20,3 +20,5 @@ pub mod delivery;
 
 // [5] features: they meet in the job table, the log and stored bytes only
 pub mod mail;
+// [3] what features are built from
+pub mod web;

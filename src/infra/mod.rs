@@ -2,3 +2,5 @@
 
 pub mod db;
 pub mod volume;
+pub mod telemetry;
+pub mod terminal;

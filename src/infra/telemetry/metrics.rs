@@ -1,0 +1,135 @@
+//! Metrics: one table of names, one recorder, one text for `/metrics`.
+//!
+//! A metric is recorded under its constant, so that no name is spelt twice:
+//! `metrics::counter!(INGEST_ITEMS, "source" => "pipe", "outcome" => "kept").increment(1)`. Values of labels come from
+//! fixed sets (a configured source, a module, a route, an outcome), never from what arrived and never ids.
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// How long things took, in seconds.
+    Histogram,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// `headworks_<noun>_<unit>[_total]`.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// One sentence for the scrape.
+    pub help: &'static str,
+}
+
+/// Declares the constants and the table of them.
+macro_rules! metrics_table {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+        /// Every metric of headworks.
+        pub const TABLE: &[Metric] =
+            &[$(Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help }),*];
+    };
+}
+
+metrics_table! {
+    BUILD_INFO = Gauge "headworks_build_info" ["version", "commit"] "Always 1; which build this is.";
+    INGEST_ITEMS = Counter "headworks_ingest_items_total" ["source", "outcome"] "Things that came in.";
+    INGEST_BYTES = Counter "headworks_ingest_bytes_total" ["source"] "Bytes that were accepted.";
+    ACK_SECONDS = Histogram "headworks_ack_seconds" ["source"] "Time from the first byte to the yes.";
+    QUEUE_JOBS = Gauge "headworks_queue_jobs" ["queue", "state"] "Live jobs.";
+    QUEUE_OLDEST = Gauge "headworks_queue_oldest_seconds" ["queue"] "Age of the oldest job that could run.";
+    JOB_SECONDS = Histogram "headworks_job_seconds" ["kind", "module", "outcome"] "Length of one run.";
+    MODULE_ROWS = Counter "headworks_module_rows_total" ["module", "table"] "Rows that were committed.";
+    HELD_JOBS = Gauge "headworks_held_jobs" ["reason"] "Jobs that wait for an operator.";
+    RELAY_LAG = Gauge "headworks_relay_lag_events" ["topic"] "Entries of the log that have not left yet.";
+    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of what is stored.";
+    HTTP_REQUESTS = Counter "headworks_http_requests_total" ["method", "route", "status"] "Requests answered.";
+    HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from a request's head to its answer's.";
+}
+
+/// Bounds of all histograms, in seconds: from a fast acknowledgement to a long job.
+const BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
+/// What was measured, as text. Clones show the same.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Records, from now on and for the whole process, everything that is measured.
+    ///
+    /// # Errors
+    /// When that was started before.
+    pub fn install() -> Result<Self, BuildError> {
+        let metrics = Self(builder()?.install_recorder()?);
+        describe();
+        Ok(metrics)
+    }
+
+    /// The Prometheus text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds what histograms gathered since the last call; a duty of every minute.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
+}
+
+fn describe() {
+    for metric in TABLE {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ACK_SECONDS, INGEST_ITEMS, Kind, Metrics, TABLE, builder, describe};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_follow_the_house_rule_and_are_unique() {
+        for metric in TABLE {
+            assert!(metric.name.starts_with("headworks_"), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.kind != Kind::Histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
+            assert!(metric.labels.iter().all(|label| !label.ends_with("id")), "{}", metric.name);
+        }
+        assert_eq!(TABLE.iter().map(|m| m.name).collect::<BTreeSet<_>>().len(), TABLE.len());
+    }
+
+    #[test]
+    fn a_scrape_carries_help_labels_and_buckets() {
+        let recorder = builder().unwrap().build_recorder();
+        let metrics = Metrics(recorder.handle());
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::counter!(INGEST_ITEMS, "source" => "pipe", "outcome" => "kept").increment(2);
+            metrics::histogram!(ACK_SECONDS, "source" => "pipe").record(0.004);
+        });
+        let text = metrics.render();
+        assert!(text.contains("# HELP headworks_ingest_items_total Things that came in."), "{text}");
+        assert!(text.contains(r#"headworks_ingest_items_total{source="pipe",outcome="kept"} 2"#), "{text}");
+        assert!(text.contains(r#"headworks_ack_seconds_bucket{source="pipe",le="0.005"} 1"#), "{text}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Bodies, read under a cap and with a limit to the sender's silence.
+
+use super::{Kind, Problem};
+use axum::body::{Body, Bytes, HttpBody};
+use http_body_util::BodyExt;
+use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// How much of a body is taken, and how patiently.
+#[derive(Debug, Clone, Copy)]
+pub struct Cap {
+    /// Most bytes.
+    pub bytes: u64,
+    /// Longest wait for the next of them.
+    pub idle: Duration,
+}
+
+/// A body that ends in 413 where it grows past its cap, and in 408 where its sender falls silent.
+#[derive(Debug)]
+pub struct Capped {
+    body: Body,
+    cap: Cap,
+    taken: u64,
+}
+
+impl Capped {
+    /// `body` under `cap`.
+    #[must_use]
+    pub const fn new(body: Body, cap: Cap) -> Self {
+        Self { body, cap, taken: 0 }
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Kind::TooLarge), before anything is read where the length is announced; [`Timeout`](Kind::Timeout);
+    /// [`Malformed`](Kind::Malformed) where the connection broke.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        if self.body.size_hint().lower().saturating_add(self.taken) > self.cap.bytes {
+            return Err(self.too_large());
+        }
+        loop {
+            let frame = tokio::time::timeout(self.cap.idle, self.body.frame()).await;
+            let frame = frame.map_err(|_| Problem::new(Kind::Timeout, "the body stopped arriving"))?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|e| Problem::new(Kind::Malformed, "the body broke off").because(e))?;
+            // Trailers are of no interest.
+            let Ok(bytes) = frame.into_data() else { continue };
+            self.taken = self.taken.saturating_add(bytes.len() as u64);
+            if self.taken > self.cap.bytes {
+                return Err(self.too_large());
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// All of it, in memory.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn bytes(mut self) -> Result<Bytes, Problem> {
+        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.next().await? else { return Ok(first) };
+        let mut all = Vec::from(first);
+        all.extend_from_slice(&second);
+        while let Some(more) = self.next().await? {
+            all.extend_from_slice(&more);
+        }
+        Ok(all.into())
+    }
+
+    /// All of it, into `sink`, flushed; returns the number of bytes. Making them durable is the caller's.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next); [`Unavailable`](Kind::Unavailable) where `sink` does not take them.
+    pub async fn copy_to<W: AsyncWrite + Unpin + Send>(mut self, sink: &mut W) -> Result<u64, Problem> {
+        let refused = |e: std::io::Error| Problem::new(Kind::Unavailable, "").because(e);
+        while let Some(bytes) = self.next().await? {
+            sink.write_all(&bytes).await.map_err(refused)?;
+        }
+        sink.flush().await.map_err(refused)?;
+        Ok(self.taken)
+    }
+
+    fn too_large(&self) -> Problem {
+        Problem::new(Kind::TooLarge, format!("at most {} bytes are taken here", self.cap.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cap, Capped};
+    use crate::web::Kind;
+    use axum::body::{Body, Bytes};
+    use futures_util::{StreamExt, stream};
+    use std::time::Duration;
+
+    fn capped(chunks: &[&'static str], bytes: u64) -> Capped {
+        let chunks: Vec<Result<_, std::io::Error>> =
+            chunks.iter().map(|c| Ok(Bytes::from_static(c.as_bytes()))).collect();
+        Capped::new(Body::from_stream(stream::iter(chunks)), Cap { bytes, idle: Duration::from_secs(5) })
+    }
+
+    #[tokio::test]
+    async fn a_body_of_exactly_the_cap_passes_and_one_byte_more_does_not() {
+        assert_eq!(capped(&["ab", "c", "de"], 5).bytes().await.unwrap(), "abcde");
+        assert_eq!(capped(&["ab", "c", "de"], 4).bytes().await.unwrap_err().kind(), Kind::TooLarge);
+        let mut sink = Vec::new();
+        assert_eq!(capped(&["ab", "c", "de"], 5).copy_to(&mut sink).await.unwrap(), 5);
+        assert_eq!(sink, b"abcde");
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_over_the_cap_is_refused_unread() {
+        let mut body = Capped::new(Body::from("abc"), Cap { bytes: 2, idle: Duration::from_secs(5) });
+        assert_eq!(body.next().await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(body.taken, 0);
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_falls_silent_is_timed_out() {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"a"))]);
+        let body = Body::from_stream(first.chain(stream::pending()));
+        let body = Capped::new(body, Cap { bytes: 10, idle: Duration::from_millis(20) });
+        assert_eq!(body.bytes().await.unwrap_err().kind(), Kind::Timeout);
+    }
+}

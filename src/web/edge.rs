@@ -1,0 +1,37 @@
+//! The outside of every router: what no route answers, panics, time, and the [`access`](super::access) line.
+
+use super::{Kind, Problem, access};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use std::any::Any;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Puts the outside around a whole router; the last thing done to it before it is served.
+pub fn finish(router: Router) -> Router {
+    router
+        .fallback(|| async { Problem::new(Kind::NotFound, "no route has this path") })
+        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "see Allow") })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(access::surround))
+}
+
+/// Limits the time from a request's head to its answer's. For routes with small bodies; one that streams a large
+/// body limits the silence of its sender instead ([`Cap::idle`](super::Cap)).
+pub fn timed<S: Clone + Send + Sync + 'static>(router: Router<S>, limit: Duration) -> Router<S> {
+    router.layer(middleware::from_fn_with_state(limit, in_time))
+}
+
+async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(elapsed) => Problem::new(Kind::Unavailable, "no answer in time").because(elapsed).into_response(),
+    }
+}
+
+/// The panic itself is logged where it happens, by the hook that telemetry sets.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    Problem::new(Kind::Internal, "").into_response()
+}

@@ -1,0 +1,324 @@
+//! API keys: who calls, and what they may.
+//!
+//! ```text
+//!   value ─▶ seen within a minute? ─▶ key
+//!              └ no ─▶ rows by lookup (one indexed read) ─▶ compare hash ─▶ live? ─▶ remember ─▶ key
+//! ```
+//!
+//! A value is shown once, when it is made, and never stored; see [`value`] for what is. Revoking takes effect at once
+//! in this process and within a minute in others. When a key was last used is noted in memory and written down once a
+//! minute ([`Keys::write_last_used`]), never while a request waits.
+
+mod recent;
+mod store;
+pub mod value;
+
+pub use value::KeyValue;
+
+use crate::ids::{Grant, Scope, Slug, Timestamp};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
+use crate::web::{Kind, Problem};
+use recent::Recent;
+use std::sync::Arc;
+use std::time::Instant;
+use store::{Candidate, NewRow};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+/// Longest name, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+/// Verifications with argon2 at a time: each takes 19 MiB and a core.
+const ARGON2_AT_ONCE: usize = 2;
+
+/// A key, without its value.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Its id.
+    pub id: Uuid,
+    /// What people call it; unique for ever, also after it was revoked.
+    pub name: String,
+    /// How its value is stored.
+    pub scheme: Scheme,
+    /// What it permits, as it was given; see [`permit`](super::permit) for what includes what.
+    pub grants: Vec<Grant>,
+    /// Whose things it is for.
+    pub scope: Scope,
+    /// When it was made or taken over.
+    pub created_at: Timestamp,
+    /// When it stops being valid.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, up to a minute late.
+    pub last_used_at: Option<Timestamp>,
+    /// When somebody ended it.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// How a value is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Ours: SHA-256 of 256 random bits.
+    Sha256,
+    /// Imported: argon2id.
+    Argon2,
+}
+
+/// A key to be made.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// One to 64 letters, digits and `-_.`.
+    pub name: String,
+    /// What it permits.
+    pub grants: Vec<Grant>,
+    /// Whose things it is for.
+    pub scope: Scope,
+    /// When it stops being valid.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why a key was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The name is not of the form.
+    #[error("key name {0:?} is not one to 64 letters, digits and -_.")]
+    BadName(String),
+    /// The value cannot be sent in a header.
+    #[error("value of key {0:?} is not one to 512 visible ASCII characters")]
+    BadValue(String),
+    /// A key without permissions permits nothing.
+    #[error("key {0:?} is given no permission")]
+    NoGrants(String),
+    /// There is, or was, a key of this name.
+    #[error("key name {0:?} is taken")]
+    NameTaken(String),
+    /// The imported value is another key's already.
+    #[error("value of key {0:?} is that of another key")]
+    ValueTaken(String),
+    /// No such customer is registered.
+    #[error("customer {0} of the key is not registered")]
+    UnknownCustomer(Slug),
+    /// The value could not be made or hashed.
+    #[error("no key could be made: {0}")]
+    Entropy(String),
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] DbError),
+}
+
+/// All keys of the installation. Clones share what they remember.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    db: Db,
+    recent: Arc<Recent>,
+    argon2: Arc<Semaphore>,
+}
+
+impl Keys {
+    /// The keys in `db`.
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self { db, recent: Arc::default(), argon2: Arc::new(Semaphore::new(ARGON2_AT_ONCE)) }
+    }
+
+    /// The live key of a value, as it was sent.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn verify(&self, sent: &str) -> Result<Option<Arc<Key>>, DbError> {
+        let Some(value) = KeyValue::of(sent) else { return Ok(None) };
+        let digest = value.digest();
+        let key = match self.recent.get(&digest, Instant::now()) {
+            Some(key) => key,
+            None => match self.look_up(value).await? {
+                Some(key) => {
+                    let key = Arc::new(key);
+                    self.recent.put(digest, key.clone(), Instant::now());
+                    key
+                }
+                None => return Ok(None),
+            },
+        };
+        let now = Timestamp::now();
+        if key.expires_at.is_some_and(|at| at <= now) {
+            return Ok(None);
+        }
+        self.recent.used(key.id, now);
+        Ok(Some(key))
+    }
+
+    async fn look_up(&self, value: KeyValue) -> Result<Option<Key>, DbError> {
+        let lookups = (value.digest().0.to_vec(), value.lookup());
+        let found = self
+            .db
+            .read(View::State, move |mut tx| {
+                Box::pin(async move { store::candidates(&mut tx, lookups.0, lookups.1).await })
+            })
+            .await?;
+        for candidate in found {
+            if self.matches(&value, &candidate).await? {
+                return Ok(Some(candidate.key));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn matches(&self, value: &KeyValue, candidate: &Candidate) -> Result<bool, DbError> {
+        match candidate.key.scheme {
+            Scheme::Sha256 => Ok(value.is_sha256(&candidate.hash)),
+            Scheme::Argon2 => {
+                let (value, hash) = (value.clone(), candidate.hash.clone());
+                self.slowly(move || value.is_argon2(&hash)).await
+            }
+        }
+    }
+
+    /// Runs something with argon2 in it off the async threads, a few at a time.
+    async fn slowly<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
+        let ended = |error| DbError::new(DbErrorKind::Unavailable, error);
+        let _turn = self.argon2.acquire().await.map_err(|e| ended(e.to_string()))?;
+        tokio::task::spawn_blocking(f).await.map_err(|e| ended(e.to_string()))
+    }
+
+    /// Makes a key and returns its value, which nobody will see again.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub async fn create(&self, new: NewKey) -> Result<KeyValue, KeyError> {
+        let value = KeyValue::fresh().map_err(|e| KeyError::Entropy(e.to_string()))?;
+        let digest = value.digest();
+        self.insert(new, Scheme::Sha256, digest.to_string(), digest.0.to_vec()).await?;
+        Ok(value)
+    }
+
+    /// Takes over a value that clients already use.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub async fn import(&self, new: NewKey, value: &str) -> Result<(), KeyError> {
+        let value = KeyValue::of(value).ok_or_else(|| KeyError::BadValue(new.name.clone()))?;
+        let lookup = value.lookup();
+        let hash = self.slowly(move || value.argon2()).await?;
+        let hash = hash.map_err(|e| KeyError::Entropy(e.to_string()))?;
+        self.insert(new, Scheme::Argon2, hash, lookup).await
+    }
+
+    async fn insert(
+        &self,
+        new: NewKey,
+        scheme: Scheme,
+        hash: String,
+        lookup: Vec<u8>,
+    ) -> Result<(), KeyError> {
+        let NewKey { name, grants, scope, expires_at } = new;
+        let customer = match scope {
+            Scope::All => None,
+            Scope::Customer(customer) => Some(customer),
+        };
+        if !is_name(&name) {
+            return Err(KeyError::BadName(name));
+        }
+        if grants.is_empty() {
+            return Err(KeyError::NoGrants(name));
+        }
+        let row = NewRow {
+            id: Uuid::now_v7(),
+            name: name.clone(),
+            scheme,
+            hash,
+            lookup,
+            grants,
+            customer: customer.clone(),
+            expires_at,
+        };
+        let inserted = self
+            .db
+            .write(Lane::State, move |mut tx| Box::pin(async move { store::insert(&mut tx, &row).await }));
+        match (inserted.await, customer) {
+            (Ok(true), _) => Ok(()),
+            (Ok(false), _) => Err(KeyError::NameTaken(name)),
+            (Err(error), _) if error.kind() == DbErrorKind::Conflict => Err(KeyError::ValueTaken(name)),
+            (Err(error), Some(customer)) if error.kind() == DbErrorKind::Content => {
+                Err(KeyError::UnknownCustomer(customer))
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Every key by name, also those that have ended.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn list(&self) -> Result<Vec<Key>, DbError> {
+        self.db.read(View::State, |mut tx| Box::pin(async move { store::list(&mut tx).await })).await
+    }
+
+    /// Ends a key; `false` where there is no live key of that name.
+    ///
+    /// # Errors
+    /// When the store did not take it.
+    pub async fn revoke(&self, name: &str) -> Result<bool, DbError> {
+        let (name, now) = (name.to_owned(), Timestamp::now());
+        let ended = self.db.write(Lane::State, move |mut tx| {
+            Box::pin(async move { store::revoke(&mut tx, &name, now).await })
+        });
+        let ended = ended.await?;
+        if let Some(id) = ended {
+            self.recent.forget(id);
+        }
+        Ok(ended.is_some())
+    }
+
+    /// Writes down which keys were used since the last call. A duty of every minute; what a failure loses, the next
+    /// use brings back.
+    ///
+    /// # Errors
+    /// When the store did not take it.
+    pub async fn write_last_used(&self) -> Result<(), DbError> {
+        let used = self.recent.take_used();
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .write(Lane::Relaxed, move |mut tx| Box::pin(async move { store::touch(&mut tx, &used).await }))
+            .await
+    }
+}
+
+/// No `:` among them: that is in the names of callers without a key.
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+impl Scheme {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Argon2 => "argon2",
+        }
+    }
+}
+
+impl std::str::FromStr for Scheme {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "sha256" => Ok(Self::Sha256),
+            "argon2" => Ok(Self::Argon2),
+            other => Err(format!("{other:?} is not a scheme")),
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::BadName(_) => Self::invalid("/name", error.to_string()),
+            KeyError::BadValue(_) => Self::invalid("/value", error.to_string()),
+            KeyError::NoGrants(_) => Self::invalid("/grants", error.to_string()),
+            KeyError::UnknownCustomer(_) => Self::invalid("/customer", error.to_string()),
+            KeyError::NameTaken(_) | KeyError::ValueTaken(_) => Self::new(Kind::Conflict, error.to_string()),
+            KeyError::Entropy(_) => Self::internal(error),
+            KeyError::Store(error) => error.into(),
+        }
+    }
+}

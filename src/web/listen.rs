@@ -1,0 +1,224 @@
+//! Serving: every address and the control socket, with limits, until told to stop.
+//!
+//! ```text
+//!   start ─▶ bind all (any failure: none is served) ─▶ accept ─▶ one task per connection
+//!   drain ─▶ stop accepting ─▶ idle connections close, busy ones finish their request ─▶ after the grace: cut
+//! ```
+//!
+//! A connection costs memory as soon as it is open, so there is a number per address; at that number the kernel's
+//! backlog waits. A head must arrive within [`Limits::header_timeout`], counted from the connection's begin or the
+//! end of the request before; so a connection without a request ends too, and a client that sends one byte at a time
+//! holds its place no longer than one that is fast. HTTP/1.1 only: what speaks HTTP/2 stands in front of us.
+
+use super::control::{self, Control};
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// Pause after a failed accept: it fails for want of descriptors or memory, which only time cures.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a connection may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest head of a request: request line and all fields; at least 8 KiB.
+    pub header_bytes: usize,
+    /// Most fields of a head.
+    pub header_fields: usize,
+    /// Longest wait for a whole head.
+    pub header_timeout: Duration,
+    /// Most connections at once, per address.
+    pub connections: usize,
+}
+
+/// An address and what is served there, [finished](super::edge::finish).
+#[derive(Debug)]
+pub struct Listen {
+    /// Port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What is served. A request carries its peer as `ConnectInfo<SocketAddr>`.
+    pub router: Router,
+}
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {place}: {source}")]
+pub struct ListenError {
+    /// The address or path.
+    pub place: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// A server that runs; kept until it is to be [drained](Self::drain).
+#[derive(Debug)]
+pub struct Serving {
+    addresses: Vec<SocketAddr>,
+    control: Option<control::Bound>,
+    wires: Wires,
+}
+
+/// How connection tasks learn that it is over.
+#[derive(Debug, Clone)]
+pub(super) struct Wires {
+    pub(super) stop: CancellationToken,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+    limits: Limits,
+}
+
+/// Binds every address and the control socket, then serves them all.
+///
+/// # Errors
+/// When one cannot be bound; then none is.
+pub async fn start(
+    listens: Vec<Listen>,
+    control: Option<Control>,
+    limits: Limits,
+) -> Result<Serving, ListenError> {
+    let mut bound = Vec::with_capacity(listens.len());
+    for Listen { address, router } in listens {
+        let named = |source| ListenError { place: address.to_string(), source };
+        let listener = TcpListener::bind(address).await.map_err(named)?;
+        let address = listener.local_addr().map_err(named)?;
+        bound.push((listener, address, router));
+    }
+    let wires = Wires {
+        stop: CancellationToken::new(),
+        cut: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        limits,
+    };
+    let control = control.map(|control| control::start(control, &wires)).transpose()?;
+    let addresses = bound.iter().map(|(_, address, _)| *address).collect();
+    for (listener, address, router) in bound {
+        tracing::info!(%address, "listening");
+        wires.tasks.spawn(accept(listener, router, wires.clone()));
+    }
+    Ok(Serving { addresses, control, wires })
+}
+
+impl Serving {
+    /// Where it listens, in the order given, with the ports that were taken.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, lets requests finish for `grace`, then cuts what is left; returns how many connections that
+    /// were.
+    pub async fn drain(self, grace: Duration) -> usize {
+        self.wires.stop.cancel();
+        self.wires.tasks.close();
+        if tokio::time::timeout(grace, self.wires.tasks.wait()).await.is_ok() {
+            return 0;
+        }
+        let left = self.wires.tasks.len();
+        tracing::warn!(connections = left, "cut after the grace");
+        self.wires.cut.cancel();
+        self.wires.tasks.wait().await;
+        drop(self.control);
+        left
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, wires: Wires) {
+    let places = wires.places();
+    while let Some(place) = wires.place(&places).await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = wires.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "connection was gone at once");
+                    continue;
+                }
+                wires.serve(stream, router.clone(), ConnectInfo(peer), place);
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// After a failed accept.
+pub(super) async fn pause(error: &io::Error) {
+    tracing::warn!(%error, "accepting a connection failed");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+impl Wires {
+    /// Runs a task that ends when [`stop`](Self::stop) is cancelled.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Places of one address.
+    pub(super) fn places(&self) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(self.limits.connections))
+    }
+
+    /// A free place; `None` when it is over.
+    pub(super) async fn place(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            place = places.clone().acquire_owned() => place.ok(),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// Serves one connection in a task of its own; every request carries `peer` as an extension.
+    pub(super) fn serve<I, P>(&self, stream: I, router: Router, peer: P, place: OwnedSemaphorePermit)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        P: Clone + Send + Sync + 'static,
+    {
+        let wires = self.clone();
+        self.tasks.spawn(async move {
+            let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(peer.clone());
+                router.clone().oneshot(request)
+            });
+            let connection = wires.http().serve_connection(TokioIo::new(stream), service);
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = wires.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = connection => ended,
+                        () = wires.cut.cancelled() => Ok(()),
+                    }
+                }
+            };
+            if let Err(error) = ended {
+                // Clients go away, and slow ones are timed out; neither is a failure of ours.
+                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
+            }
+            drop(place);
+        });
+    }
+
+    fn http(&self) -> http1::Builder {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_headers(self.limits.header_fields)
+            // hyper refuses to work with less.
+            .max_buf_size(self.limits.header_bytes.max(8192));
+        http
+    }
+}

@@ -1,0 +1,74 @@
+//! The HTTP kit: what every door is built from, and nothing about any of them.
+//!
+//! ```text
+//!   listen      accept, limits of connections and headers, drain        control   the same on a Unix socket
+//!     └ edge    request id, span, one line per request, panics, unknown routes and methods
+//!         └ a feature's routes: thin handlers that take
+//!             May<Read>        the permission (caller, permit; keys in key/)
+//!             Query, Listing   strict query, cursor paging
+//!             Path, Json, Capped   the rest of the request, capped
+//!           and answer Result<_, Problem>
+//! ```
+//!
+//! A handler's signature says what it needs; what is missing or wrong never reaches its body:
+//!
+//! ```text
+//!   async fn list(may: May<Read>, page: Listing<JobFilter, JobKey>, State(ctx): State<Ctx>)
+//!       -> Result<Paged<wire::Job>, Problem>
+//! ```
+//!
+//! Extractors find keys and limits in [`Kit`], which a feature's state hands out (`impl FromRef<Ctx> for Kit`).
+
+pub mod access;
+pub mod body;
+pub mod caller;
+pub mod control;
+pub mod cursor;
+pub mod edge;
+pub mod health;
+pub mod json;
+pub mod key;
+pub mod listen;
+pub mod openapi;
+pub mod page;
+pub mod path;
+pub mod permit;
+pub mod problem;
+pub mod query;
+pub mod request_id;
+pub mod since;
+
+pub use body::{Cap, Capped};
+pub use caller::Caller;
+pub use json::Json;
+pub use key::Keys;
+pub use page::{Listing, Page, Paged};
+pub use path::Path;
+pub use permit::{May, MayAll};
+pub use problem::{Kind, Problem};
+pub use query::Query;
+pub use since::Since;
+
+use std::time::Duration;
+
+/// What the extractors need: who may, and how much.
+#[derive(Debug, Clone)]
+pub struct Kit {
+    /// Verifies keys.
+    pub keys: Keys,
+    /// What one request may cost.
+    pub limits: Limits,
+}
+
+/// Limits of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest body where a door does not say otherwise.
+    pub body_bytes: u64,
+    /// Longest silence while a body is read.
+    pub body_idle: Duration,
+    /// Entries of a page when the caller does not say.
+    pub default_page: u32,
+    /// Most entries of a page.
+    pub max_page: u32,
+}

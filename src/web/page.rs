@@ -1,0 +1,143 @@
+//! Lists a page at a time: `?limit=&cursor=`, `next` in the body and in `Link` (RFC 8288).
+//!
+//! A store function gets [`Page::fetch`] (one more than the page holds) and [`Page::after`], orders by the key, and
+//! [`Page::of`] makes the answer. The order is stable because the key is unique and never changes.
+
+use super::query::{fields_of, read, refuse_unknown};
+use super::{Kit, Problem, cursor};
+use axum::extract::{FromRef, FromRequestParts, OriginalUri};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A filter and the page wanted of what it lets through. `F` is a plain struct of query parameters, `K` the key of an
+/// entry in the order of the list.
+#[derive(Debug)]
+pub struct Listing<F, K> {
+    /// Which entries.
+    pub filter: F,
+    /// Which of those.
+    pub page: Page<K>,
+}
+
+/// Which entries of a list.
+#[derive(Debug)]
+pub struct Page<K> {
+    limit: u32,
+    after: Option<K>,
+    uri: Uri,
+}
+
+/// The parameters of every list, for its documentation.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Most entries to return.
+    pub limit: Option<u32>,
+    /// Where to go on: `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Paged<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// `cursor` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    #[serde(skip)]
+    link: Option<String>,
+}
+
+impl<F, K, S> FromRequestParts<S> for Listing<F, K>
+where
+    F: DeserializeOwned,
+    K: DeserializeOwned,
+    Kit: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let limits = Kit::from_ref(state).limits;
+        let uri = &parts.uri;
+        refuse_unknown(uri, fields_of::<F>()?.into_iter().chain(fields_of::<PageQuery>()?))?;
+        let wanted: PageQuery = read(uri)?;
+        let limit = wanted.limit.unwrap_or(limits.default_page);
+        if !(1..=limits.max_page).contains(&limit) {
+            return Err(Problem::parameter("limit", format!("is not within 1 and {}", limits.max_page)));
+        }
+        let not_ours = || Problem::parameter("cursor", "is not one that was handed out for this list");
+        let after = wanted.cursor.map(|cursor| cursor::read(&cursor).ok_or_else(not_ours)).transpose()?;
+        // The path that the client sees, whatever the router is nested in.
+        let seen = parts.extensions.get::<OriginalUri>().map_or_else(|| uri.clone(), |o| o.0.clone());
+        Ok(Self { filter: read(uri)?, page: Page { limit, after, uri: seen } })
+    }
+}
+
+impl<K: Serialize> Page<K> {
+    /// How many entries to ask the store for: one more than the page holds, to know whether there are more.
+    #[must_use]
+    pub fn fetch(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    /// The key of the last entry of the page before.
+    #[must_use]
+    pub const fn after(&self) -> Option<&K> {
+        self.after.as_ref()
+    }
+
+    /// The page, from up to [`fetch`](Self::fetch) entries in order.
+    #[must_use]
+    pub fn of<T>(&self, mut entries: Vec<T>, key: impl Fn(&T) -> K) -> Paged<T> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| more).map(|last| cursor::write(&key(last)));
+        let link = next.as_deref().map(|next| link(&self.uri, next));
+        Paged { items: entries, next, link }
+    }
+}
+
+impl<T> Paged<T> {
+    /// The same page with its entries in another form.
+    #[must_use]
+    pub fn map<U>(self, form: impl FnMut(T) -> U) -> Paged<U> {
+        Paged { items: self.items.into_iter().map(form).collect(), next: self.next, link: self.link }
+    }
+}
+
+/// The URL of the next page: this one's, with the cursor exchanged.
+fn link(uri: &Uri, next: &str) -> String {
+    let kept = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
+    let kept = kept.filter(|pair| pair.split('=').next() != Some("cursor"));
+    let query: String = kept.map(|pair| format!("{pair}&")).collect();
+    format!("<{}?{query}cursor={next}>; rel=\"next\"", uri.path())
+}
+
+impl<T: Serialize> IntoResponse for Paged<T> {
+    fn into_response(self) -> Response {
+        let link = self.link.as_deref().and_then(|link| HeaderValue::from_str(link).ok());
+        let mut response = axum::Json(self).into_response();
+        if let Some(link) = link {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::link;
+
+    #[test]
+    fn the_next_page_keeps_the_filter_and_exchanges_the_cursor() {
+        let uri = "/api/1.0/jobs?state=held&cursor=old&limit=2".parse().unwrap();
+        assert_eq!(link(&uri, "new"), "</api/1.0/jobs?state=held&limit=2&cursor=new>; rel=\"next\"");
+        assert_eq!(link(&"/x".parse().unwrap(), "n"), "</x?cursor=n>; rel=\"next\"");
+    }
+}

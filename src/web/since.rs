@@ -1,0 +1,83 @@
+//! `since=24h` and `since=2026-01-02T03:04:05Z`: an instant, said either way.
+
+use crate::ids::Timestamp;
+use jiff::{Span, SpanRelativeTo};
+use serde::{Deserialize, Deserializer};
+use std::time::Duration;
+
+/// An instant given as itself (RFC 3339) or as how long ago it was (`90s`, `30m`, `24h`, `7d`, `2w`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Since(pub Timestamp);
+
+impl Since {
+    /// Reads `text`, counting back from `now`.
+    ///
+    /// # Errors
+    /// A sentence that says what would have been understood.
+    pub fn read(text: &str, now: Timestamp) -> Result<Self, String> {
+        if let Ok(instant) = text.parse::<Timestamp>() {
+            return Ok(Self(instant));
+        }
+        let ago = text.parse::<Span>().ok().filter(|span| !span.is_negative());
+        let ago = ago.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+        match ago.and_then(|ago| Duration::try_from(ago).ok()) {
+            Some(ago) => Ok(Self(now.before(ago))),
+            None => Err("is neither a length of time such as 30m, 24h or 7d, nor an instant such as \
+                         2026-01-02T03:04:05Z"
+                .to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Since {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::read(&text, Timestamp::now()).map_err(serde::de::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for Since {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .description(Some("An instant (RFC 3339), or how long ago it was: 30m, 24h, 7d."))
+            .examples(["24h", "2026-01-02T03:04:05Z"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Since {}
+
+#[cfg(test)]
+mod tests {
+    use super::Since;
+    use crate::ids::Timestamp;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_767_323_045_000_000);
+
+    #[test]
+    fn lengths_count_back_from_now_and_instants_stand() {
+        for (text, seconds) in
+            [("90s", 90), ("30m", 1800), ("24h", 86_400), ("7d", 604_800), ("2w", 1_209_600)]
+        {
+            let expected = Since(Timestamp(NOW.0 - seconds * 1_000_000));
+            assert_eq!(Since::read(text, NOW).unwrap(), expected, "{text}");
+        }
+        assert_eq!(Since::read("1970-01-01T01:00:01+01:00", NOW).unwrap(), Since(Timestamp(1_000_000)));
+    }
+
+    #[test]
+    fn what_is_neither_is_refused() {
+        for text in ["", "24", "-24h", "yesterday", "1mo", "1y", "2026-01-02"] {
+            assert!(Since::read(text, NOW).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[-0-9dhmswyPT:.Z ]{0,30}|.{0,20}") {
+            drop(Since::read(&text, NOW));
+        }
+    }
+}

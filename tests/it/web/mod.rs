@@ -1,0 +1,7 @@
+//! The HTTP kit, through a real server on a free port.
+
+mod client;
+mod keys;
+mod lines;
+mod routes;
+mod serving;

@@ -1,0 +1,153 @@
+//! Connections: limits, draining, and the control socket.
+
+use super::client::{LIMITS, get, key, kit, request, send, send_unix, serve, serve_control};
+use crate::stores::open_lite;
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::routing::get as on_get;
+use headworks::ids::{Grant, Scope};
+use headworks::web::edge::timed;
+use headworks::web::listen::{Limits, Listen, start};
+use headworks::web::permit::Admin;
+use headworks::web::{Kit, MayAll};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn slow() -> Router {
+    let answer = || async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        "done"
+    };
+    Router::new()
+        .route("/slow", on_get(answer))
+        .route("/never", on_get(std::future::pending::<()>))
+        .route("/peer", on_get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
+}
+
+/// How long the server keeps a connection whose client sends `head`, then nothing or one byte at a time.
+async fn kept_open(address: SocketAddr, head: &[u8], dribble: bool) -> Duration {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head).await.unwrap();
+    let mut byte = [0];
+    loop {
+        let read = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut byte)).await;
+        match read {
+            Ok(Ok(0) | Err(_)) => return began.elapsed(),
+            Ok(Ok(_)) => {}
+            Err(_) if dribble => drop(stream.write_all(b"x").await),
+            Err(_) => {}
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "the connection was kept");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
+    let (_serving, address) = serve(slow(), LIMITS).await;
+    for (head, dribble) in [("", false), ("GET /peer HTTP/1.1\r\nHost: a\r\nX: ", true)] {
+        let kept = kept_open(address, head.as_bytes(), dribble).await;
+        assert!(kept >= LIMITS.header_timeout && kept < LIMITS.header_timeout * 8, "{head:?} {kept:?}");
+    }
+    let idle = kept_open(address, b"GET /peer HTTP/1.1\r\nHost: a\r\n\r\n", false).await;
+    assert!(idle < LIMITS.header_timeout * 8, "an idle connection is closed: {idle:?}");
+}
+
+#[tokio::test]
+async fn a_head_with_too_many_fields_or_bytes_is_refused() {
+    let (_serving, address) = serve(slow(), LIMITS).await;
+    let mut many = get("/peer", "");
+    for n in 0..LIMITS.header_fields {
+        many.headers_mut().insert(
+            hyper::header::HeaderName::from_bytes(format!("x-{n}").as_bytes()).unwrap(),
+            "1".parse().unwrap(),
+        );
+    }
+    assert_eq!(send(address, many).await.status(), 431);
+    let mut large = get("/peer", "");
+    large.headers_mut().insert("x-large", "1".repeat(LIMITS.header_bytes).parse().unwrap());
+    assert_eq!(send(address, large).await.status(), 431);
+}
+
+#[tokio::test]
+async fn a_connection_past_the_limit_waits_for_a_place() {
+    let (_serving, address) = serve(slow(), Limits { connections: 1, ..LIMITS }).await;
+    let first = TcpStream::connect(address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let second = tokio::spawn(send(address, get("/peer", "")));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!second.is_finished());
+    drop(first);
+    assert_eq!(second.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn draining_finishes_what_runs_and_accepts_nothing_new() {
+    let (serving, address) = serve(slow(), LIMITS).await;
+    let idle = TcpStream::connect(address).await.unwrap();
+    let running = tokio::spawn(send(address, get("/slow", "")));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let began = Instant::now();
+    assert_eq!(serving.drain(Duration::from_secs(5)).await, 0);
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(running.await.unwrap().body(), "done");
+    assert!(TcpStream::connect(address).await.is_err());
+    drop(idle);
+}
+
+#[tokio::test]
+async fn what_does_not_finish_within_the_grace_is_cut() {
+    let (serving, address) = serve(slow(), LIMITS).await;
+    let mut stuck = TcpStream::connect(address).await.unwrap();
+    stuck.write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(serving.drain(Duration::from_millis(200)).await, 1);
+    assert_eq!(stuck.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_route_without_answer_is_given_up_in_time() {
+    let (_serving, address) = serve(timed(slow(), Duration::from_millis(100)), LIMITS).await;
+    let late = send(address, get("/never", "")).await;
+    super::client::problem(&late, 503, "unavailable");
+    assert_eq!(late.headers()["retry-after"], "5");
+}
+
+#[tokio::test]
+async fn when_one_address_is_taken_none_is_served() {
+    let (_serving, taken) = serve(slow(), LIMITS).await;
+    let listen = |address: SocketAddr| Listen { address, router: slow() };
+    let free = "127.0.0.1:0".parse().unwrap();
+    let error = start(vec![listen(free), listen(taken)], None, LIMITS).await.unwrap_err();
+    assert!(error.to_string().contains(&taken.to_string()), "{error}");
+    let peer = send(taken, get("/peer", "")).await;
+    assert!(peer.body().starts_with(b"127.0.0.1:"), "{peer:?}");
+}
+
+async fn whoami(may: MayAll<Admin>) -> String {
+    may.caller().name.clone()
+}
+
+#[tokio::test]
+async fn the_control_socket_knows_its_peer_and_needs_no_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let kit: Kit = kit(&open_lite(directory.path()).await);
+    let reader = key(&kit.keys, "reader", &[Grant::Read], Scope::All).await;
+    let path = directory.path().join("control.sock");
+    let router: Router = Router::new().route("/whoami", on_get(whoami)).with_state(kit);
+    let serving = serve_control(router.clone(), &path).await;
+    let metadata = std::fs::metadata(&path).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    // The kernel's word stands, whatever key is sent.
+    for key in ["", "hw_wrong", &reader] {
+        let answer = send_unix(&path, get("/whoami", key)).await;
+        assert_eq!(answer.body(), &format!("control:uid={}", metadata.uid()), "{key}");
+    }
+    serving.drain(Duration::from_secs(1)).await;
+    assert!(!path.exists());
+    let (_serving, address) = serve(router, LIMITS).await;
+    assert_eq!(send(address, request("GET", "/whoami", "", "")).await.status(), 401);
+}
