@@ -14,11 +14,10 @@ pub mod infra;
 
 // [3] what headworks is made of
 pub mod job;
+pub mod web;
 
 // [4] the compound commits, receipts, and the trees of deliveries
 pub mod delivery;
 
 // [5] features: they meet in the job table, the log and stored bytes only
 pub mod mail;
-// [3] what features are built from
-pub mod web;

@@ -3,8 +3,4 @@
 
 mod floors;
 mod stores;
-//! The integration tests: one binary.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
-
-mod stores;
 mod web;

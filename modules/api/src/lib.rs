@@ -23,6 +23,8 @@ pub mod fixture;
 pub mod frame;
 mod part;
 mod row;
+
+pub use check::RowError;
 pub use declaration::{Column, ColumnKind, Declaration, PROVENANCE, Table, View};
 pub use delivery::{Coordinates, Delivery, Envelope};
 pub use finding::{Finding, Place, Severity};
