@@ -4,3 +4,4 @@ pub mod db;
 pub mod volume;
 pub mod telemetry;
 pub mod terminal;
+pub mod host;

@@ -4,3 +4,6 @@
 mod floors;
 mod stores;
 mod web;
+//! The integration tests, as one binary.
+
+mod sandbox;
