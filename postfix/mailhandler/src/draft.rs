@@ -92,6 +92,7 @@ impl Draft {
     /// Ends the message, appends envelope and footer, and makes all of it durable.
     ///
     /// An error means the bytes are lost, also an error of fsync: it must not be tried again on the same file.
+    /// After a good fsync closing has nothing left to report, so nobody asks it.
     pub fn seal(mut self, envelope: &Envelope) -> Result<Sealed, SpoolError> {
         let digest = self.digest();
         let block = envelope.write();

@@ -56,17 +56,14 @@ pub fn read(spool: &Spool, name: EntryName) -> (Envelope, Vec<u8>) {
 #[derive(Clone)]
 pub struct Call {
     pub options: Vec<(&'static str, OsString)>,
-    pub recipients: Vec<OsString>,
+    pub recipient: OsString,
     pub mail: Vec<u8>,
 }
 
 impl Call {
     pub fn new(spool: &Path, id: Uuid) -> Self {
-        let call = Self {
-            options: Vec::new(),
-            recipients: vec!["acme@ingest.example.com".into()],
-            mail: Vec::new(),
-        };
+        let call =
+            Self { options: Vec::new(), recipient: "acme@ingest.example.com".into(), mail: Vec::new() };
         call.set("--spool", spool.as_os_str())
             .set("--spool-id", id.to_string())
             .set("--min-free", "1MiB")
@@ -83,7 +80,7 @@ impl Call {
     }
 
     pub fn recipient(mut self, recipient: impl Into<Vec<u8>>) -> Self {
-        self.recipients = vec![OsString::from_vec(recipient.into())];
+        self.recipient = OsString::from_vec(recipient.into());
         self
     }
 
@@ -101,7 +98,7 @@ impl Call {
 
     pub fn arguments(&self) -> Vec<OsString> {
         let options = self.options.iter().flat_map(|(name, value)| [OsString::from(name), value.clone()]);
-        options.chain(["--strict-size".into(), "--".into()]).chain(self.recipients.clone()).collect()
+        options.chain(["--strict-size".into(), "--".into(), self.recipient.clone()]).collect()
     }
 
     pub fn command(&self) -> Command {

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mailhandler::{Door, State, problem};
 use uuid::Uuid;
 
-use crate::harness::{Bench, is_available, is_root};
+use crate::harness::{Bench, feed, is_available, is_root, line, program};
 
 #[test]
 fn a_mail_is_queued_with_its_envelope_and_its_exact_bytes() {
@@ -182,4 +182,20 @@ fn nobody_listening_to_the_reply_does_not_change_the_end() {
     child.stdin.take().unwrap().write_all(&bench.call().mail).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(bench.mails().len(), 1);
+}
+
+#[test]
+fn a_mail_beyond_the_file_size_limit_waits() {
+    let bench = Bench::new();
+    let call = bench.call().mail(&b"sixteen bytes..\n".repeat(20_000));
+    // Postfix ignores the signal, so the write fails instead.
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$@\"", "sh"])
+        .arg(program())
+        .args(call.arguments());
+    let output = feed(&mut limited, &call.mail);
+    assert_eq!(output.status.code(), Some(75));
+    assert!(line(&output).starts_with("4.3.1 cannot write the message: File too large"), "{output:?}");
+    assert_eq!(bench.spool.list().unwrap(), []);
 }
