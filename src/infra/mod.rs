@@ -1,7 +1,7 @@
 //! Floor 2: what headworks stands on. Nothing here knows of jobs, mails or customers.
 
 pub mod db;
-pub mod volume;
+pub mod host;
 pub mod telemetry;
 pub mod terminal;
-pub mod host;
+pub mod volume;

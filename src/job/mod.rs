@@ -27,6 +27,7 @@
 //! The protocol is `contracts/jobs.md` section 5; all times are the store's.
 
 mod claim;
+mod interrupted;
 mod kind;
 mod leader;
 mod lease;
@@ -40,6 +41,7 @@ pub mod store;
 mod wake;
 
 pub use claim::{Claimer, Floors};
+pub use interrupted::Interrupted;
 pub use kind::{Kind, Priority};
 pub use leader::Leader;
 pub use lease::{Held, Leases, Stop};

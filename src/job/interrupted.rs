@@ -1,0 +1,74 @@
+//! A run that could not come to an end of its own: something it stands on failed.
+//!
+//! Whether that is worth waiting for, costs an attempt, or is evidence against the input is decided here, once.
+
+use super::outcome::Outcome;
+use crate::infra::db::DbError;
+use crate::infra::host::{RunError, RunErrorKind};
+use crate::infra::volume::{VolumeError, VolumeErrorKind};
+use std::time::Duration;
+
+/// How long a run waits for something that is away.
+const SNOOZE: Duration = Duration::from_secs(5);
+
+/// What stopped a run. Becomes an [`Outcome`].
+#[derive(Debug)]
+pub enum Interrupted {
+    /// It may go well another time; costs an attempt.
+    Failed(String),
+    /// Something is away; costs none.
+    Away(String),
+    /// The module child died on the input.
+    Crashed(String),
+    /// It was called off, or its lease is somebody else's.
+    GivenUp,
+}
+
+impl<W> From<Interrupted> for Outcome<W> {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Failed(error) => Self::Retry { error },
+            Interrupted::Away(reason) => Self::Snooze { after: SNOOZE, reason },
+            Interrupted::Crashed(how) => Self::Crashed { how },
+            Interrupted::GivenUp => Self::Released,
+        }
+    }
+}
+
+impl From<DbError> for Interrupted {
+    fn from(error: DbError) -> Self {
+        if error.is_temporary() { Self::Away(error.to_string()) } else { Self::Failed(error.to_string()) }
+    }
+}
+
+impl From<VolumeError> for Interrupted {
+    fn from(error: VolumeError) -> Self {
+        match error.kind {
+            VolumeErrorKind::Full => Self::Away(error.to_string()),
+            _ => Self::Failed(format!("{error}: {}", error.source)),
+        }
+    }
+}
+
+impl From<RunError> for Interrupted {
+    fn from(error: RunError) -> Self {
+        match error.kind {
+            kind if kind.is_crash() => Self::Crashed(error.to_string()),
+            RunErrorKind::Cancelled => Self::GivenUp,
+            RunErrorKind::Unavailable => Self::Away(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<tokio::task::JoinError> for Interrupted {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Interrupted {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

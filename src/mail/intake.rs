@@ -1,0 +1,211 @@
+//! Intake: spool entries become deliveries.
+//!
+//! inotify names new entries; a scan finds those of before, and any the kernel dropped. A batch is read, `new` is
+//! fsynced once, and everything in it is accepted in one commit. What fails stays in the spool and is tried again.
+
+use super::record::MailRecord;
+use super::watch::{Heard, watch};
+use crate::config::Live;
+use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
+use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
+use crate::job::{Kind, Priority, QueueName};
+use mailhandler::{EntryName, Spool, SpoolError, State};
+use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Name of the source in receipts, paths of held mail and metrics.
+pub const SOURCE: &str = "mail";
+const BATCH: usize = 256;
+const HEARD_BOUND: usize = 4096;
+/// A scan this often finds what a watch may have missed.
+const RESCAN: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The parts of intake.
+pub struct Intake {
+    /// The spool; this process holds its lock.
+    pub spool: Spool,
+    /// Its directory, for the watch.
+    pub directory: PathBuf,
+    /// Where deliveries are accepted.
+    pub acceptor: Acceptor,
+    /// The configuration in force.
+    pub live: Arc<Live>,
+}
+
+/// What intake knows while it runs.
+#[derive(Default)]
+struct Seen {
+    /// To be accepted.
+    pending: VecDeque<EntryName>,
+    /// Accepted and not yet gone from the spool.
+    accepted: HashSet<EntryName>,
+    /// Could not be read; said once.
+    damaged: HashSet<EntryName>,
+}
+
+impl Intake {
+    /// Takes in mail until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let (sender, mut heard) = mpsc::channel(HEARD_BOUND);
+        if let Err(error) = watch(&self.directory.join("new"), sender.clone()) {
+            tracing::warn!(%error, "the spool cannot be watched; it is scanned every {PAUSE:?}");
+        }
+        let mut seen = Seen::default();
+        let mut scan = tokio::time::interval(RESCAN);
+        let mut messages = Vec::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = scan.tick() => self.scan(&mut seen).await,
+                _ = heard.recv_many(&mut messages, HEARD_BOUND) => {
+                    self.linger(&mut heard, &mut messages).await;
+                    for message in messages.drain(..) {
+                        match message {
+                            Heard::New(name) => seen.hear(name),
+                            Heard::Rescan => self.scan(&mut seen).await,
+                        }
+                    }
+                }
+            }
+            while !seen.pending.is_empty() && !stop.is_cancelled() {
+                let batch: Vec<_> = seen.pending.drain(..seen.pending.len().min(BATCH)).collect();
+                if !self.accept(batch, &mut seen).await {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits a moment for more, so that they share one commit and one fsync.
+    async fn linger(&self, heard: &mut mpsc::Receiver<Heard>, messages: &mut Vec<Heard>) {
+        let deadline = tokio::time::Instant::now() + self.live.config().mail.intake_linger.get();
+        while messages.len() < BATCH {
+            let more = heard.recv_many(messages, BATCH);
+            if tokio::time::timeout_at(deadline, more).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    async fn scan(&self, seen: &mut Seen) {
+        let spool = self.spool.clone();
+        match blocking(move || spool.list()).await {
+            Ok(names) => {
+                let there: HashSet<EntryName> = names.into_iter().collect();
+                seen.accepted.retain(|name| there.contains(name));
+                let mut fresh: Vec<_> = there.into_iter().collect();
+                fresh.sort_by_key(|name| name.receipt_id);
+                fresh.into_iter().for_each(|name| seen.hear(name));
+            }
+            Err(error) => tracing::error!(%error, "the spool cannot be listed"),
+        }
+    }
+
+    /// Accepts a batch; `false` when something is to be tried again.
+    async fn accept(&self, batch: Vec<EntryName>, seen: &mut Seen) -> bool {
+        let spool = self.spool.clone();
+        let read = blocking(move || {
+            let entries: Vec<_> = batch.into_iter().map(|name| (name, spool.read(name))).collect();
+            spool.sync().map(|()| entries)
+        })
+        .await;
+        let entries = match read {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be synced; nothing is accepted");
+                seen.pending.clear();
+                self.scan(seen).await;
+                return false;
+            }
+        };
+        let mut waiting = Vec::new();
+        for (name, entry) in entries {
+            match entry {
+                Ok(entry) => {
+                    let acceptor = self.acceptor.clone();
+                    let delivery = self.delivery(&entry);
+                    waiting.push(async move { (name, acceptor.accept(delivery).await) });
+                }
+                Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
+                Err(error) => {
+                    if seen.damaged.insert(name) {
+                        tracing::error!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read and stays");
+                    }
+                }
+            }
+        }
+        let mut well = true;
+        for (name, answer) in futures_util::future::join_all(waiting).await {
+            match answer {
+                Ok(accepted) if accepted.sealed => self.remove(name).await,
+                Ok(_) => {
+                    seen.accepted.insert(name);
+                }
+                Err(error) => {
+                    well = false;
+                    if !matches!(error, AcceptError::Busy) {
+                        tracing::warn!(receipt_id = %name.receipt_id, %error, "accepting a mail failed; it stays in the spool");
+                    }
+                    seen.pending.push_back(name);
+                }
+            }
+        }
+        well
+    }
+
+    /// Unlinks an entry whose delivery is sealed: it came again.
+    async fn remove(&self, name: EntryName) {
+        let spool = self.spool.clone();
+        if let Err(error) = blocking(move || spool.remove(name)).await {
+            tracing::warn!(%error, "a spool entry that is not needed cannot be removed");
+        }
+    }
+
+    fn delivery(&self, entry: &mailhandler::Entry) -> NewDelivery {
+        let envelope = entry.envelope();
+        let config = self.live.config();
+        let home = SpoolId(self.spool.id());
+        NewDelivery {
+            key: mailhandler::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
+            digest: Digest(entry.digest()),
+            bytes: entry.message_bytes(),
+            reuse: Reuse::Flag,
+            key_ttl: config.mail.key_ttl.get(),
+            source: SOURCE.into(),
+            received_at: Timestamp(envelope.received_at),
+            envelope: serde_json::to_value(MailRecord::of(envelope)).unwrap_or_default(),
+            home: Some(home),
+            coordinates: None,
+            path: None,
+            settings: serde_json::json!({}),
+            queue: QueueName::sort(home),
+            kind: Kind::Sort,
+            priority: Priority::Normal,
+            max_attempts: u16::try_from(config.queue_limits(Kind::Sort.word(), None).max_attempts.get()).unwrap_or(u16::MAX),
+            id: DeliveryId::fresh(),
+        }
+    }
+}
+
+impl Seen {
+    fn hear(&mut self, name: EntryName) {
+        if name.state == State::Whole && !self.accepted.contains(&name) && !self.damaged.contains(&name) {
+            self.pending.push_back(name);
+        }
+    }
+}
+
+/// Runs file work off the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SpoolError> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
