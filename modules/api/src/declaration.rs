@@ -38,6 +38,24 @@ pub struct Declaration {
     pub assumed: bool,
     /// The tables it writes. [`Row::table`](crate::Row) is an index into this list.
     pub tables: Vec<Table>,
+    /// Views over those tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<View>,
+}
+
+/// A view that shows the latest row of each group of rows of one table. `customer` always belongs to the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// As of a table, and unique among tables and views.
+    pub name: String,
+    /// What one of its rows is, in a sentence.
+    pub meaning: String,
+    /// Name of the table it reads; the view has the same columns.
+    pub table: String,
+    /// Columns that, with `customer`, make a group.
+    pub partition_by: Vec<String>,
+    /// Columns, the last one in their order being the latest.
+    pub order_by: Vec<String>,
 }
 
 /// One declared table. The natural key is `customer` followed by `key`.

@@ -43,4 +43,20 @@ pub struct Envelope {
     pub recipient: String,
     /// `Subject`, decoded, of the outermost message.
     pub subject: String,
+    /// Header fields of the outermost message in their order: name as written, value unfolded and decoded. At most
+    /// [`Envelope::HEADERS`] of them, each value cut at [`Envelope::HEADER_BYTES`].
+    pub headers: Vec<(String, String)>,
+}
+
+impl Envelope {
+    /// Most header fields a module is given.
+    pub const HEADERS: usize = 200;
+    /// Longest value of a header field, in bytes.
+    pub const HEADER_BYTES: usize = 2048;
+
+    /// The first header field of that name, whatever its case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
 }

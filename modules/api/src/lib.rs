@@ -20,7 +20,7 @@ mod finding;
 mod part;
 mod row;
 
-pub use declaration::{Column, ColumnKind, Declaration, PROVENANCE, Table};
+pub use declaration::{Column, ColumnKind, Declaration, PROVENANCE, Table, View};
 pub use delivery::{Coordinates, Delivery, Envelope};
 pub use finding::{Finding, Place, Severity};
 pub use part::{Content, Part, PartKind, Problem, Text};
