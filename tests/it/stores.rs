@@ -1,0 +1,144 @@
+//! Runs one test body on every store: SQLite in a fresh directory, and Postgres where there is a server.
+//!
+//! `HEADWORKS_TEST_POSTGRES_URL` names a server and a role that may create databases. Each test gets a database of its
+//! own, copied from one migrated template and dropped afterwards, whatever the outcome. Without the variable the
+//! Postgres half is left out, unless `HEADWORKS_TEST_REQUIRE` names `postgres`: then that is a failure.
+
+use futures_util::FutureExt;
+use headworks::infra::db::{Db, Lite, LiteSettings, Pg, PgSettings, View};
+use headworks::on_either;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+const TEMPLATE: &str = "headworks_test_template";
+/// Advisory lock: exclusive while the template is made, shared while it is copied.
+const TEMPLATE_LOCK: i64 = 0x6865_6164;
+
+/// Runs `body` once per store, with a store that nobody else uses and whose schema is up to date.
+pub async fn each_store<F, B>(body: F)
+where
+    F: Fn(Db) -> B,
+    B: Future<Output = ()>,
+{
+    let directory = tempfile::tempdir().unwrap();
+    let db = open_lite(directory.path()).await;
+    eprintln!("store: sqlite");
+    body(db.clone()).await;
+    db.close().await;
+    if let Some(server) = postgres() {
+        eprintln!("store: postgres");
+        on_postgres(&server, body).await;
+    }
+}
+
+/// A SQLite store in `directory`.
+pub async fn open_lite(directory: &Path) -> Db {
+    let settings = LiteSettings { directory: directory.to_owned(), readers: 4, queue_bound: 1024 };
+    Db::Lite(Lite::open(&settings).await.unwrap())
+}
+
+/// The server to test against, as a `postgres://` URL.
+pub fn postgres() -> Option<String> {
+    let url = std::env::var("HEADWORKS_TEST_POSTGRES_URL").ok().filter(|url| !url.is_empty());
+    let required = std::env::var("HEADWORKS_TEST_REQUIRE").unwrap_or_default();
+    assert!(
+        url.is_some() || !required.split([',', ' ']).any(|backend| backend == "postgres"),
+        "postgres is required and HEADWORKS_TEST_POSTGRES_URL is not set"
+    );
+    url
+}
+
+async fn on_postgres<F, B>(server: &str, body: F)
+where
+    F: Fn(Db) -> B,
+    B: Future<Output = ()>,
+{
+    static READY: OnceCell<()> = OnceCell::const_new();
+    READY.get_or_init(|| make_template(server)).await;
+
+    let name = format!("headworks_test_{}", uuid::Uuid::new_v4().simple());
+    let mut admin = PgConnection::connect(server).await.unwrap();
+    let copy = format!(
+        "SELECT pg_advisory_lock_shared({TEMPLATE_LOCK}); CREATE DATABASE {name} TEMPLATE {TEMPLATE}; \
+         SELECT pg_advisory_unlock_shared({TEMPLATE_LOCK})"
+    );
+    run(&mut admin, &copy).await;
+    let db = open_pg(server, &name);
+    let outcome = AssertUnwindSafe(body(db.clone())).catch_unwind().await;
+    db.close().await;
+    run(&mut admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+/// Makes the template, or brings the one of an earlier run up to date; one whose history differs is made anew.
+async fn make_template(server: &str) {
+    let mut admin = PgConnection::connect(server).await.unwrap();
+    run(&mut admin, &format!("SELECT pg_advisory_lock({TEMPLATE_LOCK})")).await;
+    for attempt in 0..2 {
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
+            .bind(TEMPLATE)
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
+        if !exists {
+            run(&mut admin, &format!("CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")).await;
+        }
+        let db = open_pg(server, TEMPLATE);
+        let migrated = db.migrate().await;
+        db.close().await;
+        match migrated {
+            Ok(_) => break,
+            Err(_) if attempt == 0 => {
+                run(&mut admin, &format!("DROP DATABASE {TEMPLATE} WITH (FORCE)")).await;
+            }
+            Err(error) => panic!("the template could not be migrated: {error}"),
+        }
+    }
+    run(&mut admin, &format!("SELECT pg_advisory_unlock({TEMPLATE_LOCK})")).await;
+    admin.close().await.unwrap();
+}
+
+fn open_pg(server: &str, database: &str) -> Db {
+    use sqlx::ConnectOptions;
+    let options = PgConnectOptions::from_str(server).unwrap().database(database);
+    let settings = PgSettings {
+        url: options.to_url_lossy().to_string(),
+        queue_connections: 4,
+        bulk_connections: 4,
+        read_connections: 4,
+        acquire_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(30),
+    };
+    Db::Pg(Pg::open(&settings).unwrap())
+}
+
+/// Runs statements one by one: `CREATE DATABASE` refuses to be part of a transaction.
+async fn run(connection: &mut PgConnection, statements: &str) {
+    for statement in statements.split("; ") {
+        connection.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_store_is_empty_and_migrated() {
+    each_store(|db| async move {
+        let loads: i64 = db
+            .read(View::Results, |mut tx| {
+                Box::pin(async move {
+                    let count = "SELECT count(*) FROM load";
+                    Ok(on_either!(&mut tx, c => sqlx::query_scalar(count).fetch_one(c).await)?)
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!(loads, 0);
+    })
+    .await;
+}
