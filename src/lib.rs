@@ -11,3 +11,6 @@ pub mod config;
 
 // [2] the machine: stores, volumes, module processes, telemetry
 pub mod infra;
+
+// [3] declared tables and their rows
+pub mod load;
