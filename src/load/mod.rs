@@ -23,10 +23,13 @@
 //! function ([`value::without_nul`]), and a finding says so.
 
 mod columns;
+pub mod csv;
 mod declared;
 mod ensure;
 mod provenance;
+pub mod query;
 mod row;
+mod schema;
 mod sql;
 pub mod value;
 mod version;
@@ -36,6 +39,7 @@ pub use declared::{DeclarationError, Declared, DeclaredView, Tables};
 pub use ensure::ensure;
 pub use provenance::Field;
 pub use row::StoredRow;
+pub use schema::json_schema;
 pub use version::Version;
 pub use write::{Counts, LoadReport, Loading, LogEntry, Removed, Written, remove, write};
 

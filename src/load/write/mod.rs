@@ -79,6 +79,9 @@ pub struct Loading {
     replaced: Replaced,
 }
 
+/// Rows on their way in, by name of their table.
+type ByTable = BTreeMap<String, (Arc<Declared>, Vec<Incoming>)>;
+
 #[derive(Debug)]
 struct Open {
     id: LoadId,
@@ -172,12 +175,9 @@ impl Loading {
     }
 
     /// Rows in stored form, by table.
-    fn by_table(
-        &mut self,
-        rows: &[(usize, &[Row])],
-    ) -> Result<BTreeMap<String, (Arc<Declared>, Vec<Incoming>)>, DbError> {
+    fn by_table(&mut self, rows: &[(usize, &[Row])]) -> Result<ByTable, DbError> {
         let content = |why: String| DbError::new(DbErrorKind::Content, why);
-        let mut tables = BTreeMap::new();
+        let mut tables = ByTable::new();
         for &(position, rows) in rows {
             let Some(open) = self.loads.get_mut(position) else {
                 return Err(content(format!("no load at {position}")));

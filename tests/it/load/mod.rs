@@ -1,6 +1,7 @@
 //! Declared tables on both stores: DDL, loads, queries.
 
 mod ensuring;
+mod querying;
 mod writing;
 
 use headworks::ids::{Coordinates, DeliveryId, Digest, JobId, LoadId, Slug, Timestamp};
