@@ -14,6 +14,8 @@ pub mod infra;
 
 // [3] what headworks is made of
 pub mod job;
+pub mod load;
+pub mod log;
 pub mod web;
 
 // [4] the compound commits, receipts, and the trees of deliveries

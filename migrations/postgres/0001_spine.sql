@@ -205,6 +205,7 @@ CREATE SEQUENCE load_id;
 CREATE TABLE load (                               -- the rows one job produced; at most one per delivery and module
   id bigint PRIMARY KEY DEFAULT nextval('load_id'),
   delivery_id uuid NOT NULL,
+  customer text NOT NULL,                         -- of the delivery: who may see it
   module text NOT NULL,
   parser_version text NOT NULL,
   job_id bigint NOT NULL,
@@ -233,12 +234,13 @@ CREATE TABLE finding (                            -- warnings with a place
 );
 CREATE INDEX finding_delivery ON finding (delivery_id);
 
-CREATE TABLE superseded (                         -- rows that lost to a newer version of the same key
+CREATE TABLE superseded (                         -- rows that lost to a newer version of the same key, equal ones too
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   table_name text NOT NULL,
   key_hash bytea NOT NULL,                        -- digest of the natural key
   load_id bigint NOT NULL,                        -- whose row it was
-  version text NOT NULL,                          -- sortable order of versions
+  version text COLLATE "C" NOT NULL,              -- sortable order of versions
+  row_hash bytea NOT NULL,                        -- digest of key and values: whether the winner says the same
   row_values jsonb NOT NULL,                      -- the whole row
   superseded_at timestamptz NOT NULL DEFAULT now()
 );

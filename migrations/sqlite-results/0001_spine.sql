@@ -13,6 +13,7 @@ CREATE TABLE stored_end (                         -- ends of jobs whose rows are
 CREATE TABLE load (                               -- the rows one job produced; at most one per delivery and module
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   delivery_id BLOB NOT NULL,
+  customer TEXT NOT NULL,                         -- of the delivery: who may see it
   module TEXT NOT NULL,
   parser_version TEXT NOT NULL,
   job_id INTEGER NOT NULL,
@@ -41,12 +42,13 @@ CREATE TABLE finding (                            -- warnings with a place
 ) STRICT;
 CREATE INDEX finding_delivery ON finding (delivery_id);
 
-CREATE TABLE superseded (                         -- rows that lost to a newer version of the same key
+CREATE TABLE superseded (                         -- rows that lost to a newer version of the same key, equal ones too
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   table_name TEXT NOT NULL,
   key_hash BLOB NOT NULL,                        -- digest of the natural key
   load_id INTEGER NOT NULL,                        -- whose row it was
   version TEXT NOT NULL,                          -- sortable order of versions
+  row_hash BLOB NOT NULL,                         -- digest of key and values: whether the winner says the same
   row_values TEXT NOT NULL,                      -- the whole row
   superseded_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER))
 ) STRICT;

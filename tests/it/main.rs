@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 mod floors;
+mod load;
+mod sandbox;
 mod stores;
 mod web;
-//! The integration tests, as one binary.
-
-mod sandbox;

@@ -1,0 +1,73 @@
+//! SQL of `module_table`, and the DDL of a plan.
+
+use super::{Made, Record, Step};
+use crate::infra::db::{DbError, DbErrorKind, Tx};
+use crate::load::sql::Dialect;
+use crate::on_either;
+use sqlx::{AssertSqlSafe, Executor};
+use std::time::Duration;
+
+/// Advisory lock of Postgres that every server takes before it looks at `module_table`.
+const LOCK: i64 = 0x6d6f_6474;
+
+/// Keeps everyone else from changing module tables until the end of the transaction.
+pub(super) async fn lock(tx: &mut Tx<'_>, timeout: Duration) -> Result<Dialect, DbError> {
+    match tx {
+        // The one writer is lock enough.
+        Tx::Lite(_) => Ok(Dialect::Lite),
+        Tx::Pg(connection) => {
+            sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+                .bind(format!("{}ms", timeout.as_millis()))
+                .execute(&mut **connection)
+                .await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut **connection).await?;
+            Ok(Dialect::Pg)
+        }
+    }
+}
+
+/// Everything that was made.
+pub(super) async fn records(tx: &mut Tx<'_>) -> Result<Vec<Record>, DbError> {
+    let text = "SELECT name, module, CAST(declaration AS text) FROM module_table ORDER BY name";
+    let rows: Vec<(String, String, String)> =
+        on_either!(tx, connection => sqlx::query_as(text).fetch_all(connection).await)?;
+    rows.into_iter()
+        .map(|(name, module, declaration)| {
+            let made: Made = serde_json::from_str(&declaration)
+                .map_err(|e| DbError::new(DbErrorKind::Corrupt, format!("module_table {name}: {e}")))?;
+            Ok(Record { name, module, made })
+        })
+        .collect()
+}
+
+/// Runs the DDL of one step and records it.
+pub(super) async fn carry_out(tx: &mut Tx<'_>, step: &Step) -> Result<(), DbError> {
+    for statement in &step.statements {
+        let statement = AssertSqlSafe(statement.clone());
+        on_either!(tx, connection => connection.execute(statement).await.map(drop))
+            .map_err(|error| named(&step.record.name, error))?;
+    }
+    let declaration = serde_json::to_string(&step.record.made)
+        .map_err(|error| DbError::new(DbErrorKind::Corrupt, error))?;
+    let (pg, lite) = (
+        "INSERT INTO module_table (name, module, declaration) VALUES ($1, $2, $3::jsonb) \
+         ON CONFLICT (name) DO UPDATE SET module = excluded.module, declaration = excluded.declaration",
+        "INSERT INTO module_table (name, module, declaration) VALUES ($1, $2, $3) \
+         ON CONFLICT (name) DO UPDATE SET module = excluded.module, declaration = excluded.declaration",
+    );
+    let text = if matches!(tx, Tx::Pg(_)) { pg } else { lite };
+    let Record { name, module, .. } = &step.record;
+    on_either!(tx, connection => sqlx::query(text)
+        .bind(name)
+        .bind(module)
+        .bind(declaration)
+        .execute(connection)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
+fn named(name: &str, error: sqlx::Error) -> DbError {
+    let error = DbError::from(error);
+    DbError::new(error.kind(), format!("module table {name}: {error}"))
+}

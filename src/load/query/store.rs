@@ -1,0 +1,152 @@
+//! SQL of questions, of loads and of findings.
+
+use super::Checked;
+use super::select::statement;
+use crate::ids::{DeliveryId, JobId, LoadId, Scope, Timestamp};
+use crate::infra::db::{Db, DbError, Tx, View};
+use crate::load::columns::{bind_lite, bind_pg, decode_lite, decode_pg};
+use crate::load::sql::Dialect;
+use crate::load::write::Counts;
+use crate::on_either;
+use module_api::Value;
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One row more than the page holds, so that it is known whether there is another page.
+pub(super) async fn rows(db: &Db, question: Arc<Checked>) -> Result<Vec<Vec<Value>>, DbError> {
+    db.read(View::Results, move |tx| {
+        Box::pin(async move {
+            let fields = &question.table.fields;
+            match tx {
+                Tx::Pg(connection) => {
+                    let (text, bound) = statement(Dialect::Pg, &question);
+                    let mut arguments = PgArguments::default();
+                    for (field, value) in bound {
+                        bind_pg(&mut arguments, &field.kind, value)?;
+                    }
+                    let rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(connection).await?;
+                    rows.iter().map(|row| decode_pg(fields, row)).collect()
+                }
+                Tx::Lite(connection) => {
+                    let (text, bound) = statement(Dialect::Lite, &question);
+                    let mut arguments = SqliteArguments::default();
+                    for (_, value) in bound {
+                        bind_lite(&mut arguments, value)?;
+                    }
+                    let rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(connection).await?;
+                    rows.iter().map(|row| decode_lite(fields, row)).collect()
+                }
+            }
+        })
+    })
+    .await
+}
+
+/// A load as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct LoadRow {
+    /// Its id.
+    pub id: LoadId,
+    /// What was read.
+    pub delivery_id: DeliveryId,
+    /// Who read it.
+    pub module: String,
+    /// In which version.
+    pub parser_version: String,
+    /// In which job.
+    pub job_id: JobId,
+    /// The module's word for how it went.
+    pub outcome: String,
+    /// The profile that shaped the rows.
+    pub profile: Option<String>,
+    /// What became of its rows, by table.
+    #[sqlx(json)]
+    pub row_counts: BTreeMap<String, Counts>,
+    /// How many findings it has.
+    pub findings: i64,
+    /// When it was stored.
+    pub loaded_at: Timestamp,
+}
+
+/// A finding as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct FindingRow {
+    /// Its load.
+    pub load_id: LoadId,
+    /// Its place among the load's findings, from 0.
+    pub ordinal: i64,
+    /// `info`, `warning` or `error`.
+    pub severity: String,
+    /// Which check spoke.
+    pub rule: String,
+    /// Path of the part.
+    pub part: String,
+    /// 1-based line or record.
+    pub line: Option<i64>,
+    /// Byte in the part.
+    pub byte_offset: Option<i64>,
+    /// Which field, where one is meant.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// The offending text.
+    pub excerpt: String,
+}
+
+/// The loads of a delivery, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub async fn loads_of_delivery(
+    db: &Db,
+    scope: &Scope,
+    delivery: DeliveryId,
+) -> Result<Vec<LoadRow>, DbError> {
+    let customer = scope.customer().map(str::to_owned);
+    let text = "SELECT id, delivery_id, module, parser_version, job_id, outcome, profile, row_counts, findings, \
+                loaded_at FROM load WHERE delivery_id = $1 AND ($2 IS NULL OR customer = $2) ORDER BY id";
+    db.read(View::Results, move |mut tx| {
+        Box::pin(async move {
+            Ok(on_either!(&mut tx, connection => sqlx::query_as(text)
+                .bind(delivery)
+                .bind(customer)
+                .fetch_all(connection)
+                .await)?)
+        })
+    })
+    .await
+}
+
+/// At most `limit` findings of a load, in order, from the one numbered `first`.
+///
+/// # Errors
+/// Those of the store.
+pub async fn findings_of_load(
+    db: &Db,
+    scope: &Scope,
+    load: LoadId,
+    first: i64,
+    limit: u32,
+) -> Result<Vec<FindingRow>, DbError> {
+    let customer = scope.customer().map(str::to_owned);
+    let text = "SELECT f.load_id, CAST(f.ordinal AS bigint) AS ordinal, f.severity, f.rule, f.part, f.line, \
+                f.byte_offset, f.field, f.message, f.excerpt FROM finding AS f JOIN load AS l ON l.id = f.load_id \
+                WHERE f.load_id = $1 AND f.ordinal >= $2 AND ($3 IS NULL OR l.customer = $3) \
+                ORDER BY f.ordinal LIMIT $4";
+    db.read(View::Results, move |mut tx| {
+        Box::pin(async move {
+            Ok(on_either!(&mut tx, connection => sqlx::query_as(text)
+                .bind(load)
+                .bind(first)
+                .bind(customer)
+                .bind(i64::from(limit))
+                .fetch_all(connection)
+                .await)?)
+        })
+    })
+    .await
+}

@@ -1,0 +1,186 @@
+//! The texts of statements over declared tables, for either store.
+//!
+//! The only place where SQL is put together at run time. Nothing but names that [`Tables`](super::Tables) has checked
+//! and texts written here goes into a statement; values are always bound.
+
+use super::declared::Declared;
+use super::provenance::Field;
+use module_api::ColumnKind;
+
+/// Whose SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Pg,
+    Lite,
+}
+
+/// What an insert does where the key is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Cannot be: an error.
+    Fail,
+    /// Leaves that row alone, but keeps it locked, and returns the hashes of the rows that went in.
+    Leave,
+    /// Writes the new row in its place.
+    Replace,
+}
+
+/// A name in quotes.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}
+
+/// Names in quotes, after a prefix such as `t.`, joined by commas.
+pub(super) fn names<'f>(prefix: &str, fields: impl IntoIterator<Item = &'f Field>) -> String {
+    join(fields, |f| format!("{prefix}{}", quoted(&f.name)), ", ")
+}
+
+fn join<'f>(
+    fields: impl IntoIterator<Item = &'f Field>,
+    each: impl FnMut(&'f Field) -> String,
+    by: &str,
+) -> String {
+    fields.into_iter().map(each).collect::<Vec<_>>().join(by)
+}
+
+impl Dialect {
+    /// A declared table or view: schema `rows` of Postgres; a prefix in SQLite, which has no schemas.
+    pub(super) fn relation(self, name: &str) -> String {
+        match self {
+            Self::Pg => format!("rows.{}", quoted(name)),
+            Self::Lite => quoted(&format!("rows_{name}")),
+        }
+    }
+
+    /// Columns as [`columns::decode`](super::columns) reads them.
+    pub(super) fn selected<'f>(self, prefix: &str, fields: impl IntoIterator<Item = &'f Field>) -> String {
+        let one = |f: &Field| {
+            let name = format!("{prefix}{}", quoted(&f.name));
+            match (self, &f.kind) {
+                (Self::Pg, ColumnKind::Decimal(scale)) => format!("({name} * 1e{scale})::int8"),
+                (Self::Pg, ColumnKind::Json) => format!("{name}::text"),
+                _ => name,
+            }
+        };
+        join(fields, one, ", ")
+    }
+
+    /// What a column is compared and sorted by.
+    pub(super) fn comparable(self, prefix: &str, field: &Field) -> String {
+        match (self, &field.kind) {
+            (Self::Pg, ColumnKind::Json) => format!("({prefix}{}::text COLLATE \"C\")", quoted(&field.name)),
+            _ => format!("{prefix}{}", quoted(&field.name)),
+        }
+    }
+
+    /// A bound value to be compared with that.
+    pub(super) fn operand(self, field: &Field, parameter: usize) -> String {
+        match (self, &field.kind) {
+            (Self::Lite, _) => format!("${parameter}"),
+            (Self::Pg, ColumnKind::Decimal(scale)) => format!("(${parameter}::int8 * 1e-{scale}::numeric)"),
+            (Self::Pg, kind) => format!("${parameter}::{}", bound_type(kind)),
+        }
+    }
+
+    /// Many rows bound as arrays from `$first` on (Postgres) or as one JSON array of arrays in `$first` (SQLite).
+    fn incoming(self, fields: &[&Field], first: usize) -> String {
+        match self {
+            Self::Pg => {
+                let arrays = fields.iter().enumerate();
+                let arrays = arrays.map(|(i, f)| format!("${}::{}[]", first + i, bound_type(&f.kind)));
+                let arrays = arrays.collect::<Vec<_>>().join(", ");
+                format!("unnest({arrays}) AS i({})", names("", fields.iter().copied()))
+            }
+            Self::Lite => format!("json_each(${first}) AS i"),
+        }
+    }
+
+    /// The values of such rows, in the types of the table.
+    fn incoming_values(self, fields: &[&Field]) -> Vec<String> {
+        let one = |(position, field): (usize, &&Field)| match (self, &field.kind) {
+            (Self::Pg, ColumnKind::Decimal(scale)) => {
+                format!("i.{} * 1e-{scale}::numeric", quoted(&field.name))
+            }
+            (Self::Pg, ColumnKind::Json) => format!("i.{}::json", quoted(&field.name)),
+            (Self::Pg, _) => format!("i.{}", quoted(&field.name)),
+            (Self::Lite, ColumnKind::Bytes | ColumnKind::Uuid) => format!("unhex(i.value ->> {position})"),
+            (Self::Lite, _) => format!("i.value ->> {position}"),
+        };
+        fields.iter().enumerate().map(one).collect()
+    }
+
+    /// Inserts many rows into any table. They go in, and are locked, in the order in which they are bound.
+    pub(super) fn insert(self, relation: &str, fields: &[Field], returning: &str) -> String {
+        let all: Vec<&Field> = fields.iter().collect();
+        // "WHERE true" keeps SQLite from reading ON CONFLICT as a join's ON.
+        let mut text = format!(
+            "INSERT INTO {relation} AS t ({}) SELECT {} FROM {} WHERE true",
+            names("", fields),
+            self.incoming_values(&all).join(", "),
+            self.incoming(&all, 1)
+        );
+        if !returning.is_empty() {
+            text.push_str(" RETURNING ");
+            text.push_str(returning);
+        }
+        text
+    }
+
+    /// Inserts rows of a declared table.
+    pub(super) fn upsert(self, table: &Declared, taken: Taken) -> String {
+        let insert = self.insert(&self.relation(&table.table.name), &table.fields, "");
+        let key = names("", table.key_fields());
+        match (self, taken) {
+            (_, Taken::Fail) => insert,
+            // An update that is filtered out still locks the row.
+            (Self::Pg, Taken::Leave) => format!(
+                "{insert} ON CONFLICT ({key}) DO UPDATE SET load_id = t.load_id WHERE false RETURNING row_hash"
+            ),
+            (Self::Lite, Taken::Leave) => {
+                format!("{insert} ON CONFLICT ({key}) DO NOTHING RETURNING row_hash")
+            }
+            (_, Taken::Replace) => {
+                let set = |f: &Field| format!("{0} = excluded.{0}", quoted(&f.name));
+                format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {}", join(&table.fields, set, ", "))
+            }
+        }
+    }
+
+    /// The rows that have one of the bound keys, and the job of each.
+    pub(super) fn by_key(self, table: &Declared) -> String {
+        let key: Vec<&Field> = table.key_fields().collect();
+        let values = self.incoming_values(&key);
+        let same = key.iter().zip(values).map(|(f, value)| format!("t.{} = {value}", quoted(&f.name)));
+        // CROSS JOIN: SQLite then looks each key up instead of reading the table.
+        format!(
+            "SELECT {}, l.job_id FROM {} CROSS JOIN {} AS t CROSS JOIN load AS l WHERE {} AND l.id = t.load_id",
+            self.selected("t.", &table.fields),
+            self.incoming(&key, 1),
+            self.relation(&table.table.name),
+            same.collect::<Vec<_>>().join(" AND ")
+        )
+    }
+
+    /// Takes at most `$2` rows of load `$1` out of a table and returns them.
+    pub(super) fn take_of_load(self, table: &Declared) -> String {
+        let (relation, key) = (self.relation(&table.table.name), names("", table.key_fields()));
+        let lock = if self == Self::Pg { " FOR UPDATE" } else { "" };
+        format!(
+            "DELETE FROM {relation} AS t WHERE ({key}) IN \
+             (SELECT {key} FROM {relation} WHERE load_id = $1 ORDER BY {key} LIMIT $2{lock}) RETURNING {}",
+            self.selected("", &table.fields)
+        )
+    }
+}
+
+/// The type in which a value of a kind is bound to Postgres.
+fn bound_type(kind: &ColumnKind) -> &'static str {
+    match kind {
+        ColumnKind::Text | ColumnKind::Enum(_) | ColumnKind::Json => "text",
+        ColumnKind::Int | ColumnKind::Decimal(_) => "int8",
+        ColumnKind::Bool => "bool",
+        ColumnKind::Time => "timestamptz",
+        ColumnKind::Bytes => "bytea",
+        ColumnKind::Uuid => "uuid",
+    }
+}
