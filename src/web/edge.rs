@@ -1,4 +1,4 @@
-//! The outside of every router: what no route answers, panics, time, and the [`access`](super::access) line.
+//! The outside of every router: what no route answers, panics, time, and the [`access`] line.
 
 use super::{Kind, Problem, access};
 use axum::Router;

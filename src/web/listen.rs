@@ -8,7 +8,8 @@
 //! A connection costs memory as soon as it is open, so there is a number per address; at that number the kernel's
 //! backlog waits. A head must arrive within [`Limits::header_timeout`], counted from the connection's begin or the
 //! end of the request before; so a connection without a request ends too, and a client that sends one byte at a time
-//! holds its place no longer than one that is fast. HTTP/1.1 only: what speaks HTTP/2 stands in front of us.
+//! holds its place no longer than one that is fast. HTTP/1.1 only: what speaks HTTP/2 stands in front of us. What is no
+//! HTTP, or over the limits of a head, never becomes a request: it gets 400 or 431 without a body.
 
 use super::control::{self, Control};
 use axum::Router;
@@ -34,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Largest head of a request: request line and all fields; at least 8 KiB.
+    /// Largest head of a request: request line and all fields.
     pub header_bytes: usize,
     /// Most fields of a head.
     pub header_fields: usize,
@@ -217,8 +218,7 @@ impl Wires {
         http.timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
             .max_headers(self.limits.header_fields)
-            // hyper refuses to work with less.
-            .max_buf_size(self.limits.header_bytes.max(8192));
+            .max_header_size(self.limits.header_bytes);
         http
     }
 }

@@ -10,8 +10,12 @@ use headworks::web::edge::timed;
 use headworks::web::listen::{Limits, Listen, start};
 use headworks::web::permit::Admin;
 use headworks::web::{Kit, MayAll};
+use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -150,4 +154,35 @@ async fn the_control_socket_knows_its_peer_and_needs_no_key() {
     assert!(!path.exists());
     let (_serving, address) = serve(router, LIMITS).await;
     assert_eq!(send(address, request("GET", "/whoami", "", "")).await.status(), 401);
+}
+
+/// What a process of user `uid` reads from the socket at `path` after asking who it is. Needs root.
+fn asked_as(uid: u32, path: &Path) -> Output {
+    let ask = r#"my $s = IO::Socket::UNIX->new($ARGV[0]) or die "$!";
+                 print $s "GET /whoami HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"; print <$s>;"#;
+    let mut perl = Command::new("perl");
+    perl.args(["-MIO::Socket::UNIX", "-e", ask])
+        .arg(path)
+        .current_dir("/")
+        .uid(uid)
+        .gid(uid)
+        .output()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_socket_is_closed_to_other_users() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root can become another user");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let path = directory.path().join("control.sock");
+    let router = Router::new().route("/whoami", on_get(whoami));
+    let _serving = serve_control(router.with_state(kit(&open_lite(directory.path()).await)), &path).await;
+    assert!(!asked_as(65534, &path).status.success(), "the file system lets nobody else in");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(String::from_utf8_lossy(&asked_as(65534, &path).stdout), "", "nor do credentials");
+    assert!(String::from_utf8_lossy(&asked_as(0, &path).stdout).ends_with("control:uid=0"));
 }
