@@ -124,7 +124,8 @@ impl Acceptor {
             Ok(_) => "accepted",
             Err(_) => "refused",
         };
-        metrics::counter!("headworks_ingest_items_total", "source" => source, "outcome" => outcome).increment(1);
+        metrics::counter!("headworks_ingest_items_total", "source" => source, "outcome" => outcome)
+            .increment(1);
         metrics::histogram!("headworks_ack_seconds").record(started.elapsed().as_secs_f64());
         answer
     }
@@ -175,7 +176,8 @@ async fn write(db: &Db, items: Arc<[(NewDelivery, i16)]>) -> Result<Answers, DbE
 
             let fates = store::take_keys(&mut tx, &distinct).await?;
             let fresh: Vec<_> = order.iter().zip(&fates).filter(|(_, fate)| fate.is_fresh()).collect();
-            let deliveries: Vec<_> = fresh.iter().map(|&(&at, fate)| (&items[at].0, fate.key_reused)).collect();
+            let deliveries: Vec<_> =
+                fresh.iter().map(|&(&at, fate)| (&items[at].0, fate.key_reused)).collect();
             store::insert_deliveries(&mut tx, &deliveries).await?;
             let jobs: Vec<_> = fresh.iter().map(|&(&at, _)| first_job(&items[at].0, items[at].1)).collect();
             if !jobs.is_empty() {

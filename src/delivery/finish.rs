@@ -126,12 +126,13 @@ async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<boo
     });
     let mut answers: Vec<(usize, Result<bool, DbError>)> = Vec::new();
     for (at, item) in large {
-        let mut answer = repeatedly(context, vec![item]).await;
+        let mut answer = repeatedly(context, vec![Ending::new(item)]).await;
         answers.push((at, answer.pop().unwrap_or(Ok(false))));
     }
     if !small.is_empty() {
-        let (places, items): (Vec<_>, Vec<_>) = small.into_iter().unzip();
-        answers.extend(places.into_iter().zip(repeatedly(context, items).await));
+        let (places, endings): (Vec<_>, Vec<_>) =
+            small.into_iter().map(|(at, item)| (at, Ending::new(item))).unzip();
+        answers.extend(places.into_iter().zip(repeatedly(context, endings).await));
     }
     answers.sort_by_key(|(at, _)| *at);
     if answers.iter().any(|(_, answer)| matches!(answer, Ok(true))) {
@@ -141,8 +142,7 @@ async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<boo
 }
 
 /// Commits a batch; while the store is away, again; when somebody's content spoils it, each for itself.
-async fn repeatedly(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<bool, DbError>> {
-    let mut batch: Vec<Ending> = items.into_iter().map(Ending::new).collect();
+async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<bool, DbError>> {
     let mut repeats = 0;
     loop {
         let (back, result) = once(context, batch).await;
@@ -163,7 +163,7 @@ async fn repeatedly(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result
             Err(error) if batch.len() > 1 && !error.is_temporary() => {
                 let mut answers = Vec::with_capacity(batch.len());
                 for ending in batch {
-                    answers.extend(Box::pin(repeatedly(context, vec![ending.into_finished()])).await);
+                    answers.extend(Box::pin(repeatedly(context, vec![ending])).await);
                 }
                 return answers;
             }
@@ -215,7 +215,9 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError
 
 async fn in_two(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
     let has_loads = shared.lock().await.iter().any(Ending::has_load);
-    let entries = if has_loads { rows_first(context, &shared).await? } else { Vec::new() };
+    if has_loads {
+        rows_first(context, &shared).await?;
+    }
     let state = Arc::clone(&shared);
     let won = context
         .db
@@ -223,7 +225,7 @@ async fn in_two(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError
             Box::pin(async move {
                 let batch = state.lock().await;
                 let won = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &batch, &won, &entries).await?;
+                state::apply(&mut tx, &batch, &won, &[]).await?;
                 Ok(won)
             })
         })
@@ -236,26 +238,31 @@ async fn in_two(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError
 
 /// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
 /// this process is the only one, and it takes over no expired lease while an end is under way.
-async fn rows_first(context: &Context, shared: &Shared) -> Result<Vec<Entry>, DbError> {
-    let held = shared.lock().await.iter().map(Ending::lease).collect::<Vec<_>>();
+async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
+    let held: Vec<_> =
+        shared.lock().await.iter().filter(|ending| ending.has_rows_to_write()).map(Ending::lease).collect();
+    if held.is_empty() {
+        return Ok(()); // An earlier try of this batch wrote them.
+    }
     let standing = context
         .db
         .write(Lane::Relaxed, move |mut tx| {
             Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
         })
         .await?;
-    let (tables, shared) = (context.tables.clone(), Arc::clone(shared));
+    let (tables, batch) = (context.tables.clone(), Arc::clone(shared));
+    let written = standing.clone();
     let done = context.committed.take();
     let forget = done.clone();
     let result = context
         .db
         .write(Lane::Results, move |mut tx| {
             Box::pin(async move {
-                let mut batch = shared.lock().await;
+                let mut batch = batch.lock().await;
                 let entries = write_loads(&mut tx, &tables, &mut batch, &standing).await?;
                 let stored: Vec<Stored> = batch
                     .iter()
-                    .filter(|ending| ending.has_load() && standing.contains(&ending.job()))
+                    .filter(|ending| standing.contains(&ending.job()))
                     .map(|ending| Stored::of(ending, &entries))
                     .collect();
                 stored::remove(&mut tx, &forget).await?;
@@ -264,10 +271,19 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<Vec<Entry>, Db
             })
         })
         .await;
-    if result.is_err() {
-        context.committed.add(&done);
+    match result {
+        Ok(entries) => {
+            for ending in shared.lock().await.iter_mut().filter(|ending| written.contains(&ending.job())) {
+                let mine = entries.iter().filter(|(job, _)| *job == ending.job());
+                ending.rows_are_written(mine.map(|(_, entry)| entry.clone()).collect());
+            }
+            Ok(())
+        }
+        Err(error) => {
+            context.committed.add(&done);
+            Err(error)
+        }
     }
-    result
 }
 
 /// A log entry and the job it comes from.
@@ -307,36 +323,19 @@ async fn write_loads(
 
 /// Streams the rows of one large load.
 async fn write_large(tx: &mut Tx<'_>, tables: &Tables, ending: &mut Ending) -> Result<Vec<Entry>, DbError> {
+    let unreadable = |error| DbError::new(DbErrorKind::Unavailable, error);
     let job = ending.job();
     let Some((load, rows)) = ending.load_mut() else { return Ok(Vec::new()) };
-    let mut entries = Vec::new();
     let mut loading = load::Loading::begin(tx, tables, &[load]).await?;
-    rows.chunks::<ReadBack>(CHUNK, async |chunk| {
-        entries.extend(loading.rows(tx, &[(0, chunk)]).await?);
-        Ok(())
-    })
-    .await?;
+    let mut reader = rows.read().map_err(|error: std::io::Error| unreadable(error))?;
+    let mut entries = Vec::new();
+    loop {
+        let chunk = reader.next(CHUNK).map_err(unreadable)?;
+        if chunk.is_empty() {
+            break;
+        }
+        entries.extend(loading.rows(tx, &[(0, &chunk)]).await?);
+    }
     entries.extend(loading.finish(tx).await?.1);
     Ok(entries.into_iter().map(|entry| (job, state::published(entry))).collect())
-}
-
-/// Either rows could not be read back, or the store failed.
-struct ReadBack(DbError);
-
-impl From<std::io::Error> for ReadBack {
-    fn from(error: std::io::Error) -> Self {
-        Self(DbError::new(DbErrorKind::Unavailable, error))
-    }
-}
-
-impl From<DbError> for ReadBack {
-    fn from(error: DbError) -> Self {
-        Self(error)
-    }
-}
-
-impl From<ReadBack> for DbError {
-    fn from(error: ReadBack) -> Self {
-        error.0
-    }
 }

@@ -68,7 +68,10 @@ impl ReceiptView {
                 // A retried job's end counts no more once its repetition is there.
                 let repeated: Vec<_> = jobs.iter().filter_map(|job| job.retry_of).collect();
                 let counting: Vec<_> = jobs.iter().filter(|job| !repeated.contains(&job.id)).collect();
-                let gone = facts.worst_outcome.and_then(Ended::from_code).map(|end| ReceiptState::of(State::of_end(end)));
+                let gone = facts
+                    .worst_outcome
+                    .and_then(Ended::from_code)
+                    .map(|end| ReceiptState::of(State::of_end(end)));
                 let state = counting
                     .iter()
                     .map(|job| ReceiptState::of(job.state))
@@ -77,7 +80,13 @@ impl ReceiptView {
                     .unwrap_or(ReceiptState::Completed);
                 let ended = counting.iter().all(|job| job.state.is_final());
                 let finished_at = counting.iter().filter_map(|job| job.finished_at).max().filter(|_| ended);
-                Ok(Some(Self { id, state, accepted_at: facts.accepted_at, key_reused: facts.key_reused, finished_at }))
+                Ok(Some(Self {
+                    id,
+                    state,
+                    accepted_at: facts.accepted_at,
+                    key_reused: facts.key_reused,
+                    finished_at,
+                }))
             })
         })
         .await

@@ -46,38 +46,21 @@ impl Rows {
         if self.memory_bytes > self.limit_bytes { self.spill() } else { Ok(()) }
     }
 
-    /// Hands all rows to `each` in chunks of at most `chunk`, in the order they came.
+    /// Begins to read the rows from the first, in the order they came. May be done again: a commit may be repeated.
     ///
     /// # Errors
-    /// When the file cannot be read back; what `each` returns.
-    pub async fn chunks<E: From<io::Error>>(
-        &mut self,
-        chunk: usize,
-        mut each: impl AsyncFnMut(&[Row]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if let Some(mut writer) = self.file.take() {
-            writer.flush()?;
-            let mut file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-            file.rewind()?;
-            let mut reader = BufReader::new(file);
-            let mut rows = Vec::with_capacity(chunk);
-            while let Some(row) = read(&mut reader)? {
-                rows.push(row);
-                if rows.len() == chunk {
-                    each(&rows).await?;
-                    rows.clear();
-                }
+    /// When the file cannot be written or read.
+    pub fn read(&mut self) -> io::Result<RowReader<'_>> {
+        let file = match &mut self.file {
+            None => None,
+            Some(writer) => {
+                writer.flush()?;
+                let mut file = writer.get_ref().try_clone()?;
+                file.rewind()?;
+                Some(BufReader::new(file))
             }
-            if !rows.is_empty() {
-                each(&rows).await?;
-            }
-            // Kept for a repetition of the commit.
-            self.file = Some(BufWriter::new(reopened(reader)?));
-        }
-        for rows in self.memory.chunks(chunk) {
-            each(rows).await?;
-        }
-        Ok(())
+        };
+        Ok(RowReader { file, memory: &self.memory })
     }
 
     /// The rows, where all of them are in memory.
@@ -102,13 +85,35 @@ impl Rows {
     }
 }
 
-fn reopened(reader: BufReader<File>) -> io::Result<File> {
-    let mut file = reader.into_inner();
-    file.seek(io::SeekFrom::End(0))?;
-    Ok(file)
+/// Rows being read back: those of the file first, for they came first.
+#[derive(Debug)]
+pub struct RowReader<'a> {
+    file: Option<BufReader<File>>,
+    memory: &'a [Row],
 }
 
-fn read(reader: &mut impl Read) -> io::Result<Option<Row>> {
+impl RowReader<'_> {
+    /// The next rows, at most `count`; none at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn next(&mut self, count: usize) -> io::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        while rows.len() < count {
+            let Some(file) = &mut self.file else { break };
+            match read_row(file)? {
+                Some(row) => rows.push(row),
+                None => self.file = None,
+            }
+        }
+        let (some, rest) = self.memory.split_at((count - rows.len()).min(self.memory.len()));
+        rows.extend_from_slice(some);
+        self.memory = rest;
+        Ok(rows)
+    }
+}
+
+fn read_row(reader: &mut impl Read) -> io::Result<Option<Row>> {
     let mut length = [0; 4];
     match reader.read_exact(&mut length) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -124,24 +129,27 @@ mod tests {
     use super::*;
     use module_api::{Place, Value};
 
-    #[tokio::test]
-    async fn rows_come_back_in_order_from_memory_and_from_the_file() {
+    #[test]
+    fn rows_come_back_in_order_from_memory_and_from_the_file() {
         for limit in [usize::MAX, 2_000] {
             let directory = tempfile::tempdir().unwrap();
             let mut rows = Rows::new(directory.path(), limit);
             for n in 0..100 {
                 let values = vec![Value::Int(n), Value::Text(format!("row {n}"))];
                 let place = Place::line(0, 1);
-                rows.push(Row { table: 0, place, report_at: None, report_tz_assumed: false, values }).unwrap();
+                rows.push(Row { table: 0, place, report_at: None, report_tz_assumed: false, values })
+                    .unwrap();
             }
             for _ in 0..2 {
                 let mut seen = Vec::new();
-                rows.chunks::<io::Error>(7, async |chunk| {
+                let mut reader = rows.read().unwrap();
+                loop {
+                    let chunk = reader.next(7).unwrap();
+                    if chunk.is_empty() {
+                        break;
+                    }
                     seen.extend(chunk.iter().map(|row| row.values[0].clone()));
-                    Ok(())
-                })
-                .await
-                .unwrap();
+                }
                 assert_eq!(seen, (0..100).map(Value::Int).collect::<Vec<_>>(), "limit {limit}");
             }
         }

@@ -186,7 +186,8 @@ impl Intake {
             queue: QueueName::sort(home),
             kind: Kind::Sort,
             priority: Priority::Normal,
-            max_attempts: u16::try_from(config.queue_limits(Kind::Sort.word(), None).max_attempts.get()).unwrap_or(u16::MAX),
+            max_attempts: u16::try_from(config.queue_limits(Kind::Sort.word(), None).max_attempts.get())
+                .unwrap_or(u16::MAX),
             id: DeliveryId::fresh(),
         }
     }

@@ -37,10 +37,14 @@ pub fn watch(new: &Path, heard: mpsc::Sender<Heard>) -> std::io::Result<()> {
             let mut events = inotify::Reader::new(&kernel, &mut buffer);
             loop {
                 let heard_now = match events.next() {
-                    Ok(event) if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) => Some(Heard::Rescan),
+                    Ok(event) if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) => {
+                        Some(Heard::Rescan)
+                    }
                     Ok(event) => event
                         .file_name()
-                        .and_then(|name| EntryName::parse(std::ffi::OsStr::from_bytes(name.to_bytes()).as_bytes()))
+                        .and_then(|name| {
+                            EntryName::parse(std::ffi::OsStr::from_bytes(name.to_bytes()).as_bytes())
+                        })
                         .map(Heard::New),
                     Err(_) => break,
                 };

@@ -13,15 +13,13 @@ use crate::log;
 /// A job on its way out, in a form that can be tried again.
 pub struct Ending {
     finished: Finished<Work>,
+    /// The log entries of rows that an earlier try committed. SQLite only: there the rows have a commit of their own.
+    written: Option<Vec<log::Entry>>,
 }
 
 impl Ending {
     pub fn new(finished: Finished<Work>) -> Self {
-        Self { finished }
-    }
-
-    pub fn into_finished(self) -> Finished<Work> {
-        self.finished
+        Self { finished, written: None }
     }
 
     pub fn job(&self) -> JobId {
@@ -42,6 +40,14 @@ impl Ending {
 
     pub fn has_load(&self) -> bool {
         self.load().is_some()
+    }
+
+    pub fn has_rows_to_write(&self) -> bool {
+        self.has_load() && self.written.is_none()
+    }
+
+    pub fn rows_are_written(&mut self, entries: Vec<log::Entry>) {
+        self.written = Some(entries);
     }
 
     pub fn rows(&self) -> u64 {
@@ -74,7 +80,7 @@ impl Ending {
             sorted: work.sorted.clone(),
             children,
             notes: work.notes.clone(),
-            entries: work.entries.clone(),
+            entries: self.written.iter().flatten().chain(&work.entries).cloned().collect(),
         }
     }
 }
@@ -132,11 +138,8 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Vec<JobId>,
 pub async fn apply(tx: &mut Tx<'_>, batch: &[Ending], won: &[JobId], rows: &[Entry]) -> Result<(), DbError> {
     let mut entries: Vec<log::Entry> =
         rows.iter().filter(|(job, _)| won.contains(job)).map(|(_, entry)| entry.clone()).collect();
-    let all: Vec<Consequences> = batch
-        .iter()
-        .filter(|ending| won.contains(&ending.job()))
-        .map(Ending::consequences)
-        .collect();
+    let all: Vec<Consequences> =
+        batch.iter().filter(|ending| won.contains(&ending.job())).map(Ending::consequences).collect();
     follow(tx, all, &mut entries).await
 }
 

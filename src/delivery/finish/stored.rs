@@ -42,7 +42,15 @@ impl Stored {
                     PutBack::Hold { reason, detail } => (reason.word().to_owned(), detail),
                     _ => (HoldReason::Operator.word().to_owned(), String::new()),
                 };
-                Self { job, token, end: None, held: Some(held), error: Some(error), report: None, consequences }
+                Self {
+                    job,
+                    token,
+                    end: None,
+                    held: Some(held),
+                    error: Some(error),
+                    report: None,
+                    consequences,
+                }
             }
         }
     }
@@ -57,7 +65,8 @@ impl Stored {
                 report: self.report.clone(),
             }),
             None => {
-                let reason = self.held.as_deref().and_then(|word| word.parse().ok()).unwrap_or(HoldReason::Operator);
+                let reason =
+                    self.held.as_deref().and_then(|word| word.parse().ok()).unwrap_or(HoldReason::Operator);
                 let detail = self.error.clone().unwrap_or_default();
                 Leaving::Held(self.job, self.token, PutBack::Hold { reason, detail })
             }

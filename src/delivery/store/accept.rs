@@ -38,10 +38,12 @@ fn hex(bytes: &[u8]) -> String {
 /// When the store fails.
 pub async fn take_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<Vec<Fate>, DbError> {
     let refused = refused(tx, items).await?;
-    let wanted: Vec<&NewDelivery> = items.iter().copied().filter(|item| !refused.contains(&item.key)).collect();
+    let wanted: Vec<&NewDelivery> =
+        items.iter().copied().filter(|item| !refused.contains(&item.key)).collect();
     let taken = insert_keys(tx, &wanted).await?;
     let reused = other_digests(tx, &wanted).await?;
-    let existing = existing(tx, &wanted.iter().map(|i| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>()).await?;
+    let existing =
+        existing(tx, &wanted.iter().map(|i| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>()).await?;
     let fate = |item: &&NewDelivery| {
         let id = receipt_id(&item.key, &item.digest);
         if refused.contains(&item.key) {
@@ -122,10 +124,8 @@ async fn other_digests(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSe
             let text = "
                 SELECT k.key FROM json_each($1) i CROSS JOIN ingest_key k ON k.key = unhex(i.value->>'key')
                 WHERE k.digest <> unhex(i.value->>'digest')";
-            let rows: Vec<_> = items
-                .iter()
-                .map(|i| json!({ "key": hex(&i.key), "digest": i.digest.to_string() }))
-                .collect();
+            let rows: Vec<_> =
+                items.iter().map(|i| json!({ "key": hex(&i.key), "digest": i.digest.to_string() })).collect();
             sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(&mut **connection).await?
         }
     };
@@ -138,7 +138,8 @@ async fn existing(
 ) -> Result<HashMap<ReceiptId, (DeliveryId, bool)>, DbError> {
     let rows: Vec<(ReceiptId, DeliveryId, bool)> = match tx {
         Tx::Pg(connection) => {
-            let text = "SELECT receipt_id, id, sealed_at IS NOT NULL FROM delivery WHERE receipt_id = ANY($1)";
+            let text =
+                "SELECT receipt_id, id, sealed_at IS NOT NULL FROM delivery WHERE receipt_id = ANY($1)";
             sqlx::query_as(text).bind(receipts).fetch_all(&mut **connection).await?
         }
         Tx::Lite(connection) => {
@@ -174,7 +175,8 @@ pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[(&NewDelivery, bool)]) 
             insert_deliveries_pg(connection, items).await
         }
         Tx::Lite(connection) => {
-            let rows = json!(items.iter().map(|(i, reused)| lite_row(i, *reused)).collect::<Vec<_>>()).to_string();
+            let rows =
+                json!(items.iter().map(|(i, reused)| lite_row(i, *reused)).collect::<Vec<_>>()).to_string();
             let text = "
                 INSERT INTO receipt (id, source, key_reused)
                 SELECT unhex(r.value->>'receipt'), r.value->>'source', r.value->>'reused'

@@ -15,9 +15,9 @@ async fn now(tx: &mut Tx<'_>) -> Result<Timestamp, DbError> {
 }
 
 /// Stores the path of a delivery's tree before the tree is made, under the job's lease. A path that is stored already
-/// stays; of the candidates the first that no other delivery has is taken. `None`: the lease was lost.
+/// for this place stays; of the candidates the first that no other delivery has is taken. `None`: the lease was lost.
 ///
-/// With `anew`, the stored path becomes the stale one and a new path is taken: the mail was held and is sorted again.
+/// A path of another place (the mail was held, or the rules changed) becomes the stale one, and a new path is taken.
 ///
 /// # Errors
 /// When the store fails; [`Conflict`](crate::infra::db::DbErrorKind::Conflict) when somebody took the path at this
@@ -27,15 +27,15 @@ pub async fn choose_path(
     id: DeliveryId,
     lease: (JobId, LeaseToken),
     candidates: &[String],
-    anew: bool,
 ) -> Result<Option<String>, DbError> {
-    let fence = "SELECT d.path, d.stale_path FROM delivery d JOIN job j ON j.id = $2 AND j.lease_token = $3 WHERE d.id = $1";
-    let row: Option<(Option<String>, Option<String>)> = on_either!(&mut *tx, c => {
-        sqlx::query_as(fence).bind(id).bind(lease.0).bind(lease.1).fetch_optional(c).await?
+    let fence =
+        "SELECT d.path FROM delivery d JOIN job j ON j.id = $2 AND j.lease_token = $3 WHERE d.id = $1";
+    let row: Option<Option<String>> = on_either!(&mut *tx, c => {
+        sqlx::query_scalar(fence).bind(id).bind(lease.0).bind(lease.1).fetch_optional(c).await?
     });
-    let Some((path, stale)) = row else { return Ok(None) };
-    if let Some(path) = &path
-        && (!anew || candidates.contains(path) || stale.is_some())
+    let Some(path) = row else { return Ok(None) };
+    if let (Some(path), Some(candidate)) = (&path, candidates.first())
+        && parent(path) == parent(candidate)
     {
         return Ok(Some(path.clone()));
     }
@@ -52,6 +52,11 @@ pub async fn choose_path(
     }
     let why = format!("every path for delivery {id} is taken");
     Err(DbError::new(crate::infra::db::DbErrorKind::Content, why))
+}
+
+/// The place of a tree: its path without the date.
+fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(parent, _)| parent)
 }
 
 /// Writes what sorting decided: the tree is made and its manifest linked.
@@ -98,7 +103,8 @@ pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> 
 /// # Errors
 /// When the store fails.
 pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) -> Result<(), DbError> {
-    let text = "UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = NULL WHERE id = $1";
+    let text =
+        "UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = NULL WHERE id = $1";
     on_either!(tx, c => {
         sqlx::query(text)
             .bind(id)

@@ -18,10 +18,12 @@ use super::outcome::HoldReason;
 use super::state::Ended;
 use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, ReceiptId, Timestamp};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A job to be inserted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewJob {
     /// Row of its queue.
     pub queue: i16,
@@ -187,14 +189,14 @@ pub struct Renewed {
 }
 
 /// Something that happened to a job or delivery and that no other table can tell.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Note {
     /// Delivery it concerns.
     pub delivery_id: Option<DeliveryId>,
     /// Job it concerns.
     pub job_id: Option<JobId>,
     /// Stable word: `attempt_failed`, `crashed`, `lost`, `held`, `released`, `assigned`, `cancelled`, …
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     /// Who did it; `None`: headworks.
     pub actor: Option<String>,
     /// What exactly.
@@ -343,7 +345,7 @@ pub async fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<(), DbError> {
             sqlx::query(text)
                 .bind(note.delivery_id)
                 .bind(note.job_id)
-                .bind(note.event)
+                .bind(note.event.as_ref())
                 .bind(note.actor.as_deref())
                 .bind(detail)
                 .execute(c)
