@@ -93,9 +93,7 @@ impl Checker {
         if self.findings > self.budget.findings {
             return Err(over(format!("more than {} findings", self.budget.findings)));
         }
-        if self.parts > 0 {
-            self.place(finding.place.part)?;
-        }
+        self.place(finding.place.part)?;
         let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
         if finding.rule.is_empty() || finding.rule.len() > RULE_BYTES || !finding.rule.bytes().all(word) {
             return Err(RunError::bad_frame(format!("finding of rule {:.64?}", finding.rule)));

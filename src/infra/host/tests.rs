@@ -2,8 +2,9 @@
 
 use super::check::Checker;
 use super::{RunErrorKind, check};
-use module_api::frame::{Budget, PartRecord, Range, Stored};
+use module_api::frame::{self, Budget, PartRecord, Range, Reply, Stored};
 use module_api::{ColumnKind, Decimal, Declaration, Finding, PartKind, Place, Row, Table, Value};
+use proptest::prelude::*;
 
 fn declaration() -> Declaration {
     let table = Table::new("t", "One row.")
@@ -129,4 +130,14 @@ fn parts_lie_inside_input_and_spill_and_are_counted() {
     orphan.parent = Some(0);
     assert!(checker.part(&orphan).is_ok());
     assert_eq!(checker.part(&orphan).unwrap_err().message, "more than 2 parts");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_reply_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(reply) = frame::decode::<Reply>(&bytes) {
+            let mut again = Vec::new();
+            prop_assert!(frame::encode(&mut again, &reply, frame::MAX_REPLY_BYTES).is_ok());
+        }
+    }
 }
