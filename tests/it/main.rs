@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module per concern.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+//! The integration tests, as one binary.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
 mod floors;
 mod load;
