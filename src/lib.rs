@@ -23,3 +23,4 @@ pub mod delivery;
 
 // [5] features: they meet in the job table, the log and stored bytes only
 pub mod mail;
+pub mod parse;

@@ -16,7 +16,13 @@
 mod intake;
 mod record;
 pub mod rules;
+mod sealer;
+mod snippet;
+mod sort;
 mod watch;
 
 pub use intake::Intake;
 pub use record::MailRecord;
+pub use sealer::Sealer;
+pub use snippet::snippet;
+pub use sort::{Sorter, rule_input};

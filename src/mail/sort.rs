@@ -1,0 +1,238 @@
+//! Job `sort`: a mail becomes a tree with coordinates, and a job for its module.
+//!
+//! Steps, each a function: delivery → message → split → decision → path → tree → outcome. Everything may run twice: the
+//! path is stored before the tree is made and a re-run reuses it; a tree whose manifest is mine is adopted.
+
+mod decision;
+mod message;
+mod parts;
+
+use crate::config::Live;
+use crate::delivery::manifest::{About, Header, RawText};
+use crate::delivery::store::{self, DeliveryRow};
+use crate::delivery::tree::{self, Contents, Written};
+use crate::delivery::{Sorted, Work, tree_path};
+use crate::ids::{Scope, Slug};
+use crate::infra::db::{Db, DbErrorKind, Lane, View};
+use crate::infra::host::{Host, SplitOutput};
+use crate::infra::volume::{FileRange, SubPath, Volume};
+use crate::job::store::NewJob;
+use crate::job::{HoldReason, Interrupted, Job, Kind, Outcome, Priority, QueueName, Queues, Run};
+pub use decision::rule_input;
+use decision::{Sorting, Verdict};
+use mailhandler::Spool;
+use message::Message;
+use module_api::Problem;
+use module_api::frame::MimeLimits;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Fields of the header that a manifest repeats, and a module is given; the rest is in `message.eml`.
+const HEADERS_OF_INTEREST: [&str; 14] = [
+    "auto-submitted",
+    "cc",
+    "date",
+    "from",
+    "in-reply-to",
+    "list-id",
+    "message-id",
+    "precedence",
+    "reply-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "x-auto-response-suppress",
+];
+
+/// The parts of sorting; cheap to clone.
+#[derive(Clone)]
+pub struct Sorter {
+    /// The store.
+    pub db: Db,
+    /// The module processes, which take mails apart.
+    pub host: Host,
+    /// The spool of this process.
+    pub spool: Spool,
+    /// Where trees are.
+    pub inbox: Arc<Volume>,
+    /// Where copies of originals are, for rules that ask for one.
+    pub archive: Arc<Volume>,
+    /// The configuration in force.
+    pub live: Arc<Live>,
+    /// Queues of the jobs that follow.
+    pub queues: Queues,
+    /// Ids of the modules there are.
+    pub modules: Arc<BTreeSet<String>>,
+}
+
+impl Sorter {
+    /// Does one job.
+    pub async fn run(&self, run: Run) -> Outcome<Work> {
+        match self.steps(&run.job).await {
+            Ok(outcome) => outcome,
+            Err(interrupted) => interrupted.into(),
+        }
+    }
+
+    async fn steps(&self, job: &Job) -> Result<Outcome<Work>, Interrupted> {
+        let delivery = self.delivery(job).await?;
+        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let split = self.split(&message).await?;
+        let verdict = decision::decide(&delivery, &split.head, &split.parts, &self.live.config());
+        let path = self.path(job, &delivery, &verdict).await?;
+        self.tree(&delivery, message, split, &verdict, path).await?;
+        self.outcome(&delivery, verdict).await
+    }
+
+    async fn delivery(&self, job: &Job) -> Result<DeliveryRow, Interrupted> {
+        let id = job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?;
+        self.db
+            .read(View::State, move |mut tx| {
+                Box::pin(async move { store::get(&Scope::All, &mut tx, id).await })
+            })
+            .await?
+            .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))
+    }
+
+    async fn split(&self, message: &Message) -> Result<SplitOutput, Interrupted> {
+        let mail = &self.live.config().mail;
+        let limits = MimeLimits {
+            message_bytes: mail.message_bytes.bytes(),
+            depth: mail.depth.get(),
+            parts: mail.parts.get(),
+            header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
+            header_lines: mail.header_lines.get() as usize,
+        };
+        Ok(self.host.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
+    }
+
+    /// Stores where the tree will be, under the lease: from here on the place is this delivery's.
+    async fn path(&self, job: &Job, delivery: &DeliveryRow, verdict: &Verdict) -> Result<SubPath, Interrupted> {
+        let zone = self.live.config().server.time_zone.get().clone();
+        let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
+        let candidates =
+            tree_path::candidates(&verdict.place(&delivery.source), delivery.received_at, &zone, delivery.receipt_id)
+                .map_err(bad)?
+                .map(|path| path.to_string());
+        let (id, lease) = (delivery.id, (job.id, job.lease_token));
+        for last_try in [false, true] {
+            let candidates = candidates.clone();
+            let chosen = self
+                .db
+                .write(Lane::State, move |mut tx| {
+                    Box::pin(async move { store::choose_path(&mut tx, id, lease, &candidates).await })
+                })
+                .await;
+            match chosen {
+                Ok(Some(path)) => return path.parse().map_err(bad),
+                Ok(None) => return Err(Interrupted::GivenUp),
+                Err(error) if error.kind() == DbErrorKind::Conflict && !last_try => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Interrupted::Failed("another delivery took the path twice".into()))
+    }
+
+    /// Makes the tree. Nothing is fsynced: the sealer does that, off the path.
+    async fn tree(
+        &self,
+        delivery: &DeliveryRow,
+        message: Message,
+        split: SplitOutput,
+        verdict: &Verdict,
+        path: SubPath,
+    ) -> Result<(), Interrupted> {
+        let about = About {
+            delivery: delivery.id,
+            receipt: delivery.receipt_id,
+            place: verdict.place(&delivery.source),
+            rule: verdict.rule(),
+            envelope: message.record.envelope.clone(),
+            headers: headers(&split),
+            problems: problems(&message, &split),
+            software: BTreeMap::from([
+                ("headworks".into(), env!("CARGO_PKG_VERSION").into()),
+                ("headworks-modules".into(), self.host.state().version),
+            ]),
+        };
+        let (inbox, archive) = (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
+        tokio::task::spawn_blocking(move || {
+            let parts = parts::records(&split, &message.file)?;
+            let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
+            let contents = Contents { about, message: bytes, parts };
+            if let Written::Taken(other) = tree::write(&inbox, &path, &contents)? {
+                return Err(Interrupted::Failed(format!("{path} holds the tree of delivery {other}")));
+            }
+            if let Some(archive) = archive {
+                tree::archive(&archive, &path, bytes)?;
+            }
+            Ok(())
+        })
+        .await?
+    }
+
+    async fn outcome(&self, delivery: &DeliveryRow, verdict: Verdict) -> Result<Outcome<Work>, Interrupted> {
+        let sorted = |held: Option<&str>| Sorted {
+            id: delivery.id,
+            coordinates: verdict.sorting().map(|sorting| sorting.coordinates.clone()),
+            rule: verdict.rule().map(|rule| rule.name),
+            settings: serde_json::json!(verdict.sorting().map(|s| s.settings.clone()).unwrap_or_default()),
+            archive: verdict.archive(),
+            held_reason: held.map(str::to_owned),
+        };
+        let Verdict::Sorted(sorting) = &verdict else {
+            let Verdict::Held(reason, detail) = &verdict else { unreachable!("there are two verdicts") };
+            let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
+            return Ok(Outcome::Hold { reason: *reason, detail: detail.clone(), work: Some(work) });
+        };
+        let module = sorting.module();
+        if !self.modules.contains(&module) {
+            let detail = format!("no module reads {module}");
+            let work = Work { sorted: Some(sorted(Some(HoldReason::NoModule.word()))), ..Work::default() };
+            return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: Some(work) });
+        }
+        let child = self.parse_job(delivery, sorting, &module).await?;
+        Ok(Outcome::Done(Work { sorted: Some(sorted(None)), children: vec![child], ..Work::default() }))
+    }
+
+    async fn parse_job(&self, delivery: &DeliveryRow, sorting: &Sorting, module: &str) -> Result<NewJob, Interrupted> {
+        let limits = self.live.config().queue_limits(Kind::Parse.word(), Some(sorting.coordinates.category.as_str()));
+        Ok(NewJob {
+            queue: self.queues.id(&QueueName::parse(module)).await?,
+            kind: Kind::Parse,
+            priority: Priority::Normal,
+            delivery_id: Some(delivery.id),
+            receipt_id: Some(delivery.receipt_id),
+            parent_id: None,
+            retry_of: None,
+            signals: None,
+            max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
+            delay: Duration::ZERO,
+            args: serde_json::json!({}),
+        })
+    }
+}
+
+fn headers(split: &SplitOutput) -> Vec<Header> {
+    split
+        .head
+        .fields
+        .iter()
+        .filter(|field| HEADERS_OF_INTEREST.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
+        .map(|field| Header { name: field.name.clone(), value: RawText::decoded(field.value.clone(), &field.raw) })
+        .collect()
+}
+
+fn problems(message: &Message, split: &SplitOutput) -> Vec<Problem> {
+    let door = message.record.problems.iter();
+    let door = door.map(|code| Problem { code: Cow::Owned(code.clone()), detail: String::new() });
+    door.chain(split.head.problems.iter().cloned()).collect()
+}
+
+/// The source of held mail as a path component.
+fn source_slug(source: &str) -> Slug {
+    Slug::of(source)
+}

@@ -1,0 +1,133 @@
+//! What sorting decides: coordinates by rule or by hand, or why the mail waits.
+
+use crate::config::Config;
+use crate::delivery::manifest::MatchedRule;
+use crate::delivery::store::DeliveryRow;
+use crate::delivery::tree_path::Place;
+use crate::ids::{Coordinates, Slug};
+use crate::job::HoldReason;
+use crate::mail::rules::{Decision, Reason, RuleInput, Rules};
+use module_api::PartKind;
+use module_api::frame::{Head, PartRecord};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The decision about one mail.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It has coordinates.
+    Sorted(Sorting),
+    /// It waits for an operator: why, and what exactly.
+    Held(HoldReason, String),
+}
+
+/// Coordinates and what comes with them.
+#[derive(Debug, Clone)]
+pub struct Sorting {
+    pub coordinates: Coordinates,
+    pub rules: Vec<Slug>,
+    pub captures: BTreeMap<String, String>,
+    pub settings: BTreeMap<String, String>,
+    pub archive: bool,
+}
+
+impl Sorting {
+    /// The module that reads this category and type.
+    pub fn module(&self) -> String {
+        format!("{}/{}", self.coordinates.category, self.coordinates.kind)
+    }
+}
+
+impl Verdict {
+    pub const fn sorting(&self) -> Option<&Sorting> {
+        match self {
+            Self::Sorted(sorting) => Some(sorting),
+            Self::Held(..) => None,
+        }
+    }
+
+    /// Where the tree goes.
+    pub fn place(&self, source: &str) -> Place {
+        match self {
+            Self::Sorted(sorting) => Place::Delivered(sorting.coordinates.clone()),
+            Self::Held(reason, _) => Place::Held { source: super::source_slug(source), reason: Slug::of(reason.word()) },
+        }
+    }
+
+    /// The rule that decided, for manifest and store; none where an operator did.
+    pub fn rule(&self) -> Option<MatchedRule> {
+        let sorting = self.sorting()?;
+        let name = sorting.rules.last()?.to_string();
+        Some(MatchedRule { name, captures: sorting.captures.clone() })
+    }
+
+    pub fn archive(&self) -> bool {
+        self.sorting().is_some_and(|sorting| sorting.archive)
+    }
+}
+
+/// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
+pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
+    if let Some(coordinates) = assigned(delivery) {
+        return Verdict::Sorted(Sorting {
+            coordinates,
+            rules: Vec::new(),
+            captures: BTreeMap::new(),
+            settings: serde_json::from_value(delivery.settings.clone()).unwrap_or_default(),
+            archive: false,
+        });
+    }
+    let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
+    let decision =
+        rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
+            Rules::new(Arc::clone(config)).decide(input)
+        });
+    match decision {
+        Decision::Routed(route) => Verdict::Sorted(Sorting {
+            coordinates: route.coordinates,
+            rules: route.rules,
+            captures: route.captures,
+            settings: route.settings,
+            archive: route.archive,
+        }),
+        Decision::Held(Reason::NoRule) => Verdict::Held(HoldReason::NoRule, "no rule gives it category and type".into()),
+        Decision::Held(Reason::UnknownCustomer) => {
+            Verdict::Held(HoldReason::UnknownCustomer, "its recipient is no customer's".into())
+        }
+        Decision::Held(Reason::Malformed { header }) => {
+            Verdict::Held(HoldReason::Malformed, format!("header {header} stands twice and a rule depends on it"))
+        }
+    }
+}
+
+/// Coordinates without a rule were set by hand.
+fn assigned(delivery: &DeliveryRow) -> Option<Coordinates> {
+    if delivery.rule.is_some() {
+        return None;
+    }
+    let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Slug>().ok());
+    Some(Coordinates {
+        customer: slug(&delivery.customer)?,
+        category: slug(&delivery.category)?,
+        kind: slug(&delivery.type_)?,
+        group: slug(&delivery.group)?,
+    })
+}
+
+/// What the rules may know of a mail that was taken apart, handed to `ask`.
+pub fn rule_input<T>(
+    recipient: &str,
+    sender: &str,
+    head: &Head,
+    parts: &[PartRecord],
+    ask: impl FnOnce(&RuleInput<'_>) -> T,
+) -> T {
+    let headers: Vec<(&str, &str)> =
+        head.fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect();
+    let attachments: Vec<(&str, &str)> = parts
+        .iter()
+        .filter(|part| part.kind != PartKind::Body || part.name.is_some())
+        .map(|part| (part.name.as_deref().unwrap_or_default(), part.sniffed_type.as_str()))
+        .collect();
+    ask(&RuleInput { recipient, sender, headers: &headers, attachments: &attachments })
+}

@@ -1,0 +1,62 @@
+//! Where the bytes of a mail are now: in its spool entry, in its tree, or in the held tree it came from.
+
+use crate::delivery::store::DeliveryRow;
+use crate::delivery::tree::MESSAGE;
+use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
+use crate::job::Interrupted;
+use crate::mail::MailRecord;
+use mailhandler::{EntryName, Kind, Spool};
+use std::fs::File;
+use std::sync::Arc;
+
+/// A mail that is open for reading: the message is the first `stored.len_bytes` of `file`.
+#[derive(Debug)]
+pub struct Message {
+    pub file: File,
+    pub stored: Stored,
+    pub record: MailRecord,
+}
+
+/// Opens the mail of a delivery, wherever it is, and checks its digest.
+pub async fn open(spool: &Spool, inbox: &Arc<Volume>, delivery: &DeliveryRow) -> Result<Message, Interrupted> {
+    let record: MailRecord = serde_json::from_value(delivery.envelope.clone())
+        .map_err(|error| Interrupted::Failed(format!("the stored envelope cannot be read: {error}")))?;
+    let stored =
+        Stored { digest: delivery.digest, len_bytes: u64::try_from(delivery.bytes).unwrap_or_default() };
+    let (spool, inbox) = (spool.clone(), Arc::clone(inbox));
+    let name = EntryName::whole(delivery.receipt_id.0);
+    let paths: Vec<String> = [&delivery.path, &delivery.stale_path].into_iter().flatten().cloned().collect();
+    tokio::task::spawn_blocking(move || {
+        let file = match from_spool(&spool, name)? {
+            Some(file) => file,
+            None => from_trees(&inbox, &paths, stored)?
+                .ok_or_else(|| Interrupted::Failed("the mail is neither in the spool nor in a tree".into()))?,
+        };
+        Ok(Message { file, stored, record })
+    })
+    .await?
+}
+
+fn from_spool(spool: &Spool, name: EntryName) -> Result<Option<File>, Interrupted> {
+    let mut entry = match spool.read(name) {
+        Ok(entry) => entry,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(Interrupted::Failed(error.to_string())),
+    };
+    entry.verify().map_err(|error| Interrupted::Failed(error.to_string()))?;
+    Ok(Some(entry.into_parts().0))
+}
+
+fn from_trees(inbox: &Volume, paths: &[String], stored: Stored) -> Result<Option<File>, Interrupted> {
+    for path in paths {
+        let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
+        let message = path.parse::<SubPath>().and_then(|tree| tree.join(MESSAGE)).map_err(bad)?;
+        match inbox.digest(&message) {
+            Ok(found) if found == stored => return Ok(Some(inbox.open_file(&message)?)),
+            Ok(_) => {}
+            Err(error) if error.kind == VolumeErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,257 @@
+//! Job `parse`: hand the parts of a delivery to its module, gather what it says, load it.
+//!
+//! ```text
+//!   delivery ─▶ input (tree, or spool) ─▶ headworks-modules (sandbox) ─▶ rows in memory or tmp ─▶ finish: one commit
+//! ```
+//!
+//! No transaction is open while the module runs. What the module says about the input decides how the job ends: `ok` and
+//! `partial` complete it, `rejected` fails it with its findings kept, `retry` and a dead child are the job core's to judge.
+
+use crate::config::Live;
+use crate::delivery::store::{self, DeliveryRow};
+use crate::delivery::tree::{self, Found};
+use crate::delivery::{Rows, Work};
+use crate::ids::{Coordinates, JobId, Scope};
+use crate::infra::db::{Db, View};
+use crate::infra::host::{Collect, Host, Ran};
+use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
+use crate::job::{HoldReason, Interrupted, Job, Outcome, Run};
+use crate::load::{NewLoad, Source};
+use module_api::frame::{self, ArchiveLimits, Budget, Input, MimeLimits, Parse, PartRecord};
+use module_api::{Content, Envelope, Finding, Row};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Rows above this many bytes of memory go to a file.
+const ROWS_IN_MEMORY_BYTES: usize = 8 << 20;
+
+/// The parts of parsing; cheap to clone.
+#[derive(Clone)]
+pub struct Parser {
+    /// The store.
+    pub db: Db,
+    /// The module processes.
+    pub host: Host,
+    /// Where trees are.
+    pub inbox: Arc<Volume>,
+    /// Where rows go that are too many to hold.
+    pub tmp: PathBuf,
+    /// The configuration in force.
+    pub live: Arc<Live>,
+}
+
+/// What a run of a module is about.
+struct Subject {
+    delivery: DeliveryRow,
+    coordinates: Coordinates,
+    module: String,
+    version: String,
+}
+
+impl Parser {
+    /// Does one job.
+    pub async fn run(&self, run: Run) -> Outcome<Work> {
+        match self.steps(&run.job).await {
+            Ok(outcome) => outcome,
+            Err(interrupted) => interrupted.into(),
+        }
+    }
+
+    async fn steps(&self, job: &Job) -> Result<Outcome<Work>, Interrupted> {
+        let subject = match self.subject(job).await? {
+            Ok(subject) => subject,
+            Err(detail) => {
+                return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: None });
+            }
+        };
+        let (input, file, headers) = self.input(&subject.delivery).await?;
+        let rows = Gathering { rows: Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), findings: Vec::new() };
+        let readable = file.try_clone()?;
+        let ran = self.host.parse(self.request(&subject, input, headers), file, rows).await?;
+        let id = job.id;
+        tokio::task::spawn_blocking(move || outcome(id, subject, ran, &readable)).await?
+    }
+
+    /// The delivery, and the module that reads it; `Err` says why there is none.
+    async fn subject(&self, job: &Job) -> Result<Result<Subject, String>, Interrupted> {
+        let id = job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?;
+        let delivery = self
+            .db
+            .read(View::State, move |mut tx| {
+                Box::pin(async move { store::get(&Scope::All, &mut tx, id).await })
+            })
+            .await?
+            .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))?;
+        let Some(coordinates) = coordinates(&delivery) else {
+            return Err(Interrupted::Failed(format!("delivery {id} has no coordinates")));
+        };
+        let module = format!("{}/{}", coordinates.category, coordinates.kind);
+        let declared = self.host.declarations().iter().find(|declared| declared.id == module);
+        Ok(match declared {
+            Some(declared) => Ok(Subject { version: declared.version.clone(), delivery, coordinates, module }),
+            None => Err(format!("no module reads {module}")),
+        })
+    }
+
+    /// Opens what the module reads: the mail, or the one part of a delivery that is no mail.
+    async fn input(&self, delivery: &DeliveryRow) -> Result<(Input, File, Headers), Interrupted> {
+        let path = delivery.path.clone().ok_or_else(|| Interrupted::Failed("the delivery has no tree".into()))?;
+        let stored =
+            Stored { digest: delivery.digest, len_bytes: u64::try_from(delivery.bytes).unwrap_or_default() };
+        let inbox = Arc::clone(&self.inbox);
+        tokio::task::spawn_blocking(move || open(&inbox, &path, stored)).await?
+    }
+
+    fn request(&self, subject: &Subject, input: Input, headers: Headers) -> Parse {
+        let config = self.live.config();
+        let (mail, modules) = (&config.mail, &config.modules);
+        let text = |field: &str| subject.delivery.envelope[field]["text"].as_str().unwrap_or_default().to_owned();
+        let subject_line = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("subject"));
+        Parse {
+            module: subject.module.clone(),
+            coordinates: module_api::Coordinates {
+                customer: subject.coordinates.customer.to_string(),
+                category: subject.coordinates.category.to_string(),
+                kind: subject.coordinates.kind.to_string(),
+                group: subject.coordinates.group.to_string(),
+            },
+            envelope: Envelope {
+                sender: text("sender"),
+                recipient: text("recipient"),
+                subject: subject_line.map(|(_, value)| value.clone()).unwrap_or_default(),
+                headers,
+            },
+            received_at: subject.delivery.received_at.0,
+            settings: serde_json::from_value(subject.delivery.settings.clone()).unwrap_or_default(),
+            input,
+            mime: MimeLimits {
+                message_bytes: mail.message_bytes.bytes(),
+                depth: mail.depth.get(),
+                parts: mail.parts.get(),
+                header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
+                header_lines: mail.header_lines.get() as usize,
+            },
+            archive: ArchiveLimits {
+                depth: modules.archive_depth.get(),
+                members: modules.archive_members.get(),
+                member_bytes: modules.archive_member_bytes.bytes(),
+                total_bytes: modules.spill_bytes.bytes(),
+                ratio: u64::from(modules.archive_ratio.get()),
+                ratio_from_bytes: modules.archive_ratio_after.bytes(),
+            },
+            budget: Budget {
+                rows: u64::from(modules.rows.get()),
+                output_bytes: modules.row_bytes.bytes(),
+                findings: u64::from(modules.findings.get()),
+                ..Budget::default()
+            },
+        }
+    }
+}
+
+type Headers = Vec<(String, String)>;
+
+fn coordinates(delivery: &DeliveryRow) -> Option<Coordinates> {
+    let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    Some(Coordinates {
+        customer: slug(&delivery.customer)?,
+        category: slug(&delivery.category)?,
+        kind: slug(&delivery.type_)?,
+        group: slug(&delivery.group)?,
+    })
+}
+
+fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File, Headers), Interrupted> {
+    let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
+    let path: SubPath = path.parse().map_err(bad)?;
+    let Found::Manifest(manifest) = tree::read_manifest(inbox, &path)? else {
+        return Err(Interrupted::Failed(format!("{path} has no manifest")));
+    };
+    let headers: Headers =
+        manifest.about.headers.iter().map(|header| (header.name.clone(), header.value.text.clone())).collect();
+    let message = path.join(tree::MESSAGE).map_err(bad)?;
+    let file = inbox.open_file(&message).map_err(|error| match error.kind {
+        VolumeErrorKind::NotFound => Interrupted::Failed(format!("{message} is gone")),
+        _ => error.into(),
+    })?;
+    Ok((Input::Mail { message_bytes: stored.len_bytes }, file, headers))
+}
+
+/// Rows and findings of one run.
+struct Gathering {
+    rows: Rows,
+    findings: Vec<Finding>,
+}
+
+impl Collect for Gathering {
+    fn row(&mut self, row: Row) -> io::Result<()> {
+        self.rows.push(row)
+    }
+
+    fn finding(&mut self, finding: Finding) -> io::Result<()> {
+        self.findings.push(finding);
+        Ok(())
+    }
+}
+
+/// What the module's word means for the job.
+fn outcome(
+    job: JobId,
+    subject: Subject,
+    ran: Ran<Gathering>,
+    input: &File,
+) -> Result<Outcome<Work>, Interrupted> {
+    if let module_api::Outcome::Retry { reason } = &ran.outcome {
+        return Ok(Outcome::Retry { error: reason.clone() });
+    }
+    let word = match (&ran.outcome, ran.findings) {
+        (module_api::Outcome::Ok, 0) => "ok",
+        (module_api::Outcome::Ok, _) => "ok_with_findings",
+        (module_api::Outcome::Partial { .. }, _) => "partial",
+        _ => "rejected",
+    };
+    let sources = ran.parts.iter().map(|part| source(part, input, &ran.spill)).collect::<io::Result<Vec<_>>>()?;
+    let mut report = serde_json::json!({
+        "module": subject.module, "version": subject.version, "outcome": word, "rows": ran.rows, "findings": ran.findings,
+        "profile": ran.profile,
+    });
+    if let module_api::Outcome::Partial { rejected } = &ran.outcome {
+        report["rejected"] = (*rejected).into();
+    }
+    let Gathering { rows, findings } = ran.collected;
+    let rejected = match ran.outcome {
+        module_api::Outcome::Rejected { reason } => Some(reason),
+        _ => None,
+    };
+    let load = NewLoad {
+        delivery: subject.delivery.id,
+        module: subject.module,
+        parser_version: subject.version,
+        job,
+        profile: ran.profile,
+        outcome: word.to_owned(),
+        coordinates: subject.coordinates,
+        received_at: subject.delivery.received_at,
+        parts: sources,
+        findings,
+    };
+    let rows = if rejected.is_some() { Rows::new(&PathBuf::new(), usize::MAX) } else { rows };
+    let work = Work { load: Some((load, rows)), report: Some(report), ..Work::default() };
+    Ok(match rejected {
+        Some(error) => Outcome::Failed { error, work: Some(work) },
+        None => Outcome::Done(work),
+    })
+}
+
+/// Where a part's rows come from, as provenance names it.
+fn source(part: &PartRecord, input: &File, spill: &File) -> io::Result<Source> {
+    let file = match part.stored {
+        frame::Stored::Input(_) => input,
+        frame::Stored::Spill(_) => spill,
+    };
+    let range = part.stored.range();
+    let content = Content::Range { file, offset: range.offset, len: range.len };
+    Ok(Source { path: part.path.clone(), sha256: Stored::read(content.reader())?.digest })
+}
