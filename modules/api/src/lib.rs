@@ -20,6 +20,7 @@ mod delivery;
 mod finding;
 #[cfg(feature = "fixture")]
 pub mod fixture;
+pub mod frame;
 mod part;
 mod row;
 

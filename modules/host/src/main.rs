@@ -1,1 +1,7 @@
-fn main() {}
+//! `headworks-modules`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    headworks_modules::run(&headworks_modules::registry::modules())
+}

@@ -141,12 +141,7 @@ fn read(delivery: &Delivery<'_>, profile: &Profile) -> Result<Alerts, Outcome> {
         let subject = if blocks.len() == 1 { delivery.envelope.subject.as_str() } else { "" };
         let reader = settled(&reader, text);
         for block in blocks {
-            let values = Values {
-                reader: &reader,
-                received_at: delivery.received_at,
-                part: *part,
-                findings: Vec::new(),
-            };
+            let values = Values::new(&reader, delivery.received_at, *part);
             let (row, findings) = row(block, profile, subject, values);
             alerts.rows.push(row);
             alerts.findings.extend(findings);

@@ -40,14 +40,15 @@ impl<'a> Line<'a> {
         if !text.starts_with(char::is_alphabetic) {
             return None;
         }
-        let colon = text.char_indices().take(LABEL_CHARS + 1).find(|&(at, c)| {
+        if text.contains('\t') {
+            let (label, value) = text.split_once('\t').filter(|(_, value)| !value.contains('\t'))?;
+            return Some((label.trim().trim_end_matches([':', '：']).trim_end(), value.trim()));
+        }
+        let (at, colon) = text.char_indices().take(LABEL_CHARS + 1).find(|&(at, c)| {
             let ends_word = || text[at + 1..].chars().next().is_none_or(char::is_whitespace);
             c == '：' || (c == ':' && ends_word())
-        });
-        let (label, value) = match colon {
-            Some((at, c)) => (&text[..at], &text[at + c.len_utf8()..]),
-            None => text.split_once('\t').filter(|(_, value)| !value.contains('\t'))?,
-        };
+        })?;
+        let (label, value) = (&text[..at], &text[at + colon.len_utf8()..]);
         Some((label.trim(), value.trim()))
     }
 
@@ -140,7 +141,7 @@ mod tests {
     fn a_label_ends_at_its_colon_and_a_time_is_no_label() {
         assert_eq!(line("Grid name   : a : b").label(), Some(("Grid name", "a : b")));
         assert_eq!(line("グリッド名：氷").label(), Some(("グリッド名", "氷")));
-        assert_eq!(line("Serial\tHS8").label(), Some(("Serial", "HS8")));
+        assert_eq!(line("Ratio\t15.2 : 1").label(), Some(("Ratio", "15.2 : 1")));
         assert_eq!(line("Serial:").label(), Some(("Serial", "")));
         for text in ["12:00:03 JST", "see http://x/", "a\tb\tc", "", ": x"] {
             assert_eq!(line(text).label(), None, "{text}");

@@ -137,6 +137,7 @@ impl Reading<'_, '_> {
             "sw_version" if self.head.version.is_none() => self.head.version = text,
             "report_at" if self.head.report_at.is_none() => {
                 let moment = self.values.time(printed);
+                self.values.keep_zone_of(printed.text);
                 self.head.zone_assumed = moment.as_ref().is_some_and(|moment| moment.zone_assumed);
                 self.head.report_at = moment.map(|moment| moment.micros);
             }
@@ -190,11 +191,11 @@ impl Reading<'_, '_> {
             self.extra(section, "", line.text.trim(), line.number);
         }
         for (index, column) in table.columns.iter().enumerate().filter(|(_, column)| column.field.is_none()) {
-            let printed = Printed { field: column.title, text: column.title, line: column.line };
+            let printed = Printed { field: &column.title, text: &column.title, line: column.line };
             self.values.info("unknown_column", "a column that the profile does not map", printed);
             let cell = |record: &super::table::Record| Extra {
                 section: section.title.to_owned(),
-                label: column.title.to_owned(),
+                label: column.title.clone(),
                 value: record.cells.get(index).cloned().unwrap_or_default(),
                 line: record.line,
             };

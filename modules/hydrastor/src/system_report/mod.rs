@@ -73,12 +73,7 @@ fn read(delivery: &Delivery<'_>, profile: &Profile) -> Result<Read, Outcome> {
         let mut reader = reader.clone();
         reader.clock.settle(text.lines());
         for outline in outline::reports(text, &profile.report) {
-            let values = Values {
-                reader: &reader,
-                received_at: delivery.received_at,
-                part: *part,
-                findings: Vec::new(),
-            };
+            let values = Values::new(&reader, delivery.received_at, *part);
             match grid::read(&outline, profile, values, subject_grid) {
                 Ok(grid) => read.take(*rank, *part, grid),
                 Err(findings) => {

@@ -1,0 +1,245 @@
+//! Expands archives into parts, under one budget for the whole delivery (`mail.md` section 4.4).
+//!
+//! ```text
+//!   part ─ gzip ─▶ spill ─ tar inside? ─▶ its members, ranges of what is there already
+//!        ─ tar  ─▶ members, ranges           (report.tar.gz gives 1.2!/nodes.csv, one step, not two)
+//!        ─ zip  ─▶ members, decompressed into the spill
+//!   member that is an archive: the same again, `limits.depth` times
+//! ```
+//!
+//! What an archive is, its first bytes say, not its name. Member names become parts of [`PartRecord::path`] and
+//! nothing else: no directory, link or device is ever made. Other compressions are left as they are, `unsupported`.
+
+mod gzip;
+mod range;
+mod tarball;
+mod zipped;
+
+use crate::problem::{add, has};
+use crate::sniff;
+use crate::spill::Spill;
+use module_api::frame::{ArchiveLimits, PartRecord, Range, Stored};
+use module_api::{PartKind, Problem};
+use range::RangeReader;
+use std::fs::File;
+use std::io;
+
+/// Longest member name kept.
+const NAME_BYTES: usize = 1_024;
+
+/// Puts behind every archive among `parts` its members.
+///
+/// # Errors
+/// When input or spill cannot be read or written. Nothing in an archive is an error.
+pub fn expand(
+    parts: Vec<PartRecord>,
+    input: &File,
+    spill: &mut Spill,
+    limits: &ArchiveLimits,
+) -> io::Result<Vec<PartRecord>> {
+    let mut expansion = Expansion { input, spill, limits, members: 0, written: 0, parts: Vec::new() };
+    let mut moved = Vec::with_capacity(parts.len());
+    for mut part in parts {
+        // Members move what follows them; a parent always stands before its children.
+        part.parent = part.parent.and_then(|p| moved.get(p as usize).copied());
+        moved.push(u32::try_from(expansion.parts.len()).unwrap_or(u32::MAX));
+        expansion.add(part, 0)?;
+    }
+    Ok(expansion.parts)
+}
+
+/// What one member is called and where its bytes are.
+struct Member {
+    name: Vec<u8>,
+    stored: Stored,
+    problems: Vec<Problem>,
+}
+
+struct Expansion<'a> {
+    input: &'a File,
+    spill: &'a mut Spill,
+    limits: &'a ArchiveLimits,
+    members: u32,
+    /// Bytes decompressed so far.
+    written: u64,
+    parts: Vec<PartRecord>,
+}
+
+/// Why an expansion ended early.
+enum Halt {
+    /// Spill or input failed.
+    Io(io::Error),
+    /// The rest of this archive is left out; the problem code and detail say why.
+    Archive(&'static str, String),
+}
+
+impl From<io::Error> for Halt {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+/// The archive formats that are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Gzip,
+    Tar,
+    Zip,
+}
+
+impl Expansion<'_> {
+    fn add(&mut self, part: PartRecord, depth: u32) -> io::Result<()> {
+        let index = self.parts.len();
+        let format = match part.sniffed_type.as_str() {
+            _ if matches!(part.kind, PartKind::Body | PartKind::Message) => None,
+            "application/gzip" => Some(Format::Gzip),
+            "application/x-tar" => Some(Format::Tar),
+            "application/zip" => Some(Format::Zip),
+            "application/zstd"
+            | "application/x-xz"
+            | "application/x-bzip2"
+            | "application/x-7z-compressed"
+            | "application/vnd.rar"
+            | "application/x-compress" => {
+                self.parts.push(part);
+                add(&mut self.parts[index].problems, "unsupported", "");
+                return Ok(());
+            }
+            _ => None,
+        };
+        self.parts.push(part);
+        let Some(format) = format else { return Ok(()) };
+        if depth >= self.limits.depth {
+            add(&mut self.parts[index].problems, "archive_depth", "");
+            return Ok(());
+        }
+        self.expand_one(index, format, depth)
+    }
+
+    fn expand_one(&mut self, index: usize, format: Format, depth: u32) -> io::Result<()> {
+        let mut found = Vec::new();
+        let mut problems = Vec::new();
+        let outcome = match format {
+            Format::Gzip => self.gzip(index, &mut found, &mut problems),
+            Format::Tar => self.tar(self.parts[index].stored, &mut found, &mut problems),
+            Format::Zip => self.zip(self.parts[index].stored, &mut found, &mut problems),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Halt::Io(e)) => return Err(e),
+            Err(Halt::Archive(code, detail)) => add(&mut problems, code, &detail),
+        }
+        if found.is_empty() && problems.is_empty() {
+            add(&mut problems, "empty", "");
+        }
+        for p in problems {
+            add(&mut self.parts[index].problems, &p.code, &p.detail);
+        }
+        for member in found {
+            let record = self.record(index, member)?;
+            self.add(record, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// The part a member becomes.
+    fn record(&self, archive: usize, member: Member) -> io::Result<PartRecord> {
+        let (name, raw_name) = member_name(&member.name);
+        let mut look = vec![0; usize::try_from(member.stored.range().len.min(8 << 10)).unwrap_or(0)];
+        io::Read::read_exact(&mut self.reader(member.stored), &mut look)?;
+        let mut problems = member.problems;
+        if look.is_empty() {
+            add(&mut problems, "empty", "");
+        }
+        if has(&self.parts[archive].problems, "truncated") {
+            add(&mut problems, "from_truncated", "");
+        }
+        Ok(PartRecord {
+            kind: PartKind::Member,
+            path: format!("{}!/{name}", self.parts[archive].path),
+            parent: u32::try_from(archive).ok(),
+            media_type: "application/octet-stream".into(),
+            sniffed_type: sniff::media_type(&look, "application/octet-stream"),
+            charset: None,
+            name: Some(name),
+            raw_name,
+            transfer_encoding: String::new(),
+            disposition: String::new(),
+            problems,
+            raw: None,
+            stored: member.stored,
+        })
+    }
+
+    fn reader(&self, stored: Stored) -> RangeReader<'_> {
+        match stored {
+            Stored::Input(range) => RangeReader::new(self.input, range),
+            Stored::Spill(range) => RangeReader::new(self.spill.file(), range),
+        }
+    }
+
+    fn count_member(&mut self) -> Result<(), Halt> {
+        self.members += 1;
+        if self.members > self.limits.members {
+            return Err(Halt::Archive("archive_members", format!("more than {}", self.limits.members)));
+        }
+        Ok(())
+    }
+
+    /// Decompresses into the spill until `from` ends, fails or a limit is reached; says where, and what was odd.
+    /// A bomb leaves nothing.
+    fn pour(
+        &mut self,
+        from: &mut dyn io::Read,
+        packed_bytes: u64,
+    ) -> Result<(Range, Option<io::Error>), Halt> {
+        let start = self.spill.end();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let got = match from.read(&mut buffer) {
+                Ok(0) => return Ok((self.since(start), None)),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Ok((self.since(start), Some(e))),
+            };
+            self.written += got as u64;
+            let here = self.spill.end() - start + got as u64;
+            if let Some(limit) = self.exceeded(here, packed_bytes) {
+                self.spill.rewind(start);
+                return Err(Halt::Archive("bomb", limit));
+            }
+            self.spill.append(&buffer[..got])?;
+        }
+    }
+
+    fn since(&self, start: u64) -> Range {
+        Range { offset: start, len: self.spill.end() - start }
+    }
+
+    fn exceeded(&self, member_bytes: u64, packed_bytes: u64) -> Option<String> {
+        let limits = self.limits;
+        if member_bytes > limits.member_bytes {
+            return Some(format!("a member of more than {} bytes", limits.member_bytes));
+        }
+        if self.written > limits.total_bytes {
+            return Some(format!("more than {} bytes in all", limits.total_bytes));
+        }
+        let dense = member_bytes > limits.ratio_from_bytes
+            && member_bytes > packed_bytes.max(1).saturating_mul(limits.ratio);
+        dense.then(|| format!("more than {} bytes for each one packed", limits.ratio))
+    }
+}
+
+/// A member's name for people and rules, and its bytes as they came.
+fn member_name(raw: &[u8]) -> (String, Vec<u8>) {
+    let raw = raw[..raw.len().min(NAME_BYTES)].to_vec();
+    let text = match std::str::from_utf8(&raw) {
+        Ok(text) => text.to_owned(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(&raw).0.into_owned(),
+    };
+    let text = text.trim_start_matches("./").chars().filter(|c| !c.is_control()).collect();
+    (text, raw)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! One request after the other, as long as the server wants.
+
+use crate::link::{Incoming, Link};
+use crate::sink::{FrameSink, Stopped};
+use crate::spill::Spill;
+use crate::{archive, mime, sniff};
+use module_api::frame::{
+    FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
+    Stage, Stored, Walls,
+};
+use module_api::{Content, Delivery, Module, Outcome, Part, PartKind};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Why a request was not carried out.
+enum Trouble {
+    /// Told to the server.
+    Failed(FailKind, String),
+    /// The server cannot be told.
+    Link(FrameError),
+}
+
+impl From<FrameError> for Trouble {
+    fn from(e: FrameError) -> Self {
+        Self::Link(e)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(e: io::Error) -> Self {
+        Self::Failed(FailKind::Io, e.to_string())
+    }
+}
+
+/// Greets, then serves requests until the server closes the socket.
+pub(crate) fn serve(
+    modules: &[&'static dyn Module],
+    link: &mut Link,
+    walls: Walls,
+) -> Result<(), FrameError> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    link.send(&Reply::Hello(Hello { protocol: PROTOCOL, version, walls }))?;
+    link.flush()?;
+    while let Some(incoming) = link.receive()? {
+        match carry_out(modules, link, incoming) {
+            Ok(outcome) => link.send(&Reply::Done(outcome))?,
+            Err(Trouble::Link(e)) => return Err(e),
+            Err(Trouble::Failed(kind, message)) => link.send(&Reply::Failed { kind, message })?,
+        }
+        link.flush()?;
+    }
+    Ok(())
+}
+
+fn carry_out(
+    modules: &[&'static dyn Module],
+    link: &mut Link,
+    incoming: Incoming,
+) -> Result<Outcome, Trouble> {
+    let Incoming { request, input, spill } = incoming;
+    match request {
+        Request::Split { message_bytes, limits } => {
+            progress(link, Stage::Split)?;
+            let split = split(&input, message_bytes, &limits, &mut Spill::new(spill))?;
+            link.send(&Reply::Head(Box::new(split.head)))?;
+            send_parts(link, split.parts)?;
+            Ok(Outcome::Ok)
+        }
+        Request::Parse(parse) => run(modules, link, &parse, &input, spill, false),
+        Request::Draft(parse) => run(modules, link, &parse, &input, spill, true),
+    }
+}
+
+/// Tells the server at once what comes next, so that it knows should this process not get to say more.
+fn progress(link: &mut Link, stage: Stage) -> Result<(), FrameError> {
+    link.send(&Reply::Progress(stage))?;
+    Ok(link.flush()?)
+}
+
+fn split(
+    input: &File,
+    message_bytes: u64,
+    limits: &MimeLimits,
+    spill: &mut Spill,
+) -> io::Result<mime::Split> {
+    if message_bytes > limits.message_bytes {
+        let look = read_front(input, message_bytes.min(limits.header_bytes as u64))?;
+        return Ok(mime::too_large(&look, message_bytes, limits));
+    }
+    mime::split(&read_front(input, message_bytes)?, limits, spill)
+}
+
+/// The first `len` bytes of a file.
+fn read_front(file: &File, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, 0).map_err(|e| io::Error::new(e.kind(), format!("input: {e}")))?;
+    Ok(bytes)
+}
+
+fn send_parts(link: &mut Link, parts: Vec<PartRecord>) -> Result<(), FrameError> {
+    parts.into_iter().try_for_each(|part| link.send(&Reply::Part(Box::new(part))))
+}
+
+fn run(
+    modules: &[&'static dyn Module],
+    link: &mut Link,
+    parse: &Parse,
+    input: &File,
+    spill: File,
+    draft: bool,
+) -> Result<Outcome, Trouble> {
+    let Some(module) = modules.iter().find(|m| m.declaration().id == parse.module) else {
+        return Err(Trouble::Failed(FailKind::Unknown, format!("no module {:?}", parse.module)));
+    };
+    let mut spill = Spill::new(spill);
+    progress(link, Stage::Split)?;
+    let parts = match &parse.input {
+        Input::Mail { message_bytes } => split(input, *message_bytes, &parse.mime, &mut spill)?.parts,
+        Input::File { file_bytes, name, media_type } => {
+            vec![file_part(input, *file_bytes, name.as_deref(), media_type.as_deref())?]
+        }
+    };
+    progress(link, Stage::Expand)?;
+    let records = archive::expand(parts, input, &mut spill, &parse.archive)?;
+    let parts: Vec<Part<'_>> = records.iter().map(|record| part(record, input, spill.file())).collect();
+    send_parts(link, records.clone())?;
+    progress(link, Stage::Module)?;
+    let delivery = Delivery {
+        coordinates: &parse.coordinates,
+        envelope: &parse.envelope,
+        received_at: parse.received_at,
+        settings: &parse.settings,
+        parts: &parts,
+    };
+    if draft {
+        link.send(&Reply::Draft(module.draft_profile(&delivery)))?;
+        return Ok(Outcome::Ok);
+    }
+    let mut sink = FrameSink::new(link, parse.budget);
+    let outcome = module.parse(&delivery, &mut sink);
+    match (sink.stopped(), outcome) {
+        (Some(Stopped::Budget(message)), _) => Err(Trouble::Failed(FailKind::Budget, message)),
+        (Some(Stopped::Link(e)), _) => Err(Trouble::Link(e)),
+        (None, Ok(outcome)) => Ok(outcome),
+        (None, Err(stop)) => Err(Trouble::Failed(FailKind::Budget, stop.to_string())),
+    }
+}
+
+/// A file that is no mail, as the only part.
+fn file_part(file: &File, len: u64, name: Option<&str>, media_type: Option<&str>) -> io::Result<PartRecord> {
+    let look = read_front(file, len.min(8 << 10))?;
+    let media_type = media_type.unwrap_or("application/octet-stream").to_ascii_lowercase();
+    Ok(PartRecord {
+        kind: PartKind::Attachment,
+        path: "1".into(),
+        parent: None,
+        sniffed_type: sniff::media_type(&look, &media_type),
+        media_type,
+        charset: None,
+        name: name.map(str::to_owned),
+        raw_name: name.unwrap_or("").as_bytes().to_vec(),
+        transfer_encoding: String::new(),
+        disposition: String::new(),
+        problems: Vec::new(),
+        raw: Some(Range { offset: 0, len }),
+        stored: Stored::Input(Range { offset: 0, len }),
+    })
+}
+
+/// The part a module sees.
+fn part<'a>(record: &PartRecord, input: &'a File, spill: &'a File) -> Part<'a> {
+    let file = match record.stored {
+        Stored::Input(_) => input,
+        Stored::Spill(_) => spill,
+    };
+    let Range { offset, len } = record.stored.range();
+    Part {
+        kind: record.kind,
+        path: record.path.clone(),
+        parent: record.parent,
+        media_type: record.media_type.clone(),
+        sniffed_type: record.sniffed_type.clone(),
+        charset: record.charset.clone(),
+        name: record.name.clone(),
+        problems: record.problems.clone(),
+        content: Content::Range { file, offset, len },
+    }
+}
