@@ -185,8 +185,8 @@ pub enum Reply {
     },
 }
 
-/// Stage of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Stage of a run, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Taking the mail apart.
@@ -212,7 +212,7 @@ pub enum FailKind {
 }
 
 /// What a child says of itself when it is ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`PROTOCOL`] of the child.
     pub protocol: u32,
@@ -223,7 +223,7 @@ pub struct Hello {
 }
 
 /// What was applied at start. All but Landlock must have succeeded, or the child says nothing and ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walls {
     /// Number of system calls the seccomp filter lets through.
     pub seccomp_calls: u32,

@@ -1,0 +1,183 @@
+//! What a child may say about one delivery, and nothing else.
+
+use super::{RunError, RunErrorKind};
+use module_api::frame::{Budget, PartRecord, Range, Stored};
+use module_api::{Column, ColumnKind, Declaration, Finding, Row, Table, Value};
+
+/// Longest message and field name of a finding kept.
+const MESSAGE_BYTES: usize = 1_024;
+/// Longest rule id.
+const RULE_BYTES: usize = 64;
+/// Longest path, name or type of a part.
+const PART_TEXT_BYTES: usize = 16 << 10;
+
+/// Checks rows and findings against declaration and budget, parts against the files.
+#[derive(Debug)]
+pub(super) struct Checker {
+    declaration: Option<Declaration>,
+    budget: Budget,
+    /// Length of the input.
+    input_bytes: u64,
+    most_parts: usize,
+    parts: usize,
+    pub rows: u64,
+    pub findings: u64,
+    bytes: u64,
+}
+
+impl Checker {
+    /// For a run without a module.
+    pub(super) fn split(input_bytes: u64, most_parts: usize) -> Self {
+        Self {
+            declaration: None,
+            budget: Budget { rows: 0, row_bytes: 0, output_bytes: 0, findings: 0 },
+            input_bytes,
+            most_parts,
+            parts: 0,
+            rows: 0,
+            findings: 0,
+            bytes: 0,
+        }
+    }
+
+    /// For a run of the module that declared this.
+    pub(super) fn module(
+        declaration: Declaration,
+        budget: Budget,
+        input_bytes: u64,
+        most_parts: usize,
+    ) -> Self {
+        Self { declaration: Some(declaration), budget, ..Self::split(input_bytes, most_parts) }
+    }
+
+    /// A part as it comes; its range in the spill is checked when the run has ended.
+    pub(super) fn part(&mut self, part: &PartRecord) -> Result<(), RunError> {
+        if self.parts >= self.most_parts {
+            return Err(RunError::bad_frame(format!("more than {} parts", self.most_parts)));
+        }
+        if part.parent.is_some_and(|p| p as usize >= self.parts) {
+            return Err(RunError::bad_frame("part before the one it stands in"));
+        }
+        let texts =
+            [&part.path, &part.media_type, &part.sniffed_type, &part.transfer_encoding, &part.disposition];
+        let name = part.name.as_ref().map_or(0, String::len);
+        if name > PART_TEXT_BYTES || texts.iter().any(|t| t.len() > PART_TEXT_BYTES) {
+            return Err(RunError::bad_frame("part with a text too long"));
+        }
+        for range in part.raw.into_iter().chain(input_range(part.stored)) {
+            within(range, self.input_bytes, "input")?;
+        }
+        self.parts += 1;
+        Ok(())
+    }
+
+    /// A row of `bytes` on the wire.
+    pub(super) fn row(&mut self, row: &Row, bytes: usize) -> Result<(), RunError> {
+        self.rows += 1;
+        self.spend(bytes)?;
+        if self.rows > self.budget.rows {
+            return Err(over(format!("more than {} rows", self.budget.rows)));
+        }
+        self.place(row.place.part)?;
+        let tables = self.declaration.as_ref().map_or(&[][..], |d| &d.tables);
+        let table = tables.get(usize::from(row.table));
+        let table = table.ok_or_else(|| RunError::bad_frame(format!("row of table {}", row.table)))?;
+        check_values(table, &row.values)
+            .map_err(|what| RunError::bad_frame(format!("row of {}: {what}", table.name)))
+    }
+
+    /// A finding of `bytes` on the wire; its texts are cut to what is kept.
+    pub(super) fn finding(&mut self, finding: &mut Finding, bytes: usize) -> Result<(), RunError> {
+        self.findings += 1;
+        self.spend(bytes)?;
+        if self.findings > self.budget.findings {
+            return Err(over(format!("more than {} findings", self.budget.findings)));
+        }
+        if self.parts > 0 {
+            self.place(finding.place.part)?;
+        }
+        let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+        if finding.rule.is_empty() || finding.rule.len() > RULE_BYTES || !finding.rule.bytes().all(word) {
+            return Err(RunError::bad_frame(format!("finding of rule {:.64?}", finding.rule)));
+        }
+        cut(&mut finding.message, MESSAGE_BYTES);
+        cut(&mut finding.excerpt, Finding::EXCERPT_BYTES);
+        if let Some(field) = &mut finding.field {
+            cut(field, MESSAGE_BYTES);
+        }
+        Ok(())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), RunError> {
+        self.bytes += bytes as u64;
+        if bytes > self.budget.row_bytes {
+            return Err(over(format!("row or finding of {bytes} bytes, {} allowed", self.budget.row_bytes)));
+        }
+        if self.bytes > self.budget.output_bytes {
+            return Err(over(format!("more than {} bytes of output", self.budget.output_bytes)));
+        }
+        Ok(())
+    }
+
+    fn place(&self, part: u32) -> Result<(), RunError> {
+        if (part as usize) < self.parts {
+            Ok(())
+        } else {
+            Err(RunError::bad_frame(format!("place in part {part}")))
+        }
+    }
+}
+
+/// Every part's range in the spill, once the spill has its final size.
+pub(super) fn spill_ranges(parts: &[PartRecord], spill_bytes: u64) -> Result<(), RunError> {
+    parts.iter().try_for_each(|part| match part.stored {
+        Stored::Spill(range) => within(range, spill_bytes, "spill"),
+        Stored::Input(_) => Ok(()),
+    })
+}
+
+fn input_range(stored: Stored) -> Option<Range> {
+    match stored {
+        Stored::Input(range) => Some(range),
+        Stored::Spill(_) => None,
+    }
+}
+
+fn within(range: Range, bytes: u64, what: &str) -> Result<(), RunError> {
+    match range.offset.checked_add(range.len) {
+        Some(end) if end <= bytes => Ok(()),
+        _ => Err(RunError::bad_frame(format!("part outside of the {what}"))),
+    }
+}
+
+fn check_values(table: &Table, values: &[Value]) -> Result<(), String> {
+    if values.len() != table.columns.len() {
+        return Err(format!("{} values for {} columns", values.len(), table.columns.len()));
+    }
+    table.columns.iter().zip(values).try_for_each(|(column, value)| check_value(column, value))
+}
+
+fn check_value(column: &Column, value: &Value) -> Result<(), String> {
+    let fits = match (&column.kind, value) {
+        (_, Value::Null) => column.nullable,
+        (ColumnKind::Text, Value::Text(_))
+        | (ColumnKind::Int, Value::Int(_))
+        | (ColumnKind::Bool, Value::Bool(_))
+        | (ColumnKind::Time, Value::Time(_))
+        | (ColumnKind::Bytes, Value::Bytes(_))
+        | (ColumnKind::Uuid, Value::Uuid(_)) => true,
+        (ColumnKind::Decimal(scale), Value::Decimal(d)) => d.scale <= *scale && d.rescale(*scale).is_some(),
+        (ColumnKind::Json, Value::Json(text)) => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+        (ColumnKind::Enum(words), Value::Text(text)) => words.contains(text),
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(format!("column {} cannot hold its value", column.name)) }
+}
+
+fn over(message: String) -> RunError {
+    RunError::new(RunErrorKind::Budget, message)
+}
+
+fn cut(text: &mut String, limit: usize) {
+    text.truncate(text.floor_char_boundary(limit));
+}

@@ -1,0 +1,319 @@
+//! One module process from the server's side: started, limited, spoken to, killed, and examined when it is dead.
+
+use super::{RunError, RunErrorKind, Settings};
+use module_api::Declaration;
+use module_api::frame::{
+    self, FrameError, Hello, MAX_REPLY_BYTES, MAX_REQUEST_BYTES, PROTOCOL, Reply, Request,
+};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use std::fs::File;
+use std::io::{BufReader, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A child that has not greeted by then is not going to.
+const GREETING_TIME: Duration = Duration::from_secs(10);
+/// All that is ever read of a child's standard error.
+const LAST_WORDS_BYTES: usize = 4_096;
+/// Ticks of `/proc/PID/stat` per second, the same on every Linux.
+const USER_HZ: u64 = 100;
+
+/// A running module process. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: std::process::Child,
+    pidfd: Arc<OwnedFd>,
+    reader: BufReader<UnixStream>,
+    buffer: Vec<u8>,
+    last_words: File,
+    /// What it said of itself.
+    pub hello: Option<Hello>,
+    /// Runs it was given.
+    pub runs: u32,
+}
+
+impl Child {
+    /// Starts the program. To be called on the spawner's thread only.
+    pub(super) fn spawn(program: &Path, spill_bytes: u64) -> Result<Self, RunError> {
+        let failed = |what: &str, e: &dyn std::fmt::Display| {
+            RunError::new(RunErrorKind::Unavailable, format!("module process: {what}: {e}"))
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(|e| failed("socket", &e))?;
+        let (last_words, stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+            .map_err(|e| failed("pipe", &e))?;
+        rustix::pipe::fcntl_setpipe_size(&stderr, LAST_WORDS_BYTES).map_err(|e| failed("pipe size", &e))?;
+        let process = Command::new(program)
+            .args(["serve", &std::process::id().to_string(), &spill_bytes.to_string()])
+            .env_clear()
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .map_err(|e| failed(&program.display().to_string(), &e))?;
+        let pidfd = rustix::process::pidfd_open(pid_of(&process), PidfdFlags::empty())
+            .map_err(|e| failed("pidfd", &e))?;
+        Ok(Self {
+            process,
+            pidfd: Arc::new(pidfd),
+            reader: BufReader::with_capacity(64 << 10, ours),
+            buffer: Vec::new(),
+            last_words: File::from(last_words),
+            hello: None,
+            runs: 0,
+        })
+    }
+
+    /// Reads the greeting and compares versions.
+    pub(super) fn greet(&mut self) -> Result<(), RunError> {
+        let unavailable = |message: String| RunError::new(RunErrorKind::Unavailable, message);
+        let socket = self.reader.get_ref();
+        socket
+            .set_read_timeout(Some(GREETING_TIME))
+            .map_err(|e| unavailable(format!("module process: {e}")))?;
+        let greeting = self.receive();
+        let socket = self.reader.get_ref();
+        socket.set_read_timeout(None).map_err(|e| unavailable(format!("module process: {e}")))?;
+        match greeting {
+            Ok(Reply::Hello(hello)) if hello.protocol == PROTOCOL => {
+                self.hello = Some(hello);
+                Ok(())
+            }
+            Ok(Reply::Hello(hello)) => Err(unavailable(format!(
+                "module process {} speaks protocol {}, this server {PROTOCOL}",
+                hello.version, hello.protocol
+            ))),
+            Ok(_) => Err(unavailable("module process did not greet first".into())),
+            Err(e) => {
+                let end = self.post_mortem(e);
+                Err(unavailable(format!("module process did not start: {}", end.message)))
+            }
+        }
+    }
+
+    /// Sets what the next run may cost on top of what the child used already. Only soft limits move: raising them
+    /// again needs no privilege, and the child cannot.
+    pub(super) fn allow(&self, settings: &Settings) -> Result<(), RunError> {
+        let pid = Some(pid_of(&self.process));
+        for (resource, limit) in [
+            (Resource::Cpu, self.used_seconds()? + settings.cpu_seconds),
+            (Resource::Data, settings.data_bytes),
+        ] {
+            let maximum = rustix::process::getrlimit(resource).maximum;
+            let limit = Rlimit { current: Some(maximum.map_or(limit, |most| most.min(limit))), maximum };
+            rustix::process::prlimit(pid, resource, limit).map_err(|e| {
+                RunError::new(RunErrorKind::Unavailable, format!("module process: limit {resource:?}: {e}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// CPU time used so far, in begun seconds.
+    fn used_seconds(&self) -> Result<u64, RunError> {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = std::fs::read_to_string(&path)
+            .map_err(|e| RunError::new(RunErrorKind::Unavailable, format!("{path}: {e}")))?;
+        // The name, in parentheses, may hold anything; user and system time are fields 14 and 15.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
+        Ok(ticks.div_ceil(USER_HZ))
+    }
+
+    /// Sends a request with its two files.
+    pub(super) fn send(&mut self, request: &Request, input: &File, spill: &File) -> Result<(), RunError> {
+        let mut frame = Vec::new();
+        frame::encode(&mut frame, request, MAX_REQUEST_BYTES)
+            .map_err(|e| RunError::new(RunErrorKind::Io, format!("request: {e}")))?;
+        let fds = [input.as_fd(), spill.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        let mut socket = self.reader.get_ref();
+        let sent = sendmsg(socket, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL);
+        sent.map_err(std::io::Error::from)
+            .and_then(|sent| socket.write_all(&frame[sent..]))
+            .map_err(|e| RunError::new(RunErrorKind::Died, format!("request: {e}")))
+    }
+
+    /// The next reply. An end of the stream is [`RunErrorKind::Died`]: [`Child::post_mortem`] finds out how.
+    pub(super) fn receive(&mut self) -> Result<Reply, RunError> {
+        match frame::read(&mut self.reader, &mut self.buffer, MAX_REPLY_BYTES) {
+            Ok(true) => frame::decode(&self.buffer).map_err(|e| RunError::bad_frame(e.to_string())),
+            Ok(false) | Err(FrameError::Cut) => Err(RunError::new(RunErrorKind::Died, "ended")),
+            Err(FrameError::Io(e)) => Err(RunError::new(RunErrorKind::Died, format!("socket: {e}"))),
+            Err(e) => Err(RunError::bad_frame(e.to_string())),
+        }
+    }
+
+    /// Bytes of the reply received last.
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether it still runs.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Whether it has said nothing since its last word.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.reader.buffer().is_empty()
+    }
+
+    /// Ends the child and, where it had died by itself, says of what.
+    pub(super) fn post_mortem(&mut self, found: RunError) -> RunError {
+        if found.kind != RunErrorKind::Died || found.message.starts_with("panicked") {
+            self.end();
+            return found;
+        }
+        // It closed its socket or it is dead; give it a moment to be the latter.
+        let status = self.wait_briefly();
+        self.end();
+        let mut words = Vec::new();
+        // Not blocking: what is there is there.
+        drop((&self.last_words).take(LAST_WORDS_BYTES as u64).read_to_end(&mut words));
+        let words = String::from_utf8_lossy(&words);
+        let (kind, message) = match status {
+            Some(status) => cause_of_death(status, &words),
+            None => (RunErrorKind::Died, "closed its socket and went on".to_owned()),
+        };
+        RunError::new(kind, message).at(found.stage)
+    }
+
+    fn wait_briefly(&mut self) -> Option<ExitStatus> {
+        for _ in 0..100 {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    fn end(&mut self) {
+        // Fails only if it is dead already, and waiting for it only if somebody else did.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn pid_of(process: &std::process::Child) -> Pid {
+    Pid::from_child(process)
+}
+
+/// What an exit status and the run-time's last words say.
+fn cause_of_death(status: ExitStatus, words: &str) -> (RunErrorKind, String) {
+    let Some(signal) = status.signal() else {
+        return (
+            RunErrorKind::Died,
+            format!("exited in the middle with status {}: {words}", status.code().unwrap_or(-1))
+                .trim_end_matches([':', ' '])
+                .to_owned(),
+        );
+    };
+    let is = |known: Signal| signal == known.as_raw();
+    match () {
+        () if is(Signal::XCPU) => (RunErrorKind::CpuLimit, "used up its cpu time".into()),
+        () if is(Signal::XFSZ) => (RunErrorKind::Budget, "wrote more than the spill may hold".into()),
+        () if is(Signal::SYS) => (RunErrorKind::Died, "killed for a forbidden system call (SIGSYS)".into()),
+        () if is(Signal::ABORT) && words.contains("memory allocation of") => {
+            (RunErrorKind::OutOfMemory, "asked for more memory than it may have".into())
+        }
+        () if words.contains("overflowed its stack") => (RunErrorKind::Died, "overflowed its stack".into()),
+        () if is(Signal::ABORT) => (RunErrorKind::Died, "aborted (SIGABRT)".into()),
+        () if is(Signal::SEGV) => (RunErrorKind::Died, "touched memory it does not have (SIGSEGV)".into()),
+        () => (RunErrorKind::Died, format!("killed by signal {signal}")),
+    }
+}
+
+/// The hold a run has on its child: kills it from outside, once, and remembers why.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Leash(Arc<Mutex<Hold>>);
+
+#[derive(Debug, Default)]
+struct Hold {
+    child: Option<Arc<OwnedFd>>,
+    reason: Option<RunErrorKind>,
+}
+
+impl Leash {
+    /// Ties a child to it. Fails when the run was given up in the meantime.
+    pub(super) fn tie(&self, child: &Child) -> Result<(), RunError> {
+        let mut hold = self.lock();
+        if let Some(kind) = hold.reason {
+            return Err(given_up(kind));
+        }
+        hold.child = Some(Arc::clone(&child.pidfd));
+        Ok(())
+    }
+
+    /// Lets go of a child that ended its run well.
+    pub(super) fn release(&self) {
+        self.lock().child = None;
+    }
+
+    /// Kills the child, if there is one and it has not been let go.
+    pub(super) fn kill(&self, reason: RunErrorKind) {
+        let mut hold = self.lock();
+        hold.reason.get_or_insert(reason);
+        if let Some(pidfd) = hold.child.take() {
+            // Fails only if it is dead already.
+            let _gone = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        }
+    }
+
+    /// The error of a run whose child died, if it was this that killed it.
+    pub(super) fn blame(&self, error: RunError) -> RunError {
+        match self.lock().reason {
+            Some(kind) => given_up(kind).at(error.stage),
+            None => error,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Hold> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn given_up(kind: RunErrorKind) -> RunError {
+    let message = if kind == RunErrorKind::Deadline { "took too long" } else { "was given up" };
+    RunError::new(kind, message)
+}
+
+/// Kills the child of a run whose future is dropped.
+#[derive(Debug)]
+pub(super) struct KillOnDrop(pub Leash);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        self.0.kill(RunErrorKind::Cancelled);
+    }
+}
+
+/// What the program declares.
+pub(super) fn describe(program: &Path) -> Result<Vec<Declaration>, RunError> {
+    let unavailable = |what: String| {
+        RunError::new(RunErrorKind::Unavailable, format!("{} describe: {what}", program.display()))
+    };
+    let output =
+        Command::new(program).arg("describe").env_clear().output().map_err(|e| unavailable(e.to_string()))?;
+    if !output.status.success() {
+        return Err(unavailable(output.status.to_string()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| unavailable(e.to_string()))
+}

@@ -1,0 +1,142 @@
+//! Which child does the next run.
+
+use super::child::{Child, Leash};
+use super::spawner::Spawner;
+use super::{RunError, RunErrorKind, Settings, State};
+use module_api::frame::Hello;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Warm children, and places for those at work. First come, first served.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub settings: Settings,
+    spawner: Spawner,
+    places: Arc<Semaphore>,
+    /// Runs in progress and waiting.
+    runs: Arc<AtomicUsize>,
+    started: AtomicUsize,
+    idle: Mutex<Vec<Idle>>,
+    hello: Mutex<Option<Hello>>,
+}
+
+/// A child without work, and whom it worked for last: a customer, or nobody when it only splits mails. A child never
+/// sees bytes of two customers; splitting knows no customer yet and runs no module.
+#[derive(Debug)]
+struct Idle {
+    child: Child,
+    customer: Option<String>,
+}
+
+/// The right to one child at a time.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    pub(super) fn new(settings: Settings, spawner: Spawner) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(settings.children)),
+            settings,
+            spawner,
+            runs: Arc::default(),
+            started: AtomicUsize::default(),
+            idle: Mutex::default(),
+            hello: Mutex::default(),
+        }
+    }
+
+    /// Waits for a place.
+    pub(super) async fn place(&self) -> Result<Place, RunError> {
+        let before = self.runs.fetch_add(1, Ordering::Relaxed);
+        let counted = Counted(Arc::clone(&self.runs));
+        if before >= self.settings.children + self.settings.queue {
+            return Err(RunError::new(RunErrorKind::Unavailable, "too many module runs wait"));
+        }
+        let permit = Arc::clone(&self.places).acquire_owned().await;
+        let permit = permit.map_err(|_| RunError::new(RunErrorKind::Unavailable, "module pool is closed"))?;
+        Ok(Place { _permit: permit, _counted: counted })
+    }
+
+    /// A living child for this customer: a warm one, or a new one in the stead of another customer's.
+    pub(super) fn take(&self, customer: Option<&str>, leash: &Leash) -> Result<Child, RunError> {
+        let mut child = match self.warm(customer) {
+            Some(child) => child,
+            None => self.fresh()?,
+        };
+        leash.tie(&child)?;
+        child.runs += 1;
+        Ok(child)
+    }
+
+    fn warm(&self, customer: Option<&str>) -> Option<Child> {
+        loop {
+            let mut idle = lock(&self.idle);
+            let index = idle.iter().rposition(|i| i.customer.as_deref() == customer);
+            let Some(index) = index else {
+                let no_room = idle.len() + self.busy() > self.settings.children;
+                let replaced = no_room.then(|| idle.swap_remove(0));
+                drop(idle);
+                drop(replaced);
+                return None;
+            };
+            let mut child = idle.swap_remove(index).child;
+            drop(idle);
+            if child.is_alive() {
+                return Some(child);
+            }
+        }
+    }
+
+    fn busy(&self) -> usize {
+        self.settings.children - self.places.available_permits().min(self.settings.children)
+    }
+
+    fn fresh(&self) -> Result<Child, RunError> {
+        let child = self.spawner.spawn()?;
+        self.started.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.hello) = child.hello.clone();
+        Ok(child)
+    }
+
+    /// Keeps a child that ended its run well, unless it has done enough.
+    pub(super) fn give_back(&self, child: Child, customer: Option<String>) {
+        if child.runs < self.settings.recycle_after && child.is_quiet() {
+            lock(&self.idle).push(Idle { child, customer });
+        }
+    }
+
+    /// Starts one child and keeps it.
+    pub(super) fn warm_up(&self) -> Result<Hello, RunError> {
+        let child = self.fresh()?;
+        let hello = child.hello.clone();
+        self.give_back(child, None);
+        hello.ok_or_else(|| RunError::new(RunErrorKind::Unavailable, "module program did not greet"))
+    }
+
+    pub(super) fn state(&self) -> State {
+        let hello = lock(&self.hello).clone().unwrap_or_default();
+        State {
+            version: hello.version,
+            walls: hello.walls,
+            runs: self.runs.load(Ordering::Relaxed),
+            started: self.started.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

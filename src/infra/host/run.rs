@@ -1,0 +1,226 @@
+//! One request and its replies.
+
+use super::check::{self, Checker};
+use super::{Child, RunError, RunErrorKind, Settings};
+use module_api::frame::{FailKind, Head, Input, MimeLimits, Parse, PartRecord, Reply, Request, Stage};
+use module_api::{Declaration, Finding, Outcome, Row};
+use rustix::fs::OFlags;
+use std::fs::File;
+use std::io;
+
+/// Takes the rows and findings of a run, in order, already checked. Called on a blocking thread.
+pub trait Collect: Send + 'static {
+    /// Takes one row.
+    ///
+    /// # Errors
+    /// When it cannot be kept; the run then ends as [`RunErrorKind::Io`].
+    fn row(&mut self, row: Row) -> io::Result<()>;
+
+    /// Takes one finding.
+    ///
+    /// # Errors
+    /// As [`Collect::row`].
+    fn finding(&mut self, finding: Finding) -> io::Result<()>;
+}
+
+/// Collects in memory.
+#[derive(Debug, Default, PartialEq)]
+pub struct Gathered {
+    /// Rows in the order the module made them.
+    pub rows: Vec<Row>,
+    /// Findings likewise.
+    pub findings: Vec<Finding>,
+}
+
+impl Collect for Gathered {
+    fn row(&mut self, row: Row) -> io::Result<()> {
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn finding(&mut self, finding: Finding) -> io::Result<()> {
+        self.findings.push(finding);
+        Ok(())
+    }
+}
+
+/// A mail taken apart.
+#[derive(Debug)]
+pub struct SplitOutput {
+    /// The mail's own header.
+    pub head: Head,
+    /// Its parts; ranges are inside the message or the spill.
+    pub parts: Vec<PartRecord>,
+    /// Decoded bytes.
+    pub spill: File,
+}
+
+/// What a module made of a delivery.
+#[derive(Debug)]
+pub struct Ran<C> {
+    /// The module's word.
+    pub outcome: Outcome,
+    /// The parts it saw, archive members included; places of rows are indexes of it.
+    pub parts: Vec<PartRecord>,
+    /// Name of the profile that shaped the rows.
+    pub profile: Option<String>,
+    /// Number of rows.
+    pub rows: u64,
+    /// Number of findings.
+    pub findings: u64,
+    /// The collector with rows and findings.
+    pub collected: C,
+    /// Decoded bytes and archive members.
+    pub spill: File,
+}
+
+/// A request, and what may be said in answer.
+#[derive(Debug)]
+pub(super) struct Talk {
+    request: Request,
+    checker: Checker,
+}
+
+impl Talk {
+    pub(super) fn split(request: Request, message_bytes: u64, limits: MimeLimits) -> Self {
+        Self { request, checker: Checker::split(message_bytes, most_parts(&limits, 0)) }
+    }
+
+    pub(super) fn module(parse: Parse, declaration: Declaration, draft: bool) -> Self {
+        let input_bytes = match parse.input {
+            Input::Mail { message_bytes } => message_bytes,
+            Input::File { file_bytes, .. } => file_bytes,
+        };
+        let most = most_parts(&parse.mime, parse.archive.members);
+        let checker = Checker::module(declaration, parse.budget, input_bytes, most);
+        let parse = Box::new(parse);
+        Self { request: if draft { Request::Draft(parse) } else { Request::Parse(parse) }, checker }
+    }
+}
+
+fn most_parts(limits: &MimeLimits, members: u32) -> usize {
+    (limits.parts.max(1) as usize).saturating_add(members as usize)
+}
+
+/// Everything a child said until it was done.
+#[derive(Debug)]
+pub(super) struct Conversation<C> {
+    collected: C,
+    spill: File,
+    checker: Checker,
+    stage: Option<Stage>,
+    head: Option<Head>,
+    parts: Vec<PartRecord>,
+    profile: Option<String>,
+    draft: Option<Option<String>>,
+    outcome: Option<Outcome>,
+}
+
+/// Gives the child a request and listens until it is done. On any error the child is to be killed.
+pub(super) fn converse<C: Collect>(
+    child: &mut Child,
+    settings: &Settings,
+    input: File,
+    talk: Talk,
+    collected: C,
+) -> Result<Conversation<C>, RunError> {
+    read_only(&input)?;
+    let spill = tempfile::tempfile_in(&settings.tmp).map_err(|e| RunError::io("spill", &e))?;
+    child.allow(settings)?;
+    child.send(&talk.request, &input, &spill)?;
+    let mut said = Conversation {
+        collected,
+        spill,
+        checker: talk.checker,
+        stage: None,
+        head: None,
+        parts: Vec::new(),
+        profile: None,
+        draft: None,
+        outcome: None,
+    };
+    while said.outcome.is_none() {
+        let heard = child.receive().and_then(|reply| said.hear(&talk.request, reply, child.reply_bytes()));
+        heard.map_err(|e| e.at(said.stage))?;
+    }
+    let spill_bytes = said.spill.metadata().map_err(|e| RunError::io("spill", &e))?.len();
+    check::spill_ranges(&said.parts, spill_bytes)?;
+    Ok(said)
+}
+
+/// A child must not be able to change what it reads.
+fn read_only(input: &File) -> Result<(), RunError> {
+    match rustix::fs::fcntl_getfl(input) {
+        Ok(flags) if flags & OFlags::RWMODE == OFlags::RDONLY => Ok(()),
+        Ok(_) => Err(RunError::new(RunErrorKind::Io, "input is not open read-only")),
+        Err(e) => Err(RunError::io("input", &e.into())),
+    }
+}
+
+impl<C: Collect> Conversation<C> {
+    /// Takes one reply, if it may come now.
+    fn hear(&mut self, request: &Request, reply: Reply, bytes: usize) -> Result<(), RunError> {
+        let splits = matches!(request, Request::Split { .. });
+        let parses = matches!(request, Request::Parse(_)) && self.stage == Some(Stage::Module);
+        let drafts = matches!(request, Request::Draft(_)) && self.stage == Some(Stage::Module);
+        match reply {
+            Reply::Progress(stage) if self.stage < Some(stage) => self.stage = Some(stage),
+            Reply::Head(head) if splits && self.head.is_none() => self.head = Some(*head),
+            Reply::Part(part) if self.stage < Some(Stage::Module) => {
+                self.checker.part(&part)?;
+                self.parts.push(*part);
+            }
+            Reply::Row(row) if parses => {
+                self.checker.row(&row, bytes)?;
+                self.collected.row(row).map_err(|e| RunError::io("rows", &e))?;
+            }
+            Reply::Finding(mut finding) if parses => {
+                self.checker.finding(&mut finding, bytes)?;
+                self.collected.finding(finding).map_err(|e| RunError::io("findings", &e))?;
+            }
+            Reply::Profile(name) if parses && self.profile.is_none() => self.profile = Some(name),
+            Reply::Draft(draft) if drafts && self.draft.is_none() => self.draft = Some(draft),
+            Reply::Done(outcome) if self.may_end(splits, parses, drafts) => self.outcome = Some(outcome),
+            Reply::Failed { kind, message } => return Err(failed(kind, message)),
+            _ => return Err(RunError::bad_frame("frame out of order")),
+        }
+        Ok(())
+    }
+
+    fn may_end(&self, splits: bool, parses: bool, drafts: bool) -> bool {
+        (splits && self.head.is_some() && !self.parts.is_empty())
+            || parses
+            || (drafts && self.draft.is_some())
+    }
+
+    pub(super) fn into_split(self) -> Result<SplitOutput, RunError> {
+        let head = self.head.ok_or_else(|| RunError::bad_frame("no head"))?;
+        Ok(SplitOutput { head, parts: self.parts, spill: self.spill })
+    }
+
+    pub(super) fn into_ran(self) -> Result<Ran<C>, RunError> {
+        let outcome = self.outcome.ok_or_else(|| RunError::bad_frame("no outcome"))?;
+        Ok(Ran {
+            outcome,
+            parts: self.parts,
+            profile: self.profile,
+            rows: self.checker.rows,
+            findings: self.checker.findings,
+            collected: self.collected,
+            spill: self.spill,
+        })
+    }
+
+    pub(super) fn into_draft(self) -> Option<String> {
+        self.draft.flatten()
+    }
+}
+
+fn failed(kind: FailKind, message: String) -> RunError {
+    match kind {
+        FailKind::Unknown => RunError::new(RunErrorKind::NoModule, message),
+        FailKind::Io => RunError::new(RunErrorKind::Io, message),
+        FailKind::Panic => RunError::new(RunErrorKind::Died, format!("panicked at {message}")),
+        FailKind::Budget => RunError::new(RunErrorKind::Budget, message),
+    }
+}
