@@ -7,7 +7,7 @@
 use crate::lines::{self, Line};
 use crate::profile::{AlertForm, Profile, Reader};
 use crate::sources::{self, Rank, Source};
-use crate::values::{Printed, Values};
+use crate::values::{self, Printed, Values};
 use crate::{ALERT_STATE, SEVERITY};
 use module_api::ColumnKind::{Bool, Text, Time};
 use module_api::{
@@ -64,7 +64,7 @@ impl Module for Alert {
         };
         let nothing = read.rows.is_empty();
         read.rows.into_iter().try_for_each(|row| out.row(row))?;
-        read.findings.into_iter().try_for_each(|finding| out.finding(finding))?;
+        values::give(read.findings, out)?;
         Ok(if nothing {
             Outcome::Rejected { reason: "no block with an event id".into() }
         } else {

@@ -1,12 +1,29 @@
 //! Printed values to typed ones; every doubt becomes a finding and leaves the value out.
 
 use crate::profile::{Names, Reader};
-use module_api::{Decimal, Finding, Micros, Place};
+use module_api::{Decimal, Finding, Micros, Place, Sink, Stop};
 use module_reading::number::{self, Number, fold_width};
 use module_reading::size::{self, Quantity, Unit};
 use module_reading::time::{self, Clock, Moment};
 use module_reading::{Doubt, Read, is_null};
 use std::borrow::Cow;
+
+/// Most findings of one delivery; the same doubt in every line of a long report says no more.
+const FINDINGS: usize = 1_000;
+
+/// Hands findings over, and says so where some are left out.
+pub fn give(findings: Vec<Finding>, out: &mut dyn Sink) -> Result<(), Stop> {
+    let left_out = findings.len().saturating_sub(FINDINGS);
+    findings.into_iter().take(FINDINGS).try_for_each(|finding| out.finding(finding))?;
+    if left_out > 0 {
+        out.finding(Finding::warning(
+            "findings_cut",
+            Place::default(),
+            format!("{left_out} more are left out"),
+        ))?;
+    }
+    Ok(())
+}
 
 /// A value as it is printed: what it is, the text, and where.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ mod tables;
 
 use crate::profile::{Profile, plain};
 use crate::sources::{self, Rank, Source};
-use crate::values::Values;
+use crate::values::{self, Values};
 use grid::Grid;
 use module_api::{Declaration, Delivery, Finding, Module, Outcome, Place, Row, Sink, Stop, Table, Value};
 use std::collections::BTreeMap;
@@ -118,15 +118,17 @@ impl Read {
     }
 
     fn give(self, out: &mut dyn Sink) -> Result<Outcome, Stop> {
-        let mut rejected = self.rejected;
-        let (nothing, mut complete) = (self.loaded.is_empty(), true);
-        for (_, grid) in self.loaded {
+        let Self { loaded, findings, mut rejected } = self;
+        let (nothing, mut complete) = (loaded.is_empty(), true);
+        let mut all = Vec::new();
+        for (_, grid) in loaded {
             rejected += grid.rejected;
             complete &= grid.complete;
+            all.extend(grid.findings);
             grid.rows.into_iter().try_for_each(|row| out.row(row))?;
-            grid.findings.into_iter().try_for_each(|finding| out.finding(finding))?;
         }
-        self.findings.into_iter().try_for_each(|finding| out.finding(finding))?;
+        all.extend(findings);
+        values::give(all, out)?;
         Ok(match (nothing, complete && rejected == 0) {
             (true, _) => Outcome::Rejected { reason: "no part holds a system report".into() },
             (false, true) => Outcome::Ok,
