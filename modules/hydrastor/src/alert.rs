@@ -210,7 +210,7 @@ impl Block {
                 None => {}
             }
             if let Some(field) = open.as_ref().and_then(|name| block.fields.get_mut(name)) {
-                let wrapped = index > 0 && lines[index - 1].may_continue_in(line);
+                let wrapped = index > 0 && lines[index - 1].may_continue_in(line, lines::PROSE_GAP);
                 field.text.push(if wrapped { ' ' } else { '\n' });
                 field.text.push_str(line.text.trim());
             }

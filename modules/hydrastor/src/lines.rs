@@ -9,6 +9,10 @@ const LINES: usize = 200_000;
 /// Where mail programs break lines.
 const WRAP_COLUMNS: usize = 76;
 
+/// Blanks between the words of a sentence, and the most between the cells of a table.
+pub const PROSE_GAP: usize = 1;
+pub const TABLE_GAP: usize = 12;
+
 /// Longest label, in characters.
 const LABEL_CHARS: usize = 64;
 
@@ -81,11 +85,12 @@ impl<'a> Line<'a> {
         cells
     }
 
-    /// Whether `next` may be the rest of this line, broken off because its first word did not fit.
-    pub fn may_continue_in(&self, next: &Line<'_>) -> bool {
+    /// Whether `next` may be the rest of this line, broken off because its first word did not fit behind `gap` blanks,
+    /// which are gone: [`PROSE_GAP`] or, at most, [`TABLE_GAP`].
+    pub fn may_continue_in(&self, next: &Line<'_>, gap: usize) -> bool {
         let width = self.text.chars().count();
         let Some(word) = next.text.split_whitespace().next() else { return false };
-        width > 0 && width <= WRAP_COLUMNS + 2 && width + 1 + word.chars().count() > WRAP_COLUMNS
+        (1..=WRAP_COLUMNS + 2).contains(&width) && width + gap + word.chars().count() > WRAP_COLUMNS
     }
 
     /// Whether the line is drawn, not written: `-----`, `=====`, `+---+`.
@@ -103,12 +108,13 @@ pub struct Cell<'a> {
 }
 
 /// Gives every header its cell. With as many cells as headers they stand in order; with fewer, each must lie under
-/// exactly one header. `None` where that fails.
+/// exactly one header. `None` where that fails, and for a lone cell, which is more likely a remark than a record.
 pub fn under<'a>(headers: &[Cell<'_>], cells: &[Cell<'a>]) -> Option<Vec<&'a str>> {
     if cells.len() == headers.len() {
         return Some(cells.iter().map(|cell| cell.text).collect());
     }
-    if cells.len() > headers.len() || headers.iter().chain(cells).any(|cell| cell.end == 0) {
+    if cells.len() < 2 || cells.len() > headers.len() || headers.iter().chain(cells).any(|cell| cell.end == 0)
+    {
         return None;
     }
     let mut texts = vec![""; headers.len()];
@@ -159,6 +165,7 @@ mod tests {
         let (header, row) = ("Name    Role  Status    CPU%", "hn001         Normal    23.1");
         let cells = under(&line(header).cells(), &line(row).cells());
         assert_eq!(cells, Some(vec!["hn001", "", "Normal", "23.1"]));
+        assert_eq!(under(&line(header).cells(), &line("hn003").cells()), None);
         let between = "hn001  xxxxxxxxxxxxxx  23.1";
         assert_eq!(under(&line(header).cells(), &line(between).cells()), None);
     }

@@ -98,7 +98,7 @@ fn titles<'a, 'l>(
 ) -> (Vec<String>, Vec<Cell<'a>>, &'l [Line<'a>]) {
     let mut cells = first.cells();
     let mut titles: Vec<String> = cells.iter().map(|cell| cell.text.to_owned()).collect();
-    let broken = rest.split_first().filter(|(next, _)| first.may_continue_in(next));
+    let broken = rest.split_first().filter(|(next, _)| first.may_continue_in(next, lines::TABLE_GAP));
     let Some((next, after)) = broken else { return (titles, cells, rest) };
     let is_known = |title: &str| Column::of(title.to_owned(), 0, names).field.is_some();
     let mut more = next.cells();
@@ -121,7 +121,7 @@ fn titles<'a, 'l>(
 /// A record's text and how many of the following lines it took: those that only together with it have a cell for each
 /// title.
 fn unwrapped<'a>(line: &Line<'a>, after: &[Line<'a>], columns: usize) -> (Cow<'a, str>, usize) {
-    if let Some(next) = after.first().filter(|next| line.may_continue_in(next)) {
+    if let Some(next) = after.first().filter(|next| line.may_continue_in(next, lines::TABLE_GAP)) {
         let (cells, more) = (line.cells().len(), next.cells().len());
         if more < columns && cells + more == columns {
             return (format!("{}  {}", line.text, next.text.trim_start()).into(), 1);
