@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// Name of the file that makes a case a mail.
+const MAIL: &str = "mail.eml";
+
 /// Takes a mail apart, as the host does in production.
 pub type Splitter<'a> = dyn Fn(&[u8]) -> Result<Message, String> + 'a;
 
@@ -87,11 +90,11 @@ struct About {
     settings: BTreeMap<String, String>,
 }
 
-/// Checks every case in a folder and returns their number.
+/// Checks every case in a folder and returns their number. Without a splitter, cases that are mails are left out.
 ///
 /// # Errors
 /// The report of all cases that failed, or why none could be read.
-pub fn check(module: &dyn Module, folder: &Path, split: &Splitter<'_>) -> Result<usize, String> {
+pub fn check(module: &dyn Module, folder: &Path, split: Option<&Splitter<'_>>) -> Result<usize, String> {
     let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
     let declaration = module.declaration();
     declaration.check()?;
@@ -102,32 +105,37 @@ pub fn check(module: &dyn Module, folder: &Path, split: &Splitter<'_>) -> Result
 }
 
 impl Case {
-    /// Reads every case of a folder, in the order of their names.
+    /// Reads every case of a folder, in the order of their names. Without a splitter, mails are left out.
     ///
     /// # Errors
     /// Why a case could not be read, or that there is none.
-    pub fn all(declaration: &Declaration, folder: &Path, split: &Splitter<'_>) -> Result<Vec<Self>, String> {
+    pub fn all(
+        declaration: &Declaration,
+        folder: &Path,
+        split: Option<&Splitter<'_>>,
+    ) -> Result<Vec<Self>, String> {
         let folders = sorted(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let cases: Vec<Self> = folders
             .iter()
-            .filter(|path| path.is_dir())
+            .filter(|path| path.is_dir() && (split.is_some() || !path.join(MAIL).exists()))
             .map(|path| Self::read(declaration, path, split).map_err(|e| format!("{}: {e}", path.display())))
             .collect::<Result<_, _>>()?;
         if cases.is_empty() { Err(format!("{}: no cases", folder.display())) } else { Ok(cases) }
     }
 
-    fn read(declaration: &Declaration, folder: &Path, split: &Splitter<'_>) -> Result<Self, String> {
+    fn read(declaration: &Declaration, folder: &Path, split: Option<&Splitter<'_>>) -> Result<Self, String> {
         let about = match fs::read_to_string(folder.join("case.toml")) {
             Ok(text) => toml::from_str(&text).map_err(|e| format!("case.toml: {e}"))?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => About::default(),
             Err(e) => return Err(format!("case.toml: {e}")),
         };
-        let message = match fs::read(folder.join("mail.eml")) {
-            Ok(bytes) => split(&bytes)?,
+        let message = match fs::read(folder.join(MAIL)).map(|bytes| split.map(|split| split(&bytes))) {
+            Ok(Some(message)) => message?,
+            Ok(None) => return Err("a mail, and no splitter".into()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 Message { parts: plain_parts(&folder.join("input"))?, ..Message::default() }
             }
-            Err(e) => return Err(format!("mail.eml: {e}")),
+            Err(e) => return Err(format!("{MAIL}: {e}")),
         };
         let mut case = Self::of(declaration, message);
         folder.clone_into(&mut case.folder);
@@ -314,7 +322,7 @@ impl Sink for Collector {
 
 /// The files of `input/` as attachments.
 fn plain_parts(folder: &Path) -> Result<Vec<OwnedPart>, String> {
-    let paths = sorted(folder).map_err(|e| format!("neither mail.eml nor input/: {e}"))?;
+    let paths = sorted(folder).map_err(|e| format!("neither {MAIL} nor input/: {e}"))?;
     let part = |(index, path): (usize, &PathBuf)| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let media_type = match path.extension().and_then(|extension| extension.to_str()) {
@@ -420,7 +428,7 @@ mod tests {
     }
 
     fn checked(folder: &Path) -> Result<usize, String> {
-        check(&Echo, folder, &|_| Err("no mails here".into()))
+        check(&Echo, folder, None)
     }
 
     #[test]
@@ -436,6 +444,10 @@ mod tests {
         let failed = case.join("expected.json.failed");
         fs::rename(&failed, case.join("expected.json")).unwrap();
         assert_eq!(checked(folder.path()), Ok(1));
+
+        fs::create_dir(folder.path().join("02_mail")).unwrap();
+        fs::write(folder.path().join("02_mail/mail.eml"), "").unwrap();
+        assert_eq!(checked(folder.path()), Ok(1), "a mail is left out without a splitter");
 
         fs::write(case.join("input/a.txt"), "B").unwrap();
         let report = checked(folder.path()).unwrap_err();
