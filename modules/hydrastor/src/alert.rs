@@ -259,6 +259,7 @@ fn row(block: Block, profile: &Profile, subject: &str, mut values: Values<'_>) -
     let state = state(&block, profile, subject, &mut values);
     let message = block.text("message").unwrap_or_default();
     let occurred_at = moment.as_ref().map_or(values.received_at, |moment| moment.micros);
+    let whole = |text| values::cut(text, TEXT_BYTES);
     let row = Row {
         table: 0,
         place: Place::line(values.part, block.line),
@@ -274,9 +275,9 @@ fn row(block: Block, profile: &Profile, subject: &str, mut values: Values<'_>) -
             severity.into(),
             block.text("severity").into(),
             component.into(),
-            block.text("message").map(cut).into(),
+            block.text("message").map(whole).into(),
             (message.len() > TEXT_BYTES).into(),
-            block.text("action").map(cut).into(),
+            block.text("action").map(whole).into(),
             correlation_key(&[grid, node, event, component.unwrap_or_default()]).into(),
         ],
     };
@@ -304,10 +305,6 @@ fn word(
         values.doubt(Doubt::new("word_missing", message), printed);
     }
     values.word(names, printed).unwrap_or_else(|| otherwise.to_owned())
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES)]
 }
 
 /// A digest of the fields, each with its length so that no two lists run together; 128 bits in hex.

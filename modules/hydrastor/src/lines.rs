@@ -1,10 +1,12 @@
 //! Lines of a report: labels, cells, and lines that a mail program broke in two.
 
+use crate::values::cut;
+
 /// Longest line that is read; the rest of a longer one is left out.
 pub const LINE_BYTES: usize = 8 << 10;
 
 /// Most lines of one text; one that has more is cut short, and so lacks its end.
-const LINES: usize = 200_000;
+const LINES: usize = 100_000;
 
 /// Where mail programs break lines.
 const WRAP_COLUMNS: usize = 76;
@@ -29,12 +31,8 @@ pub struct Line<'a> {
 pub fn of(text: &str) -> Vec<Line<'_>> {
     (1..)
         .zip(text.lines().take(LINES))
-        .map(|(number, line)| Line { number, text: cap(line).trim_end() })
+        .map(|(number, line)| Line { number, text: cut(line, LINE_BYTES).trim_end() })
         .collect()
-}
-
-fn cap(line: &str) -> &str {
-    &line[..line.floor_char_boundary(LINE_BYTES)]
 }
 
 impl<'a> Line<'a> {

@@ -11,6 +11,11 @@ use std::borrow::Cow;
 /// Most findings of one delivery; the same doubt in every line of a long report says no more.
 const FINDINGS: usize = 1_000;
 
+/// The first so many bytes, cut at a character.
+pub fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
 /// Hands findings over, and says so where some are left out.
 pub fn give(findings: Vec<Finding>, out: &mut dyn Sink) -> Result<(), Stop> {
     let left_out = findings.len().saturating_sub(FINDINGS);

@@ -18,6 +18,9 @@ use grid::Grid;
 use module_api::{Declaration, Delivery, Finding, Module, Outcome, Place, Row, Sink, Stop, Table, Value};
 use std::collections::BTreeMap;
 
+/// Most reports loaded of one delivery. Each is compared with all before it.
+const REPORTS: usize = 1_000;
+
 /// The module.
 pub struct SystemReport;
 
@@ -100,6 +103,11 @@ impl Read {
         };
         match self.loaded.iter().find(is_copy) {
             Some((_, loaded)) => self.findings.extend(differences(loaded, &grid, part)),
+            None if self.loaded.len() >= REPORTS => {
+                self.rejected += 1;
+                let message = format!("more than {REPORTS} reports in one delivery");
+                self.findings.push(Finding::error("too_many_reports", Place::line(part, grid.line), message));
+            }
             None => self.loaded.push((rank, grid)),
         }
     }

@@ -1,4 +1,4 @@
-//! A burst is a record, not an error: ten thousand alerts in a minute keep their order.
+//! Mails of unusual size. A burst is a record, not an error: ten thousand alerts in a minute keep their order.
 
 use module_api::fixture::{Case, Message, OwnedPart};
 use module_api::{Outcome, PartKind, Value};
@@ -20,9 +20,9 @@ fn ten_thousand_alerts_in_one_mail_keep_their_order_per_object() {
         )
         .unwrap();
     }
-    let given = case(body).run(module());
+    let given = case("hydrastor/alert", body).run(module("hydrastor/alert"));
     assert_eq!((given.outcome, given.findings.len(), given.rows.len()), (Outcome::Ok, 0, ALERTS));
-    let alert = &module().declaration().tables[0];
+    let alert = &module("hydrastor/alert").declaration().tables[0];
     let at = |name| alert.position(name).unwrap();
     let mut last_of = std::collections::BTreeMap::new();
     for row in &given.rows {
@@ -33,14 +33,22 @@ fn ten_thousand_alerts_in_one_mail_keep_their_order_per_object() {
     assert_eq!(last_of.len(), OBJECTS);
 }
 
-fn module() -> &'static dyn module_api::Module {
-    module_hydrastor::modules()
-        .into_iter()
-        .find(|module| module.declaration().id == "hydrastor/alert")
-        .expect("the family has an alert module")
+#[test]
+fn a_mail_of_many_tiny_reports_is_read_up_to_a_limit() {
+    let body: String = (0..20_000).map(|n| format!("HYDRAstor System Report\nGrid name : g{n}\n")).collect();
+    let given = case("hydrastor/system_report", body).run(module("hydrastor/system_report"));
+    assert_eq!((given.outcome, given.rows.len()), (Outcome::Partial { rejected: 19_000 }, 1_000));
+    assert_eq!(given.findings.len(), 1_001, "and the last says how many are left out");
 }
 
-fn case(body: String) -> Case {
+fn module(id: &str) -> &'static dyn module_api::Module {
+    module_hydrastor::modules()
+        .into_iter()
+        .find(|module| module.declaration().id == id)
+        .expect("the family has this module")
+}
+
+fn case(id: &str, body: String) -> Case {
     let part = OwnedPart {
         kind: PartKind::Body,
         path: "1".into(),
@@ -52,5 +60,5 @@ fn case(body: String) -> Case {
         problems: Vec::new(),
         bytes: body.into_bytes(),
     };
-    Case::of(&module().declaration(), Message { parts: vec![part], ..Message::default() })
+    Case::of(&module(id).declaration(), Message { parts: vec![part], ..Message::default() })
 }
