@@ -229,3 +229,54 @@ async fn a_program_that_is_missing_or_is_none_of_ours_is_unavailable() {
         assert_eq!(error.kind, RunErrorKind::Unavailable, "{error}");
     }
 }
+
+/// Set in the second process of the next test, which plays the server that is killed.
+const PLAYS_SERVER: &str = "HEADWORKS_TEST_PLAYS_SERVER";
+
+#[tokio::test]
+async fn children_die_with_the_server() {
+    if std::env::var_os(PLAYS_SERVER).is_some() {
+        let host =
+            Host::start(Settings { cpu_seconds: 60, wall: Duration::from_secs(60), ..settings() }).await;
+        panic!("{:?}", run(&host.unwrap(), "spin").await.unwrap_err());
+    }
+    program();
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["sandbox::children_die_with_the_server", "--exact"])
+        .env(PLAYS_SERVER, "1")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let spinning = |pid: &u32| used_cpu(*pid).is_some_and(|ticks| ticks > 10);
+    let child = eventually(|| children_of(server.id()).into_iter().find(spinning)).await;
+    server.kill().unwrap();
+    server.wait().unwrap();
+    eventually(|| used_cpu(child).is_none().then_some(())).await;
+}
+
+async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never came true");
+}
+
+/// State, parent and the following fields of `/proc/PID/stat`; `None` for a process that is gone or only unreaped.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect();
+    (fields[0] != "Z" && fields[0] != "X").then_some(fields)
+}
+
+fn used_cpu(pid: u32) -> Option<u64> {
+    stat(pid)?[11].parse().ok()
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let pids = processes.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|&pid| stat(pid).is_some_and(|s| s[1] == parent.to_string())).collect()
+}

@@ -176,7 +176,7 @@ pub enum Reply {
     Draft(Option<String>),
     /// The end: the request was carried out.
     Done(Outcome),
-    /// The end: it was not, and the child goes too unless it is a [`FailKind::Unknown`] or [`FailKind::Budget`].
+    /// The end: it was not. The server ends the child with the run.
     Failed {
         /// What kind of failure.
         kind: FailKind,

@@ -23,7 +23,10 @@ enum Trouble {
 
 impl From<FrameError> for Trouble {
     fn from(e: FrameError) -> Self {
-        Self::Link(e)
+        match e {
+            FrameError::TooLong { .. } => Self::Failed(FailKind::Budget, e.to_string()),
+            e => Self::Link(e),
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! What a child may say about one delivery, and nothing else.
 
 use super::{RunError, RunErrorKind};
-use module_api::frame::{Budget, PartRecord, Range, Stored};
-use module_api::{Column, ColumnKind, Declaration, Finding, Row, Table, Value};
+use module_api::frame::{Budget, Head, PartRecord, Range, Stored};
+use module_api::{Column, ColumnKind, Declaration, Finding, Problem, Row, Table, Value};
 
-/// Longest message and field name of a finding kept.
+/// Longest message, reason or name of a module that is kept.
 const MESSAGE_BYTES: usize = 1_024;
-/// Longest rule id.
-const RULE_BYTES: usize = 64;
+/// Longest rule id or problem code.
+const CODE_BYTES: usize = 64;
+/// Longest detail of a problem.
+const DETAIL_BYTES: usize = 200;
 /// Longest path, name or type of a part.
 const PART_TEXT_BYTES: usize = 16 << 10;
 
@@ -64,6 +66,7 @@ impl Checker {
         if name > PART_TEXT_BYTES || texts.iter().any(|t| t.len() > PART_TEXT_BYTES) {
             return Err(RunError::bad_frame("part with a text too long"));
         }
+        check_problems(&part.problems)?;
         for range in part.raw.into_iter().chain(input_range(part.stored)) {
             within(range, self.input_bytes, "input")?;
         }
@@ -93,11 +96,8 @@ impl Checker {
         if self.findings > self.budget.findings {
             return Err(over(format!("more than {} findings", self.budget.findings)));
         }
-        if self.parts > 0 {
-            self.place(finding.place.part)?;
-        }
-        let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
-        if finding.rule.is_empty() || finding.rule.len() > RULE_BYTES || !finding.rule.bytes().all(word) {
+        self.place(finding.place.part)?;
+        if !is_code(&finding.rule) {
             return Err(RunError::bad_frame(format!("finding of rule {:.64?}", finding.rule)));
         }
         cut(&mut finding.message, MESSAGE_BYTES);
@@ -126,6 +126,29 @@ impl Checker {
             Err(RunError::bad_frame(format!("place in part {part}")))
         }
     }
+}
+
+/// The head of a mail: what becomes of its texts is decided where they are used, problems are words of ours.
+pub(super) fn head(head: &Head) -> Result<(), RunError> {
+    check_problems(&head.problems)
+}
+
+fn check_problems(problems: &[Problem]) -> Result<(), RunError> {
+    match problems.iter().find(|p| !is_code(&p.code) || p.detail.len() > DETAIL_BYTES) {
+        Some(p) => Err(RunError::bad_frame(format!("problem {:.64?}", p.code))),
+        None => Ok(()),
+    }
+}
+
+fn is_code(word: &str) -> bool {
+    let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    (1..=CODE_BYTES).contains(&word.len()) && word.bytes().all(letter)
+}
+
+/// A text of a module, cut to what is kept.
+pub(super) fn brief(mut text: String) -> String {
+    cut(&mut text, MESSAGE_BYTES);
+    text
 }
 
 /// Every part's range in the spill, once the spill has its final size.

@@ -38,6 +38,8 @@ pub(super) struct Child {
     pub hello: Option<Hello>,
     /// Runs it was given.
     pub runs: u32,
+    /// It closed its end: by dying, as a rule.
+    ended: bool,
 }
 
 impl Child {
@@ -69,6 +71,7 @@ impl Child {
             last_words: File::from(last_words),
             hello: None,
             runs: 0,
+            ended: false,
         })
     }
 
@@ -141,15 +144,20 @@ impl Child {
         let sent = sendmsg(socket, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL);
         sent.map_err(std::io::Error::from)
             .and_then(|sent| socket.write_all(&frame[sent..]))
-            .map_err(|e| RunError::new(RunErrorKind::Died, format!("request: {e}")))
+            .map_err(|e| self.gone(&format!("request: {e}")))
+    }
+
+    fn gone(&mut self, message: &str) -> RunError {
+        self.ended = true;
+        RunError::new(RunErrorKind::Died, message)
     }
 
     /// The next reply. An end of the stream is [`RunErrorKind::Died`]: [`Child::post_mortem`] finds out how.
     pub(super) fn receive(&mut self) -> Result<Reply, RunError> {
         match frame::read(&mut self.reader, &mut self.buffer, MAX_REPLY_BYTES) {
             Ok(true) => frame::decode(&self.buffer).map_err(|e| RunError::bad_frame(e.to_string())),
-            Ok(false) | Err(FrameError::Cut) => Err(RunError::new(RunErrorKind::Died, "ended")),
-            Err(FrameError::Io(e)) => Err(RunError::new(RunErrorKind::Died, format!("socket: {e}"))),
+            Ok(false) | Err(FrameError::Cut) => Err(self.gone("ended")),
+            Err(FrameError::Io(e)) => Err(self.gone(&format!("socket: {e}"))),
             Err(e) => Err(RunError::bad_frame(e.to_string())),
         }
     }
@@ -171,7 +179,7 @@ impl Child {
 
     /// Ends the child and, where it had died by itself, says of what.
     pub(super) fn post_mortem(&mut self, found: RunError) -> RunError {
-        if found.kind != RunErrorKind::Died || found.message.starts_with("panicked") {
+        if !self.ended {
             self.end();
             return found;
         }

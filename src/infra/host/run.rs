@@ -165,7 +165,10 @@ impl<C: Collect> Conversation<C> {
         let drafts = matches!(request, Request::Draft(_)) && self.stage == Some(Stage::Module);
         match reply {
             Reply::Progress(stage) if self.stage < Some(stage) => self.stage = Some(stage),
-            Reply::Head(head) if splits && self.head.is_none() => self.head = Some(*head),
+            Reply::Head(head) if splits && self.head.is_none() => {
+                check::head(&head)?;
+                self.head = Some(*head);
+            }
             Reply::Part(part) if self.stage < Some(Stage::Module) => {
                 self.checker.part(&part)?;
                 self.parts.push(*part);
@@ -178,9 +181,13 @@ impl<C: Collect> Conversation<C> {
                 self.checker.finding(&mut finding, bytes)?;
                 self.collected.finding(finding).map_err(|e| RunError::io("findings", &e))?;
             }
-            Reply::Profile(name) if parses && self.profile.is_none() => self.profile = Some(name),
+            Reply::Profile(name) if parses && self.profile.is_none() => {
+                self.profile = Some(check::brief(name))
+            }
             Reply::Draft(draft) if drafts && self.draft.is_none() => self.draft = Some(draft),
-            Reply::Done(outcome) if self.may_end(splits, parses, drafts) => self.outcome = Some(outcome),
+            Reply::Done(outcome) if self.may_end(splits, parses, drafts) => {
+                self.outcome = Some(brief_outcome(outcome));
+            }
             Reply::Failed { kind, message } => return Err(failed(kind, message)),
             _ => return Err(RunError::bad_frame("frame out of order")),
         }
@@ -216,7 +223,16 @@ impl<C: Collect> Conversation<C> {
     }
 }
 
+fn brief_outcome(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Rejected { reason } => Outcome::Rejected { reason: check::brief(reason) },
+        Outcome::Retry { reason } => Outcome::Retry { reason: check::brief(reason) },
+        outcome => outcome,
+    }
+}
+
 fn failed(kind: FailKind, message: String) -> RunError {
+    let message = check::brief(message);
     match kind {
         FailKind::Unknown => RunError::new(RunErrorKind::NoModule, message),
         FailKind::Io => RunError::new(RunErrorKind::Io, message),

@@ -2,8 +2,9 @@
 
 use super::check::Checker;
 use super::{RunErrorKind, check};
-use module_api::frame::{Budget, PartRecord, Range, Stored};
-use module_api::{ColumnKind, Decimal, Declaration, Finding, PartKind, Place, Row, Table, Value};
+use module_api::frame::{self, Budget, PartRecord, Range, Reply, Stored};
+use module_api::{ColumnKind, Decimal, Declaration, Finding, PartKind, Place, Problem, Row, Table, Value};
+use proptest::prelude::*;
 
 fn declaration() -> Declaration {
     let table = Table::new("t", "One row.")
@@ -122,6 +123,9 @@ fn parts_lie_inside_input_and_spill_and_are_counted() {
         assert!(check::spill_ranges(&[part(Stored::Spill(range))], 100).is_err());
     }
     assert!(check::spill_ranges(&[part(Stored::Spill(Range { offset: 1, len: 99 }))], 100).is_ok());
+    let mut shouting = part(Stored::Input(Range { offset: 0, len: 1 }));
+    shouting.problems.push(Problem { code: "NOT A CODE".into(), detail: String::new() });
+    assert!(checker(Budget::default()).part(&shouting).is_err());
     let mut checker = checker(Budget::default());
     let mut orphan = part(Stored::Spill(Range { offset: 0, len: 0 }));
     orphan.parent = Some(1);
@@ -129,4 +133,14 @@ fn parts_lie_inside_input_and_spill_and_are_counted() {
     orphan.parent = Some(0);
     assert!(checker.part(&orphan).is_ok());
     assert_eq!(checker.part(&orphan).unwrap_err().message, "more than 2 parts");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_reply_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(reply) = frame::decode::<Reply>(&bytes) {
+            let mut again = Vec::new();
+            prop_assert!(frame::encode(&mut again, &reply, frame::MAX_REPLY_BYTES).is_ok());
+        }
+    }
 }

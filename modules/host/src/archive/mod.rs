@@ -237,7 +237,8 @@ fn member_name(raw: &[u8]) -> (String, Vec<u8>) {
         Ok(text) => text.to_owned(),
         Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(&raw).0.into_owned(),
     };
-    let text = text.trim_start_matches("./").chars().filter(|c| !c.is_control()).collect();
+    let mut text: String = text.trim_start_matches("./").chars().filter(|c| !c.is_control()).collect();
+    text.truncate(text.floor_char_boundary(NAME_BYTES));
     (text, raw)
 }
 

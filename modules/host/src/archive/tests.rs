@@ -3,6 +3,7 @@
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
 use std::io::{Cursor, Write};
 use std::os::unix::fs::FileExt;
 use zip::write::SimpleFileOptions;
@@ -195,4 +196,29 @@ fn case_83_other_compressions_are_left_unopened() {
     assert_eq!(shown("a.xz", b"\xFD7zXZ\0 and so on"), "1[unsupported]");
     assert_eq!(shown("a.zst", b"\x28\xB5\x2F\xFD and so on"), "1[unsupported]");
     assert_eq!(shown("a.bz2", b"BZh91AY&SY"), "1[unsupported]");
+}
+
+proptest! {
+    /// Damaged archives of every format give parts inside the files, never an error.
+    #[test]
+    fn damage_is_never_an_error(
+        format in 0..4,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let members = [("a.csv", "1,2"), ("b/c.csv", "3,4")];
+        let mut bytes = match format {
+            0 => gz(b"some text"),
+            1 => tarball(&members),
+            2 => zipped(&members),
+            _ => gz(&tarball(&members)),
+        };
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(keep.index(bytes.len() * 2).max(1));
+        let parts = expanded("a", &bytes, &ArchiveLimits { total_bytes: 1 << 20, ..ArchiveLimits::default() });
+        prop_assert_eq!(parts[0].0.kind, PartKind::Attachment);
+    }
 }

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 /// Most addresses of one list that are kept.
 const MOST_ADDRESSES: usize = 1_000;
+/// Most bytes of one list that are kept.
+const LIST_BYTES: usize = 256 << 10;
 /// A [`Head`]'s text stays below this; the rest of the fields is left out with `header_cut`.
 const HEAD_BYTES: usize = 1 << 20;
 /// Fields that decide something; more than one of them is read differently by different programs.
@@ -99,9 +101,9 @@ pub(super) fn head(message: &[u8], header: Range<usize>) -> Head {
 /// Fills the head's own fields. Of those that should be single the first counts.
 fn read_known(head: &mut Head, name: &str, value: &[u8], first: bool) {
     match name {
-        "from" if first => head.from = addresses(value),
-        "sender" if first => head.sender = addresses(value),
-        "reply-to" if first => head.reply_to = addresses(value),
+        "from" if first => extend(&mut head.from, value),
+        "sender" if first => extend(&mut head.sender, value),
+        "reply-to" if first => extend(&mut head.reply_to, value),
         "to" => extend(&mut head.to, value),
         "cc" => extend(&mut head.cc, value),
         "subject" if first => head.subject = Some(cut(decoded_words(value), Field::VALUE_BYTES)),
@@ -111,25 +113,27 @@ fn read_known(head: &mut Head, name: &str, value: &[u8], first: bool) {
     }
 }
 
+/// Adds the addresses of one field to a list, as long as there is room.
 fn extend(list: &mut Vec<Address>, value: &[u8]) {
-    let room = MOST_ADDRESSES.saturating_sub(list.len());
-    list.extend(addresses(value).into_iter().take(room));
-}
-
-fn addresses(value: &[u8]) -> Vec<Address> {
     let line = with_line_end(value);
-    let HeaderValue::Address(parsed) = MessageStream::new(&line).parse_address() else { return Vec::new() };
+    let HeaderValue::Address(parsed) = MessageStream::new(&line).parse_address() else { return };
     let flat: Vec<Addr<'_>> = match parsed {
         Parsed::List(list) => list,
         Parsed::Group(groups) => groups.into_iter().flat_map(|g| g.addresses).collect(),
     };
-    flat.into_iter()
-        .take(MOST_ADDRESSES)
-        .map(|a| Address {
-            name: a.name.map(|n| cut(without_nul(&n), 256)),
-            address: cut(without_nul(&a.address.unwrap_or_default()), 1_024),
-        })
-        .collect()
+    let size = |a: &Address| a.address.len() + a.name.as_ref().map_or(0, String::len);
+    let mut bytes: usize = list.iter().map(size).sum();
+    for addr in flat {
+        let address = Address {
+            name: addr.name.map(|n| cut(without_nul(&n), 256)),
+            address: cut(without_nul(&addr.address.unwrap_or_default()), 1_024),
+        };
+        bytes += size(&address);
+        if list.len() == MOST_ADDRESSES || bytes > LIST_BYTES {
+            return;
+        }
+        list.push(address);
+    }
 }
 
 fn message_id(value: &[u8]) -> Option<String> {
@@ -176,7 +180,8 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
-fn cut(mut text: String, limit: usize) -> String {
+/// At most `limit` bytes of a text.
+pub(super) fn cut(mut text: String, limit: usize) -> String {
     text.truncate(text.floor_char_boundary(limit));
     text
 }

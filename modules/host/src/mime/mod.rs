@@ -110,6 +110,9 @@ fn part(message: &[u8], entity: &Entity, parent: Option<u32>, spill: &mut Spill)
     let raw = Range { offset: entity.body.start as u64, len: entity.body.len() as u64 };
     let body = &message[entity.body.clone()];
     let mut problems = entity.problems.clone();
+    if let Some(code) = entity.content.closed() {
+        add(&mut problems, code, "");
+    }
     let named = name::declared(&entity.content, &mut problems);
     let (stored, sniffed_type) = if entity.class == Class::Message {
         (Stored::Input(raw), entity.content.media_type.clone())

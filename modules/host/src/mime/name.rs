@@ -1,9 +1,12 @@
 //! The declared name of a part: which of up to four it is (RFC 2183, RFC 2231), and what is odd about it.
 
-use super::field::{decoded_words, text_of};
+use super::field::{cut, decoded_words, text_of};
 use super::params::{Content, Param};
 use crate::problem::add;
 use module_api::Problem;
+
+/// Longest name kept, decoded and as it came.
+const NAME_BYTES: usize = 4 << 10;
 
 /// A declared name.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,9 +26,14 @@ pub(super) fn declared(content: &Content, problems: &mut Vec<Problem>) -> Option
         plain(&content.type_params, "name", problems),
     ];
     let mut names = candidates.into_iter().flatten();
-    let first = names.next()?;
+    let mut first = names.next()?;
     if let Some(other) = names.find(|n| n.text != first.text) {
         add(problems, "name_conflict", &other.text);
+    }
+    if first.text.len().max(first.raw.len()) > NAME_BYTES {
+        add(problems, "name_long", "");
+        first.raw.truncate(NAME_BYTES);
+        first.text = cut(first.text, NAME_BYTES);
     }
     Some(first)
 }

@@ -1,11 +1,13 @@
 //! `Content-Type`, `Content-Disposition` and `Content-Transfer-Encoding` of one entity, and their parameters.
 
-use super::field::{Fields, text_of};
+use super::field::{Fields, cut, text_of};
 use crate::problem::add;
 use module_api::Problem;
 
 /// Most parameters of one field that are looked at.
 const MOST_PARAMS: usize = 1_000;
+/// Longest media type, encoding or disposition; RFC 6838 allows 127 for each half of a type.
+const WORD_BYTES: usize = 255;
 /// Longest boundary RFC 2046 allows, with some room for those who do not care.
 const BOUNDARY_BYTES: usize = 256;
 
@@ -53,7 +55,7 @@ impl Content {
                 0 => content.set_type(field.value, problems),
                 1 => {
                     let (word, params) = parse(field.value);
-                    (content.disposition, content.disposition_params) = (word, params);
+                    (content.disposition, content.disposition_params) = (cut(word, WORD_BYTES), params);
                 }
                 _ => content.set_transfer_encoding(field.value, problems),
             }
@@ -65,7 +67,9 @@ impl Content {
         let (word, params) = parse(value);
         self.type_params = params;
         match word.split_once('/') {
-            Some((kind, sub)) if !kind.is_empty() && !sub.is_empty() => self.media_type = word,
+            Some((kind, sub)) if !kind.is_empty() && !sub.is_empty() && word.len() <= WORD_BYTES => {
+                self.media_type = word
+            }
             _ => {
                 add(problems, "bad_type", &word);
                 self.media_type = "application/octet-stream".into();
@@ -79,7 +83,7 @@ impl Content {
         if plain != written {
             add(problems, "cte_odd", &written);
         }
-        self.transfer_encoding = plain;
+        self.transfer_encoding = cut(plain, WORD_BYTES);
     }
 
     /// The boundary of a multipart, if there is a usable one.
@@ -99,6 +103,21 @@ impl Content {
     pub(super) fn is_plain_message(&self) -> bool {
         matches!(self.media_type.as_str(), "message/rfc822" | "message/global")
             && matches!(self.transfer_encoding.as_str(), "" | "7bit" | "8bit" | "binary")
+    }
+
+    /// What a body of this type is that nobody may open, follow or put together, as a problem code.
+    pub(super) fn closed(&self) -> Option<&'static str> {
+        match self.media_type.as_str() {
+            "message/partial" => Some("message_partial"),
+            "message/external-body" => Some("external_body"),
+            "application/pgp-encrypted" => Some("encrypted"),
+            "application/pkcs7-mime" | "application/x-pkcs7-mime" => {
+                let signed =
+                    self.type_param("smime-type").is_some_and(|t| t.eq_ignore_ascii_case(b"signed-data"));
+                (!signed).then_some("encrypted")
+            }
+            _ => None,
+        }
     }
 
     fn type_param(&self, name: &str) -> Option<&[u8]> {

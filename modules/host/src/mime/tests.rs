@@ -1,6 +1,7 @@
 //! Rows of `mail.md` sections 4.1 and 4.2, each named by its number.
 
 use super::*;
+use module_api::frame::Reply;
 use proptest::prelude::*;
 
 /// Splits with the default limits.
@@ -123,7 +124,7 @@ fn structure_of_section_4_1() {
         (
             25,
             "Content-Type: message/external-body\n\nX: y\n\n".into(),
-            "1 attachment message/external-body \"X: y\\n\\n\" \n",
+            "1 attachment message/external-body \"X: y\\n\\n\" external_body\n",
         ),
         (
             26,
@@ -168,6 +169,45 @@ fn case_43_and_45_bytes_are_never_converted_and_headers_fall_back_to_windows_125
     assert_eq!(split.parts[0].name.as_deref(), Some("é.csv"));
     assert_eq!(split.parts[0].raw_name, b"\xe9.csv");
     assert_eq!(bytes_of(&mail, &spill, &split.parts[0]), b"\xe9\x80,1\n");
+}
+
+#[test]
+fn what_must_not_be_opened_is_flagged() {
+    for (case, media_type, code) in [
+        (24, "message/partial; id=x; number=1", "message_partial"),
+        (25, "message/external-body; access-type=URL", "external_body"),
+        (29, "application/pkcs7-mime; smime-type=enveloped-data", "encrypted"),
+        (29, "application/pkcs7-mime; smime-type=signed-data", ""),
+        (29, "application/pgp-encrypted", "encrypted"),
+    ] {
+        let (split, _) = split_of(format!("Content-Type: {media_type}\n\nx").as_bytes());
+        assert_eq!(codes(&split.parts[0].problems), code, "case {case}: {media_type}");
+    }
+}
+
+#[test]
+fn long_lists_and_names_are_cut_to_what_a_frame_holds() {
+    let limits = MimeLimits { header_bytes: 16 << 20, ..MimeLimits::default() };
+    let many = format!("To: {}\n\n", "someone@example.com, ".repeat(100_000));
+    let mut spill = Spill::new(tempfile::tempfile().unwrap());
+    let split = split(many.as_bytes(), &limits, &mut spill).unwrap();
+    assert_eq!(split.head.to.len(), 1_000, "case 21");
+    let long = format!("Content-Disposition: attachment; filename=\"{}\"\n\n", "é".repeat(4_000));
+    let (split, _) = split_of(long.as_bytes());
+    let part = &split.parts[0];
+    assert_eq!((part.name.as_ref().unwrap().len(), part.raw_name.len()), (4_096, 4_096), "case 53");
+    assert_eq!(codes(&part.problems), "name_long");
+    // A header block of bytes that triple in UTF-8, in every field a head has.
+    let mut wide = Vec::new();
+    for name in ["From", "Sender", "Reply-To", "To", "Cc", "Subject", "X"].iter().cycle().take(900) {
+        wide.extend_from_slice(format!("{name}: ").as_bytes());
+        wide.extend_from_slice(&[0x80; 1_000]);
+        wide.extend_from_slice(b" <a@b>\n");
+    }
+    let (split, _) = split_of(&wide);
+    let mut frame = Vec::new();
+    let reply = Reply::Head(Box::new(split.head));
+    module_api::frame::encode(&mut frame, &reply, module_api::frame::MAX_REPLY_BYTES / 2).unwrap();
 }
 
 #[test]
