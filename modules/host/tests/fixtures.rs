@@ -3,27 +3,22 @@
 //! A module crate's own tests run the cases that are plain files; the ones that are mails need the host's splitter and
 //! so run here. `BLESS=1` rewrites what is expected.
 
-use headworks_modules::{archive, mime, spill::Spill};
+use headworks_modules::{archive, mime, registry, spill::Spill};
 use module_api::Module;
 use module_api::fixture::{self, Case, Message, OwnedPart};
 use module_api::frame::{ArchiveLimits, MimeLimits, PartRecord, Stored};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-fn families() -> [(&'static str, Vec<&'static dyn Module>); 2] {
-    [("_template", module_template::modules()), ("hydrastor", module_hydrastor::modules())]
-}
-
+/// Every registered module and the template, each with its folder of cases.
 fn every_module(check: impl Fn(&'static dyn Module, &Path)) {
-    for (family, modules) in families() {
-        for module in modules {
-            let id = module.declaration().id;
-            let (_, kind) = id.split_once('/').expect("an id is family/type");
-            let folder: PathBuf =
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(family).join("fixtures").join(kind);
-            check(module, &folder);
-        }
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for module in [registry::modules(), module_template::modules()].concat() {
+        let id = module.declaration().id;
+        let (family, kind) = id.split_once('/').expect("an id is family/type");
+        let family = if family == "template" { "_template" } else { family };
+        check(module, &modules.join(family).join("fixtures").join(kind));
     }
 }
 
@@ -91,8 +86,7 @@ fn a_mail_cut_or_damaged_anywhere_gives_declared_rows_or_none() {
 
 #[test]
 fn a_draft_is_a_profile_that_lists_what_is_not_mapped() {
-    let module =
-        module_hydrastor::modules().into_iter().find(|m| m.declaration().id == "hydrastor/system_report");
+    let module = registry::modules().into_iter().find(|m| m.declaration().id == "hydrastor/system_report");
     let module = module.unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hydrastor/fixtures/system_report");
     let cases = Case::all(&module.declaration(), &folder, Some(&split)).unwrap();
