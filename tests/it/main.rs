@@ -8,3 +8,4 @@ mod load;
 mod sandbox;
 mod stores;
 mod web;
+mod sandboxed_modules;

@@ -129,9 +129,13 @@ impl Column {
             | (ColumnKind::Bool, Value::Bool(_))
             | (ColumnKind::Time, Value::Time(_))
             | (ColumnKind::Bytes, Value::Bytes(_))
-            | (ColumnKind::Uuid, Value::Uuid(_))
-            | (ColumnKind::Json, Value::Json(_)) => true,
-            (ColumnKind::Decimal(scale), Value::Decimal(decimal)) => decimal.scale == *scale,
+            | (ColumnKind::Uuid, Value::Uuid(_)) => true,
+            (ColumnKind::Json, Value::Json(text)) => {
+                serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+            }
+            (ColumnKind::Decimal(scale), Value::Decimal(decimal)) => {
+                decimal.scale <= *scale && decimal.rescale(*scale).is_some()
+            }
             (ColumnKind::Enum(words), Value::Text(word)) => words.contains(word),
             _ => false,
         }
@@ -175,7 +179,8 @@ mod tests {
             (vec!["a".into(), decimal(4), "up".into()], true),
             (vec!["a".into(), Value::Null, Value::Null], true),
             (vec![Value::Null, Value::Null, Value::Null], false),
-            (vec!["a".into(), decimal(2), "up".into()], false),
+            (vec!["a".into(), decimal(2), "up".into()], true),
+            (vec!["a".into(), decimal(5), "up".into()], false),
             (vec!["a".into(), decimal(4), "sideways".into()], false),
             (vec!["a".into(), Value::Int(1), "up".into()], false),
             (vec!["a".into()], false),

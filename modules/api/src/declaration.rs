@@ -39,7 +39,7 @@ pub struct Declaration {
     /// The tables it writes. [`Row::table`](crate::Row) is an index into this list.
     pub tables: Vec<Table>,
     /// Views over those tables.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub views: Vec<View>,
 }
 

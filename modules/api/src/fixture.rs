@@ -4,7 +4,7 @@
 //!   fixtures/<type>/<case>/
 //!     mail.eml         a mail as received, taken apart by the splitter of the caller; or
 //!     input/           files that are the parts themselves, in the order of their names
-//!     case.toml        optional: received_at, [coordinates], [envelope], [settings]
+//!     case.toml        optional: received_at, group, sender, recipient, [settings]
 //!     expected.json    outcome, profile, rows by table (null columns left out), findings
 //! ```
 //!
@@ -21,6 +21,9 @@ use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+/// Name of the file that makes a case a mail.
+const MAIL: &str = "mail.eml";
 
 /// Takes a mail apart, as the host does in production.
 pub type Splitter<'a> = dyn Fn(&[u8]) -> Result<Message, String> + 'a;
@@ -65,7 +68,7 @@ pub struct Given {
 }
 
 /// One case, read from its folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Case {
     folder: PathBuf,
     received_at: Micros,
@@ -87,11 +90,11 @@ struct About {
     settings: BTreeMap<String, String>,
 }
 
-/// Checks every case in a folder and returns their number.
+/// Checks every case in a folder and returns their number. Without a splitter, cases that are mails are left out.
 ///
 /// # Errors
 /// The report of all cases that failed, or why none could be read.
-pub fn check(module: &dyn Module, folder: &Path, split: &Splitter<'_>) -> Result<usize, String> {
+pub fn check(module: &dyn Module, folder: &Path, split: Option<&Splitter<'_>>) -> Result<usize, String> {
     let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
     let declaration = module.declaration();
     declaration.check()?;
@@ -102,52 +105,83 @@ pub fn check(module: &dyn Module, folder: &Path, split: &Splitter<'_>) -> Result
 }
 
 impl Case {
-    /// Reads every case of a folder, in the order of their names.
+    /// Reads every case of a folder, in the order of their names. Without a splitter, mails are left out.
     ///
     /// # Errors
     /// Why a case could not be read, or that there is none.
-    pub fn all(declaration: &Declaration, folder: &Path, split: &Splitter<'_>) -> Result<Vec<Self>, String> {
+    pub fn all(
+        declaration: &Declaration,
+        folder: &Path,
+        split: Option<&Splitter<'_>>,
+    ) -> Result<Vec<Self>, String> {
         let folders = sorted(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let cases: Vec<Self> = folders
             .iter()
-            .filter(|path| path.is_dir())
+            .filter(|path| path.is_dir() && (split.is_some() || !path.join(MAIL).exists()))
             .map(|path| Self::read(declaration, path, split).map_err(|e| format!("{}: {e}", path.display())))
             .collect::<Result<_, _>>()?;
         if cases.is_empty() { Err(format!("{}: no cases", folder.display())) } else { Ok(cases) }
     }
 
-    fn read(declaration: &Declaration, folder: &Path, split: &Splitter<'_>) -> Result<Self, String> {
+    fn read(declaration: &Declaration, folder: &Path, split: Option<&Splitter<'_>>) -> Result<Self, String> {
         let about = match fs::read_to_string(folder.join("case.toml")) {
             Ok(text) => toml::from_str(&text).map_err(|e| format!("case.toml: {e}"))?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => About::default(),
             Err(e) => return Err(format!("case.toml: {e}")),
         };
-        let message = match fs::read(folder.join("mail.eml")) {
-            Ok(bytes) => split(&bytes)?,
+        let message = match fs::read(folder.join(MAIL)).map(|bytes| split.map(|split| split(&bytes))) {
+            Ok(Some(message)) => message?,
+            Ok(None) => return Err("a mail, and no splitter".into()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 Message { parts: plain_parts(&folder.join("input"))?, ..Message::default() }
             }
-            Err(e) => return Err(format!("mail.eml: {e}")),
+            Err(e) => return Err(format!("{MAIL}: {e}")),
         };
+        let mut case = Self::of(declaration, message);
+        folder.clone_into(&mut case.folder);
+        case.settings = about.settings;
+        let Envelope { sender, recipient, .. } = &mut case.envelope;
+        replace(sender, about.sender);
+        replace(recipient, about.recipient);
+        replace(&mut case.coordinates.group, about.group);
+        replace(&mut case.received_at, about.received_at.map(jiff::Timestamp::as_microsecond));
+        Ok(case)
+    }
+
+    /// A case made in a test, with everything but the message as it is where `case.toml` says nothing.
+    #[must_use]
+    pub fn of(declaration: &Declaration, message: Message) -> Self {
         let (category, kind) = declaration.id.split_once('/').unwrap_or((&declaration.id, ""));
-        Ok(Self {
-            folder: folder.to_owned(),
-            received_at: about.received_at.map_or(1_700_000_000_000_000, |at| at.as_microsecond()),
+        Self {
+            folder: PathBuf::new(),
+            received_at: 1_700_000_000_000_000,
             coordinates: Coordinates {
                 customer: "acme".into(),
                 category: category.into(),
                 kind: kind.into(),
-                group: about.group.unwrap_or_else(|| "group".into()),
+                group: "group".into(),
             },
             envelope: Envelope {
-                sender: about.sender.unwrap_or_else(|| "device@acme.example".into()),
-                recipient: about.recipient.unwrap_or_else(|| "acme@in.example".into()),
+                sender: "device@acme.example".into(),
+                recipient: "acme@in.example".into(),
                 subject: message.subject,
                 headers: message.headers,
             },
-            settings: about.settings,
+            settings: BTreeMap::new(),
             parts: message.parts,
-        })
+        }
+    }
+
+    /// Name of its folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The same case under other settings.
+    #[must_use]
+    pub fn with_settings(&self, settings: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { settings: settings.into_iter().collect(), ..self.clone() }
     }
 
     /// Runs the module on this case.
@@ -288,7 +322,7 @@ impl Sink for Collector {
 
 /// The files of `input/` as attachments.
 fn plain_parts(folder: &Path) -> Result<Vec<OwnedPart>, String> {
-    let paths = sorted(folder).map_err(|e| format!("neither mail.eml nor input/: {e}"))?;
+    let paths = sorted(folder).map_err(|e| format!("neither {MAIL} nor input/: {e}"))?;
     let part = |(index, path): (usize, &PathBuf)| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let media_type = match path.extension().and_then(|extension| extension.to_str()) {
@@ -312,6 +346,12 @@ fn plain_parts(folder: &Path) -> Result<Vec<OwnedPart>, String> {
         })
     };
     paths.iter().enumerate().map(part).collect()
+}
+
+fn replace<T>(value: &mut T, with: Option<T>) {
+    if let Some(with) = with {
+        *value = with;
+    }
 }
 
 fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -350,4 +390,75 @@ fn first_difference<'a>(expected: &'a str, given: &'a str) -> (usize, &'a str, &
         }
     }
     (0, "", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ColumnKind, Table};
+
+    struct Echo;
+
+    impl Module for Echo {
+        fn declaration(&self) -> Declaration {
+            Declaration {
+                id: "test/echo".into(),
+                version: "1.0.0".into(),
+                summary: "Gives the first byte.".into(),
+                assumed: true,
+                tables: vec![Table::new("echo", "A byte.").key("byte", ColumnKind::Int, "It.")],
+                views: Vec::new(),
+            }
+        }
+
+        fn parse(&self, delivery: &Delivery<'_>, out: &mut dyn Sink) -> Result<Outcome, Stop> {
+            for part in delivery.parts {
+                let first = part.content.bytes(1).map_err(|_| Stop)?.first().copied().unwrap_or_default();
+                let values = vec![Value::Int(first.into())];
+                out.row(Row {
+                    table: 0,
+                    place: Place::default(),
+                    report_at: None,
+                    report_tz_assumed: false,
+                    values,
+                })?;
+            }
+            Ok(Outcome::Ok)
+        }
+    }
+
+    fn checked(folder: &Path) -> Result<usize, String> {
+        check(&Echo, folder, None)
+    }
+
+    #[test]
+    fn a_folder_without_cases_fails_and_so_does_a_case_that_gives_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(checked(folder.path()).unwrap_err().contains("no cases"));
+
+        let case = folder.path().join("01_case");
+        fs::create_dir_all(case.join("input")).unwrap();
+        fs::write(case.join("input/a.txt"), "A").unwrap();
+        assert!(checked(folder.path()).is_err(), "nothing is expected yet");
+
+        let failed = case.join("expected.json.failed");
+        fs::rename(&failed, case.join("expected.json")).unwrap();
+        assert_eq!(checked(folder.path()), Ok(1));
+
+        fs::create_dir(folder.path().join("02_mail")).unwrap();
+        fs::write(folder.path().join("02_mail/mail.eml"), "").unwrap();
+        assert_eq!(checked(folder.path()), Ok(1), "a mail is left out without a splitter");
+
+        fs::write(case.join("input/a.txt"), "B").unwrap();
+        let report = checked(folder.path()).unwrap_err();
+        assert!(
+            report.contains("01_case") && report.contains("expected `\"byte\": 65`, given `\"byte\": 66`"),
+            "{report}"
+        );
+        assert!(failed.exists());
+
+        fs::write(case.join("input/a.txt"), "A").unwrap();
+        assert_eq!(checked(folder.path()), Ok(1));
+        assert!(!failed.exists(), "a case that passes again leaves no failure behind");
+    }
 }

@@ -73,6 +73,7 @@ impl Module for Hostile {
             summary: "Misbehaves.".into(),
             assumed: false,
             tables: vec![table],
+            views: Vec::new(),
         }
     }
 

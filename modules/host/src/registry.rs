@@ -5,5 +5,5 @@ use module_api::Module;
 /// Every module, by crate.
 #[must_use]
 pub fn modules() -> Vec<&'static dyn Module> {
-    Vec::new()
+    [module_hydrastor::modules()].concat()
 }

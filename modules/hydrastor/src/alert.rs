@@ -7,7 +7,7 @@
 use crate::lines::{self, Line};
 use crate::profile::{AlertForm, Profile, Reader};
 use crate::sources::{self, Rank, Source};
-use crate::values::{Printed, Values};
+use crate::values::{self, Printed, Values};
 use crate::{ALERT_STATE, SEVERITY};
 use module_api::ColumnKind::{Bool, Text, Time};
 use module_api::{
@@ -64,7 +64,7 @@ impl Module for Alert {
         };
         let nothing = read.rows.is_empty();
         read.rows.into_iter().try_for_each(|row| out.row(row))?;
-        read.findings.into_iter().try_for_each(|finding| out.finding(finding))?;
+        values::give(read.findings, out)?;
         Ok(if nothing {
             Outcome::Rejected { reason: "no block with an event id".into() }
         } else {
@@ -141,12 +141,7 @@ fn read(delivery: &Delivery<'_>, profile: &Profile) -> Result<Alerts, Outcome> {
         let subject = if blocks.len() == 1 { delivery.envelope.subject.as_str() } else { "" };
         let reader = settled(&reader, text);
         for block in blocks {
-            let values = Values {
-                reader: &reader,
-                received_at: delivery.received_at,
-                part: *part,
-                findings: Vec::new(),
-            };
+            let values = Values::new(&reader, delivery.received_at, *part);
             let (row, findings) = row(block, profile, subject, values);
             alerts.rows.push(row);
             alerts.findings.extend(findings);
@@ -215,7 +210,7 @@ impl Block {
                 None => {}
             }
             if let Some(field) = open.as_ref().and_then(|name| block.fields.get_mut(name)) {
-                let wrapped = index > 0 && lines[index - 1].may_continue_in(line);
+                let wrapped = index > 0 && lines[index - 1].may_continue_in(line, lines::PROSE_GAP);
                 field.text.push(if wrapped { ' ' } else { '\n' });
                 field.text.push_str(line.text.trim());
             }
@@ -264,6 +259,7 @@ fn row(block: Block, profile: &Profile, subject: &str, mut values: Values<'_>) -
     let state = state(&block, profile, subject, &mut values);
     let message = block.text("message").unwrap_or_default();
     let occurred_at = moment.as_ref().map_or(values.received_at, |moment| moment.micros);
+    let whole = |text| values::cut(text, TEXT_BYTES);
     let row = Row {
         table: 0,
         place: Place::line(values.part, block.line),
@@ -279,9 +275,9 @@ fn row(block: Block, profile: &Profile, subject: &str, mut values: Values<'_>) -
             severity.into(),
             block.text("severity").into(),
             component.into(),
-            block.text("message").map(cut).into(),
+            block.text("message").map(whole).into(),
             (message.len() > TEXT_BYTES).into(),
-            block.text("action").map(cut).into(),
+            block.text("action").map(whole).into(),
             correlation_key(&[grid, node, event, component.unwrap_or_default()]).into(),
         ],
     };
@@ -309,10 +305,6 @@ fn word(
         values.doubt(Doubt::new("word_missing", message), printed);
     }
     values.word(names, printed).unwrap_or_else(|| otherwise.to_owned())
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES)]
 }
 
 /// A digest of the fields, each with its length so that no two lists run together; 128 bits in hex.

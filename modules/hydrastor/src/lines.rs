@@ -1,13 +1,19 @@
 //! Lines of a report: labels, cells, and lines that a mail program broke in two.
 
+use crate::values::cut;
+
 /// Longest line that is read; the rest of a longer one is left out.
 pub const LINE_BYTES: usize = 8 << 10;
 
 /// Most lines of one text; one that has more is cut short, and so lacks its end.
-const LINES: usize = 200_000;
+const LINES: usize = 100_000;
 
 /// Where mail programs break lines.
 const WRAP_COLUMNS: usize = 76;
+
+/// Blanks between the words of a sentence, and the most between the cells of a table.
+pub const PROSE_GAP: usize = 1;
+pub const TABLE_GAP: usize = 12;
 
 /// Longest label, in characters.
 const LABEL_CHARS: usize = 64;
@@ -25,12 +31,8 @@ pub struct Line<'a> {
 pub fn of(text: &str) -> Vec<Line<'_>> {
     (1..)
         .zip(text.lines().take(LINES))
-        .map(|(number, line)| Line { number, text: cap(line).trim_end() })
+        .map(|(number, line)| Line { number, text: cut(line, LINE_BYTES).trim_end() })
         .collect()
-}
-
-fn cap(line: &str) -> &str {
-    &line[..line.floor_char_boundary(LINE_BYTES)]
 }
 
 impl<'a> Line<'a> {
@@ -40,14 +42,15 @@ impl<'a> Line<'a> {
         if !text.starts_with(char::is_alphabetic) {
             return None;
         }
-        let colon = text.char_indices().take(LABEL_CHARS + 1).find(|&(at, c)| {
+        if text.contains('\t') {
+            let (label, value) = text.split_once('\t').filter(|(_, value)| !value.contains('\t'))?;
+            return Some((label.trim().trim_end_matches([':', '：']).trim_end(), value.trim()));
+        }
+        let (at, colon) = text.char_indices().take(LABEL_CHARS + 1).find(|&(at, c)| {
             let ends_word = || text[at + 1..].chars().next().is_none_or(char::is_whitespace);
             c == '：' || (c == ':' && ends_word())
-        });
-        let (label, value) = match colon {
-            Some((at, c)) => (&text[..at], &text[at + c.len_utf8()..]),
-            None => text.split_once('\t').filter(|(_, value)| !value.contains('\t'))?,
-        };
+        })?;
+        let (label, value) = (&text[..at], &text[at + colon.len_utf8()..]);
         Some((label.trim(), value.trim()))
     }
 
@@ -80,11 +83,12 @@ impl<'a> Line<'a> {
         cells
     }
 
-    /// Whether `next` may be the rest of this line, broken off because its first word did not fit.
-    pub fn may_continue_in(&self, next: &Line<'_>) -> bool {
+    /// Whether `next` may be the rest of this line, broken off because its first word did not fit behind `gap` blanks,
+    /// which are gone: [`PROSE_GAP`] or, at most, [`TABLE_GAP`].
+    pub fn may_continue_in(&self, next: &Line<'_>, gap: usize) -> bool {
         let width = self.text.chars().count();
         let Some(word) = next.text.split_whitespace().next() else { return false };
-        width > 0 && width <= WRAP_COLUMNS + 2 && width + 1 + word.chars().count() > WRAP_COLUMNS
+        (1..=WRAP_COLUMNS + 2).contains(&width) && width + gap + word.chars().count() > WRAP_COLUMNS
     }
 
     /// Whether the line is drawn, not written: `-----`, `=====`, `+---+`.
@@ -102,12 +106,13 @@ pub struct Cell<'a> {
 }
 
 /// Gives every header its cell. With as many cells as headers they stand in order; with fewer, each must lie under
-/// exactly one header. `None` where that fails.
+/// exactly one header. `None` where that fails, and for a lone cell, which is more likely a remark than a record.
 pub fn under<'a>(headers: &[Cell<'_>], cells: &[Cell<'a>]) -> Option<Vec<&'a str>> {
     if cells.len() == headers.len() {
         return Some(cells.iter().map(|cell| cell.text).collect());
     }
-    if cells.len() > headers.len() || headers.iter().chain(cells).any(|cell| cell.end == 0) {
+    if cells.len() < 2 || cells.len() > headers.len() || headers.iter().chain(cells).any(|cell| cell.end == 0)
+    {
         return None;
     }
     let mut texts = vec![""; headers.len()];
@@ -140,7 +145,7 @@ mod tests {
     fn a_label_ends_at_its_colon_and_a_time_is_no_label() {
         assert_eq!(line("Grid name   : a : b").label(), Some(("Grid name", "a : b")));
         assert_eq!(line("グリッド名：氷").label(), Some(("グリッド名", "氷")));
-        assert_eq!(line("Serial\tHS8").label(), Some(("Serial", "HS8")));
+        assert_eq!(line("Ratio\t15.2 : 1").label(), Some(("Ratio", "15.2 : 1")));
         assert_eq!(line("Serial:").label(), Some(("Serial", "")));
         for text in ["12:00:03 JST", "see http://x/", "a\tb\tc", "", ": x"] {
             assert_eq!(line(text).label(), None, "{text}");
@@ -158,6 +163,7 @@ mod tests {
         let (header, row) = ("Name    Role  Status    CPU%", "hn001         Normal    23.1");
         let cells = under(&line(header).cells(), &line(row).cells());
         assert_eq!(cells, Some(vec!["hn001", "", "Normal", "23.1"]));
+        assert_eq!(under(&line(header).cells(), &line("hn003").cells()), None);
         let between = "hn001  xxxxxxxxxxxxxx  23.1";
         assert_eq!(under(&line(header).cells(), &line(between).cells()), None);
     }

@@ -1,11 +1,34 @@
 //! Printed values to typed ones; every doubt becomes a finding and leaves the value out.
 
 use crate::profile::{Names, Reader};
-use module_api::{Decimal, Finding, Micros, Place};
+use module_api::{Decimal, Finding, Micros, Place, Sink, Stop};
 use module_reading::number::{self, Number, fold_width};
 use module_reading::size::{self, Quantity, Unit};
-use module_reading::time::{self, Moment};
+use module_reading::time::{self, Clock, Moment};
 use module_reading::{Doubt, Read, is_null};
+use std::borrow::Cow;
+
+/// Most findings of one delivery; the same doubt in every line of a long report says no more.
+const FINDINGS: usize = 1_000;
+
+/// The first so many bytes, cut at a character.
+pub fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// Hands findings over, and says so where some are left out.
+pub fn give(findings: Vec<Finding>, out: &mut dyn Sink) -> Result<(), Stop> {
+    let left_out = findings.len().saturating_sub(FINDINGS);
+    findings.into_iter().take(FINDINGS).try_for_each(|finding| out.finding(finding))?;
+    if left_out > 0 {
+        out.finding(Finding::warning(
+            "findings_cut",
+            Place::default(),
+            format!("{left_out} more are left out"),
+        ))?;
+    }
+    Ok(())
+}
 
 /// A value as it is printed: what it is, the text, and where.
 #[derive(Debug, Clone, Copy)]
@@ -22,13 +45,26 @@ pub struct Printed<'a> {
 #[derive(Debug)]
 pub struct Values<'a> {
     pub reader: &'a Reader,
+    /// The clock of the reader, until the text names a zone of its own.
+    pub clock: Cow<'a, Clock>,
     pub received_at: Micros,
     /// Index of the part.
     pub part: u32,
     pub findings: Vec<Finding>,
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    pub fn new(reader: &'a Reader, received_at: Micros, part: u32) -> Self {
+        Self { reader, clock: Cow::Borrowed(&reader.clock), received_at, part, findings: Vec::new() }
+    }
+
+    /// Takes the zone that a time prints for every later time that prints none.
+    pub fn keep_zone_of(&mut self, text: &str) {
+        if let Some(clock) = self.clock.in_zone_of(text) {
+            self.clock = Cow::Owned(clock);
+        }
+    }
+
     pub const fn place(&self, line: u64) -> Place {
         Place::line(self.part, line)
     }
@@ -141,22 +177,19 @@ impl Values<'_> {
 
     /// `ok/total`.
     pub fn fraction(&mut self, printed: Printed<'_>) -> (Option<i64>, Option<i64>) {
-        match printed.text.split_once(['/', '／']) {
-            Some((ok, total)) => {
-                let count = |values: &mut Self, text| values.count(Printed { text, ..printed });
-                (count(self, ok), count(self, total))
-            }
-            None if is_null(printed.text) => (None, None),
-            None => {
-                self.doubt(Doubt::new("fraction_malformed", "not of the form ok/total"), printed);
-                (None, None)
-            }
+        if is_null(printed.text) {
+            return (None, None);
         }
+        let Some((ok, total)) = printed.text.split_once(['/', '／']) else {
+            self.doubt(Doubt::new("fraction_malformed", "not of the form ok/total"), printed);
+            return (None, None);
+        };
+        (self.count(Printed { text: ok, ..printed }), self.count(Printed { text: total, ..printed }))
     }
 
     /// An instant. What is doubtful about one that can be told is a finding beside it.
     pub fn time(&mut self, printed: Printed<'_>) -> Option<Moment> {
-        let read = self.reader.clock.read(printed.text);
+        let read = self.clock.read(printed.text);
         let moment = self.take(read, printed)?;
         let doubts = [moment.doubt.clone(), time::implausible(moment.micros, self.received_at)];
         for doubt in doubts.into_iter().flatten() {

@@ -135,6 +135,14 @@ impl Clock {
         Ok(Some(Moment { micros: instant.as_microsecond(), zone_assumed: printed.zone.is_none(), doubt }))
     }
 
+    /// This clock in the zone that `text`, a time, prints; `None` where it prints none. A report that dates itself in
+    /// JST means JST in its other times too.
+    #[must_use]
+    pub fn in_zone_of(&self, text: &str) -> Option<Self> {
+        let printed = Printed::of(fold_width(text).trim(), self.order).ok()?;
+        Some(Self { zone: self.zone_of(&printed.zone?)?, ..self.clone() })
+    }
+
     fn zone_of(&self, word: &str) -> Option<TimeZone> {
         if let Some(zone) = self.abbreviations.get(word) {
             return Some(zone.clone());
@@ -370,6 +378,9 @@ mod tests {
         assert!(assumed("2023/01/13 12:00:03"));
         assert!(!assumed("2023/01/13 12:00:03 JST"));
         assert_eq!(seconds(&clock, "2023/01/13 12:00:03 IST"), Err("zone_unknown"));
+        let elsewhere = clock.in_zone_of("2023/01/13 09:00:00 EST").unwrap();
+        assert_eq!(seconds(&elsewhere, "2023/01/12 22:00:03"), Ok(NOON_IN_TOKYO));
+        assert!(clock.in_zone_of("2023/01/13 09:00:00").is_none());
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn declaration() -> Declaration {
         summary: String::new(),
         assumed: false,
         tables: vec![table],
+        views: Vec::new(),
     }
 }
 

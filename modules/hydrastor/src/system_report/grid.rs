@@ -5,9 +5,16 @@ use super::outline::{Entry, Kind, Outline, Section};
 use super::table::Table;
 use super::tables;
 use crate::profile::{Names, Profile};
-use crate::values::{Printed, Values};
+use crate::values::{Printed, Values, cut};
 use module_api::{Finding, Micros, Row, Value};
 use module_reading::Doubt;
+
+/// Longest name, serial number and version of a grid. They stand in every row, so a long one would be paid for a
+/// hundred thousand times.
+const NAME_BYTES: usize = 1 << 10;
+
+/// Longest title and label kept of what the profile does not know, for the same reason.
+const LABEL_BYTES: usize = 256;
 
 /// The rows of one report.
 #[derive(Debug)]
@@ -130,13 +137,15 @@ impl Reading<'_, '_> {
     }
 
     fn head(&mut self, printed: Printed<'_>) -> bool {
-        let text = Some(printed.text.to_owned()).filter(|text| !module_reading::is_null(text));
+        let text =
+            Some(cut(printed.text, NAME_BYTES).to_owned()).filter(|text| !module_reading::is_null(text));
         match printed.field {
             "grid_name" if self.head.name.is_none() => self.head.name = text,
             "grid_serial" if self.head.serial.is_none() => self.head.serial = text,
             "sw_version" if self.head.version.is_none() => self.head.version = text,
             "report_at" if self.head.report_at.is_none() => {
                 let moment = self.values.time(printed);
+                self.values.keep_zone_of(printed.text);
                 self.head.zone_assumed = moment.as_ref().is_some_and(|moment| moment.zone_assumed);
                 self.head.report_at = moment.map(|moment| moment.micros);
             }
@@ -190,11 +199,11 @@ impl Reading<'_, '_> {
             self.extra(section, "", line.text.trim(), line.number);
         }
         for (index, column) in table.columns.iter().enumerate().filter(|(_, column)| column.field.is_none()) {
-            let printed = Printed { field: column.title, text: column.title, line: column.line };
+            let printed = Printed { field: &column.title, text: &column.title, line: column.line };
             self.values.info("unknown_column", "a column that the profile does not map", printed);
             let cell = |record: &super::table::Record| Extra {
-                section: section.title.to_owned(),
-                label: column.title.to_owned(),
+                section: cut(section.title, LABEL_BYTES).to_owned(),
+                label: cut(&column.title, LABEL_BYTES).to_owned(),
                 value: record.cells.get(index).cloned().unwrap_or_default(),
                 line: record.line,
             };
@@ -277,8 +286,12 @@ impl Reading<'_, '_> {
     fn extra(&mut self, section: &Section<'_>, label: &str, value: &str, line: u64) {
         let printed = Printed { field: label, text: value, line };
         self.values.info("unknown_label", "something that the profile does not map", printed);
-        let (section, label, value) = (section.title.to_owned(), label.to_owned(), value.to_owned());
-        self.extras.push(Extra { section, label, value, line });
+        self.extras.push(Extra {
+            section: cut(section.title, LABEL_BYTES).to_owned(),
+            label: cut(label, LABEL_BYTES).to_owned(),
+            value: value.to_owned(),
+            line,
+        });
     }
 
     fn reject(&mut self, line: u64, rule: &str, message: &str, text: &str) {
@@ -300,7 +313,8 @@ impl Reading<'_, '_> {
                 "the end of the report is missing",
             ));
         }
-        let name = self.head.name.clone().or_else(|| subject_grid.map(str::to_owned));
+        let name =
+            self.head.name.clone().or_else(|| subject_grid.map(|name| cut(name, NAME_BYTES).to_owned()));
         let Some(key) = self.head.serial.clone().or_else(|| name.clone()) else {
             self.values.findings.push(Finding::error("no_grid", place, "nothing says which grid this is of"));
             return Err(self.values.findings);

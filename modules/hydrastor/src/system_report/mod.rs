@@ -13,10 +13,13 @@ mod tables;
 
 use crate::profile::{Profile, plain};
 use crate::sources::{self, Rank, Source};
-use crate::values::Values;
+use crate::values::{self, Values};
 use grid::Grid;
 use module_api::{Declaration, Delivery, Finding, Module, Outcome, Place, Row, Sink, Stop, Table, Value};
 use std::collections::BTreeMap;
+
+/// Most reports loaded of one delivery. Each is compared with all before it.
+const REPORTS: usize = 1_000;
 
 /// The module.
 pub struct SystemReport;
@@ -73,12 +76,7 @@ fn read(delivery: &Delivery<'_>, profile: &Profile) -> Result<Read, Outcome> {
         let mut reader = reader.clone();
         reader.clock.settle(text.lines());
         for outline in outline::reports(text, &profile.report) {
-            let values = Values {
-                reader: &reader,
-                received_at: delivery.received_at,
-                part: *part,
-                findings: Vec::new(),
-            };
+            let values = Values::new(&reader, delivery.received_at, *part);
             match grid::read(&outline, profile, values, subject_grid) {
                 Ok(grid) => read.take(*rank, *part, grid),
                 Err(findings) => {
@@ -105,6 +103,11 @@ impl Read {
         };
         match self.loaded.iter().find(is_copy) {
             Some((_, loaded)) => self.findings.extend(differences(loaded, &grid, part)),
+            None if self.loaded.len() >= REPORTS => {
+                self.rejected += 1;
+                let message = format!("more than {REPORTS} reports in one delivery");
+                self.findings.push(Finding::error("too_many_reports", Place::line(part, grid.line), message));
+            }
             None => self.loaded.push((rank, grid)),
         }
     }
@@ -123,15 +126,17 @@ impl Read {
     }
 
     fn give(self, out: &mut dyn Sink) -> Result<Outcome, Stop> {
-        let mut rejected = self.rejected;
-        let (nothing, mut complete) = (self.loaded.is_empty(), true);
-        for (_, grid) in self.loaded {
+        let Self { loaded, findings, mut rejected } = self;
+        let (nothing, mut complete) = (loaded.is_empty(), true);
+        let mut all = Vec::new();
+        for (_, grid) in loaded {
             rejected += grid.rejected;
             complete &= grid.complete;
+            all.extend(grid.findings);
             grid.rows.into_iter().try_for_each(|row| out.row(row))?;
-            grid.findings.into_iter().try_for_each(|finding| out.finding(finding))?;
         }
-        self.findings.into_iter().try_for_each(|finding| out.finding(finding))?;
+        all.extend(findings);
+        values::give(all, out)?;
         Ok(match (nothing, complete && rejected == 0) {
             (true, _) => Outcome::Rejected { reason: "no part holds a system report".into() },
             (false, true) => Outcome::Ok,

@@ -57,7 +57,7 @@ impl<'a> Section<'a> {
         let mut entries: Vec<Entry<'a>> = Vec::new();
         let mut before: Option<&Line<'a>> = None;
         for line in &self.lines {
-            let wrapped = before.is_some_and(|before| before.may_continue_in(line));
+            let wrapped = before.is_some_and(|before| before.may_continue_in(line, lines::PROSE_GAP));
             match (line.label(), entries.last_mut()) {
                 (Some((label, value)), _) => {
                     entries.push(Entry { label, value: value.into(), line: line.number })

@@ -9,13 +9,13 @@ use std::borrow::Cow;
 
 /// A column of a printed table.
 #[derive(Debug)]
-pub struct Column<'a> {
+pub struct Column {
     /// Our name, if the profile has one for the title.
     pub field: Option<String>,
     /// Title as printed.
-    pub title: &'a str,
+    pub title: String,
     /// What stands in brackets at the end of the title, `TB` of `Logical(TB)`.
-    pub unit: Option<&'a str>,
+    pub unit: Option<String>,
     /// Line of the title.
     pub line: u64,
 }
@@ -31,7 +31,7 @@ pub struct Record {
 /// A printed table.
 #[derive(Debug, Default)]
 pub struct Table<'a> {
-    pub columns: Vec<Column<'a>>,
+    pub columns: Vec<Column>,
     pub records: Vec<Record>,
     /// Lines that could not be laid under the titles.
     pub shapeless: Vec<Line<'a>>,
@@ -43,14 +43,14 @@ impl<'a> Table<'a> {
         let says_nothing = |line: &&Line<'a>| nothing.contains(&crate::profile::plain(line.text));
         let lines: Vec<Line<'a>> = section.lines.iter().filter(|line| !says_nothing(line)).copied().collect();
         let Some((first, rest)) = lines.split_first() else { return Self::default() };
-        let (titles, rest) = titles(first, rest, names);
-        let columns = titles.iter().map(|cell| Column::of(cell.text, first.number, names)).collect();
+        let (titles, cells, rest) = titles(first, rest, names);
+        let columns = titles.into_iter().map(|title| Column::of(title, first.number, names)).collect();
         let mut table = Self { columns, ..Self::default() };
         let mut rest = rest;
         while let Some((line, after)) = rest.split_first() {
-            let (text, used) = unwrapped(line, after, titles.len());
+            let (text, used) = unwrapped(line, after, cells.len());
             let whole = Line { text: &text, ..*line };
-            match lines::under(&titles, &whole.cells()) {
+            match lines::under(&cells, &whole.cells()) {
                 Some(cells) => {
                     let cells = cells.into_iter().map(str::to_owned).collect();
                     table.records.push(Record { line: line.number, cells });
@@ -70,8 +70,8 @@ impl<'a> Table<'a> {
     }
 
     /// What the title of a field's column says in brackets.
-    pub fn unit(&self, field: &str) -> Option<&'a str> {
-        self.columns.iter().find(|column| column.field.as_deref() == Some(field))?.unit
+    pub fn unit(&self, field: &str) -> Option<&str> {
+        self.columns.iter().find(|column| column.field.as_deref() == Some(field))?.unit.as_deref()
     }
 
     /// The unit of size in the title of a field's column.
@@ -80,34 +80,48 @@ impl<'a> Table<'a> {
     }
 }
 
-impl<'a> Column<'a> {
-    fn of(title: &'a str, line: u64, names: &Names) -> Self {
+impl Column {
+    fn of(title: String, line: u64, names: &Names) -> Self {
         let bracketed = title.strip_suffix([')', '）']).and_then(|title| title.rsplit_once(['(', '（']));
-        let unit = bracketed.map(|(_, unit)| unit.trim());
-        let field = names.find(title).or_else(|| names.find(bracketed?.0));
-        Self { field: field.map(str::to_owned), title, unit, line }
+        let field = names.find(&title).or_else(|| names.find(bracketed?.0)).map(str::to_owned);
+        let unit = bracketed.map(|(_, unit)| unit.trim().to_owned());
+        Self { field, title, unit, line }
     }
 }
 
-/// The titles, with those of the next line where the profile knows them all and the first line was full.
-fn titles<'a, 'l>(first: &Line<'a>, rest: &'l [Line<'a>], names: &Names) -> (Vec<Cell<'a>>, &'l [Line<'a>]) {
-    let mut titles = first.cells();
-    if let Some((next, after)) = rest.split_first().filter(|(next, _)| first.may_continue_in(next)) {
-        let more = next.cells();
-        if more.iter().all(|cell| Column::of(cell.text, 0, names).field.is_some()) {
-            // Columns of text no longer tell where a cell belongs, so every record must be complete.
-            titles.extend(more);
-            let unplaced = |cell: Cell<'a>| Cell { start: 0, end: 0, ..cell };
-            return (titles.into_iter().map(unplaced).collect(), after);
-        }
+/// The titles and where they stand, with the rest of a title line that was broken in two: only if the profile then
+/// knows the titles of the second half, the first of which may be the end of the last one before.
+fn titles<'a, 'l>(
+    first: &Line<'a>,
+    rest: &'l [Line<'a>],
+    names: &Names,
+) -> (Vec<String>, Vec<Cell<'a>>, &'l [Line<'a>]) {
+    let mut cells = first.cells();
+    let mut titles: Vec<String> = cells.iter().map(|cell| cell.text.to_owned()).collect();
+    let broken = rest.split_first().filter(|(next, _)| first.may_continue_in(next, lines::TABLE_GAP));
+    let Some((next, after)) = broken else { return (titles, cells, rest) };
+    let is_known = |title: &str| Column::of(title.to_owned(), 0, names).field.is_some();
+    let mut more = next.cells();
+    let joined = titles.last().zip(more.first()).map(|(last, first)| format!("{last} {}", first.text));
+    if let Some(joined) = joined.filter(|joined| is_known(joined)) {
+        titles.pop();
+        titles.push(joined);
+        more.remove(0);
     }
-    (titles, rest)
+    if !more.iter().all(|cell| is_known(cell.text)) {
+        return (first.cells().iter().map(|cell| cell.text.to_owned()).collect(), cells, rest);
+    }
+    titles.extend(more.iter().map(|cell| cell.text.to_owned()));
+    cells.extend(more);
+    // Positions in a broken line tell nothing, so every record must have all its cells.
+    let unplaced = |cell: Cell<'a>| Cell { start: 0, end: 0, ..cell };
+    (titles, cells.into_iter().map(unplaced).collect(), after)
 }
 
 /// A record's text and how many of the following lines it took: those that only together with it have a cell for each
 /// title.
 fn unwrapped<'a>(line: &Line<'a>, after: &[Line<'a>], columns: usize) -> (Cow<'a, str>, usize) {
-    if let Some(next) = after.first().filter(|next| line.may_continue_in(next)) {
+    if let Some(next) = after.first().filter(|next| line.may_continue_in(next, lines::TABLE_GAP)) {
         let (cells, more) = (line.cells().len(), next.cells().len());
         if more < columns && cells + more == columns {
             return (format!("{}  {}", line.text, next.text.trim_start()).into(), 1);

@@ -1,0 +1,63 @@
+//! The shipped modules in the real sandbox: time zones, patterns and profiles need nothing that it forbids.
+
+use headworks::infra::host::{Gathered, Host, Settings};
+use module_api::frame::{ArchiveLimits, Budget, Input, MimeLimits, Parse};
+use module_api::{Coordinates, Envelope, Outcome};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+fn settings() -> Settings {
+    let name = "headworks-modules";
+    let program = match std::env::var_os("HEADWORKS_DIST") {
+        Some(dist) => Path::new(&dist).join(name),
+        None => {
+            let build = ["build", "--quiet", "-p", name, "--bin", name];
+            assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success(), "building {name}");
+            std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
+        }
+    };
+    Settings {
+        program,
+        tmp: std::env::temp_dir(),
+        children: 1,
+        queue: 8,
+        cpu_seconds: 10,
+        data_bytes: 256 << 20,
+        wall: Duration::from_secs(20),
+        spill_bytes: 8 << 20,
+        recycle_after: 256,
+    }
+}
+
+#[tokio::test]
+async fn hydrastor_gives_in_the_sandbox_the_rows_it_gives_in_its_fixtures() {
+    let host = Host::start(settings()).await.unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/hydrastor/fixtures/system_report");
+    for case in ["01_happy_path", "10c_time_without_a_zone", "11_html_only_with_tables", "12b_text_in_a_zip"]
+    {
+        let mail = fixtures.join(case).join("mail.eml");
+        let parse = Parse {
+            module: "hydrastor/system_report".into(),
+            coordinates: Coordinates { customer: "acme".into(), ..Coordinates::default() },
+            envelope: Envelope::default(),
+            received_at: 1_673_578_810_000_000,
+            settings: BTreeMap::from([("zone".to_owned(), "Asia/Tokyo".to_owned())]),
+            input: Input::Mail { message_bytes: fs::metadata(&mail).unwrap().len() },
+            mime: MimeLimits::default(),
+            archive: ArchiveLimits::default(),
+            budget: Budget::default(),
+        };
+        let ran = host.parse(parse, File::open(&mail).unwrap(), Gathered::default()).await.unwrap();
+        let expected = fs::read(fixtures.join(case).join("expected.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+        let rows: usize =
+            expected["rows"].as_object().unwrap().values().map(|t| t.as_array().unwrap().len()).sum();
+        assert_eq!((ran.outcome, ran.collected.rows.len()), (Outcome::Ok, rows), "{case}");
+        assert_eq!(ran.profile.as_deref(), Some("hydrastor-assumed-1"));
+        let at_noon = |row: &module_api::Row| row.report_at == Some(1_673_578_803_000_000);
+        assert!(ran.collected.rows.iter().all(at_noon), "{case}");
+    }
+}
