@@ -110,13 +110,22 @@ impl Sorter {
     }
 
     /// Stores where the tree will be, under the lease: from here on the place is this delivery's.
-    async fn path(&self, job: &Job, delivery: &DeliveryRow, verdict: &Verdict) -> Result<SubPath, Interrupted> {
+    async fn path(
+        &self,
+        job: &Job,
+        delivery: &DeliveryRow,
+        verdict: &Verdict,
+    ) -> Result<SubPath, Interrupted> {
         let zone = self.live.config().server.time_zone.get().clone();
         let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
-        let candidates =
-            tree_path::candidates(&verdict.place(&delivery.source), delivery.received_at, &zone, delivery.receipt_id)
-                .map_err(bad)?
-                .map(|path| path.to_string());
+        let candidates = tree_path::candidates(
+            &verdict.place(&delivery.source),
+            delivery.received_at,
+            &zone,
+            delivery.receipt_id,
+        )
+        .map_err(bad)?
+        .map(|path| path.to_string());
         let (id, lease) = (delivery.id, (job.id, job.lease_token));
         for last_try in [false, true] {
             let candidates = candidates.clone();
@@ -158,11 +167,12 @@ impl Sorter {
                 ("headworks-modules".into(), self.host.state().version),
             ]),
         };
-        let (inbox, archive) = (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
+        let (inbox, archive) =
+            (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
         tokio::task::spawn_blocking(move || {
             let parts = parts::records(&split, &message.file)?;
             let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
-            let contents = Contents { about, message: bytes, parts };
+            let contents = Contents { about, message: Some(bytes), parts };
             if let Written::Taken(other) = tree::write(&inbox, &path, &contents)? {
                 return Err(Interrupted::Failed(format!("{path} holds the tree of delivery {other}")));
             }
@@ -198,8 +208,14 @@ impl Sorter {
         Ok(Outcome::Done(Work { sorted: Some(sorted(None)), children: vec![child], ..Work::default() }))
     }
 
-    async fn parse_job(&self, delivery: &DeliveryRow, sorting: &Sorting, module: &str) -> Result<NewJob, Interrupted> {
-        let limits = self.live.config().queue_limits(Kind::Parse.word(), Some(sorting.coordinates.category.as_str()));
+    async fn parse_job(
+        &self,
+        delivery: &DeliveryRow,
+        sorting: &Sorting,
+        module: &str,
+    ) -> Result<NewJob, Interrupted> {
+        let limits =
+            self.live.config().queue_limits(Kind::Parse.word(), Some(sorting.coordinates.category.as_str()));
         Ok(NewJob {
             queue: self.queues.id(&QueueName::parse(module)).await?,
             kind: Kind::Parse,
@@ -222,7 +238,10 @@ fn headers(split: &SplitOutput) -> Vec<Header> {
         .fields
         .iter()
         .filter(|field| HEADERS_OF_INTEREST.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
-        .map(|field| Header { name: field.name.clone(), value: RawText::decoded(field.value.clone(), &field.raw) })
+        .map(|field| Header {
+            name: field.name.clone(),
+            value: RawText::decoded(field.value.clone(), &field.raw),
+        })
         .collect()
 }
 

@@ -50,7 +50,9 @@ impl Verdict {
     pub fn place(&self, source: &str) -> Place {
         match self {
             Self::Sorted(sorting) => Place::Delivered(sorting.coordinates.clone()),
-            Self::Held(reason, _) => Place::Held { source: super::source_slug(source), reason: Slug::of(reason.word()) },
+            Self::Held(reason, _) => {
+                Place::Held { source: super::source_slug(source), reason: Slug::of(reason.word()) }
+            }
         }
     }
 
@@ -78,10 +80,9 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
         });
     }
     let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
-    let decision =
-        rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
-            Rules::new(Arc::clone(config)).decide(input)
-        });
+    let decision = rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
+        Rules::new(Arc::clone(config)).decide(input)
+    });
     match decision {
         Decision::Routed(route) => Verdict::Sorted(Sorting {
             coordinates: route.coordinates,
@@ -90,13 +91,16 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
             settings: route.settings,
             archive: route.archive,
         }),
-        Decision::Held(Reason::NoRule) => Verdict::Held(HoldReason::NoRule, "no rule gives it category and type".into()),
+        Decision::Held(Reason::NoRule) => {
+            Verdict::Held(HoldReason::NoRule, "no rule gives it category and type".into())
+        }
         Decision::Held(Reason::UnknownCustomer) => {
             Verdict::Held(HoldReason::UnknownCustomer, "its recipient is no customer's".into())
         }
-        Decision::Held(Reason::Malformed { header }) => {
-            Verdict::Held(HoldReason::Malformed, format!("header {header} stands twice and a rule depends on it"))
-        }
+        Decision::Held(Reason::Malformed { header }) => Verdict::Held(
+            HoldReason::Malformed,
+            format!("header {header} stands twice and a rule depends on it"),
+        ),
     }
 }
 
