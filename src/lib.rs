@@ -22,5 +22,6 @@ pub mod web;
 pub mod delivery;
 
 // [5] features: they meet in the job table, the log and stored bytes only
+pub mod jobs_api;
 pub mod mail;
 pub mod parse;
