@@ -3,6 +3,7 @@
 //! The integration tests, as one binary.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
+mod api;
 mod floors;
 mod load;
 mod sandbox;
