@@ -27,7 +27,9 @@ async fn a_posted_file_is_sealed_before_the_yes_and_can_be_fetched() {
         assert!(row.sealed_at.is_some() && row.sorted_at.is_some());
         let path: SubPath = row.path.unwrap().parse().unwrap();
         assert!(path.as_str().starts_with("alpha/test/report/grid_7-"), "{path}");
-        let Found::Manifest(manifest) = read_manifest(&server.inbox, &path).unwrap() else { panic!("no tree") };
+        let Found::Manifest(manifest) = read_manifest(&server.inbox, &path).unwrap() else {
+            panic!("no tree")
+        };
         assert_eq!(manifest.message, None);
         assert_eq!(check(&server.inbox, &path, &manifest).unwrap(), []);
         assert!(server.inbox.stat(&path).unwrap().sealed);
@@ -224,7 +226,10 @@ async fn a_receipt_is_open_and_also_found_in_the_spool() {
     each_store(|db| async move {
         let server = Server::start(&db).await;
         let spooled = server.ask(&format!("/receipts/{}", uuid::Uuid::from_u128(42)), "").await;
-        assert_eq!((&spooled["state"], &spooled["accepted_at"]), (&"working".into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&spooled["state"], &spooled["accepted_at"]),
+            (&"working".into(), &serde_json::Value::Null)
+        );
         problem(&server.get(&format!("/receipts/{}", uuid::Uuid::from_u128(43)), "").await, 404, "not-found");
         let (delivery, receipt) = server.taken("alpha", "a").await;
         server.end(delivery, Ended::Completed).await;

@@ -19,7 +19,10 @@ async fn held_mail_is_listed_and_previewed_with_its_reason() {
         assert_eq!(one["sender"], "a@b.example");
         assert_eq!(one["delivery_id"], delivery.to_string());
         assert_eq!(one["contents"], serde_json::Value::Null);
-        assert_eq!(server.ask("/deliveries?held=true", &server.reader).await["items"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            server.ask("/deliveries?held=true", &server.reader).await["items"].as_array().unwrap().len(),
+            2
+        );
         // Nobody's mail exists for no customer.
         assert_eq!(server.ask("/held", &server.alpha).await["items"].as_array().unwrap().len(), 0);
         problem(&server.get(&format!("/held/{job}"), &server.alpha).await, 404, "not-found");
@@ -57,7 +60,10 @@ async fn assigned_mail_keeps_the_coordinates_it_was_given() {
         assert_eq!(server.row(delivery).await.held_reason.as_deref(), Some("no_rule"));
         assert_eq!(server.send("POST", &path, &server.admin, ALERT).await.status(), 200);
         let row = server.row(delivery).await;
-        assert_eq!((row.customer.as_deref(), row.group.as_deref(), row.rule), (Some("alpha"), Some("grid"), None));
+        assert_eq!(
+            (row.customer.as_deref(), row.group.as_deref(), row.rule),
+            (Some("alpha"), Some("grid"), None)
+        );
         assert_eq!(row.held_reason, None);
         assert_eq!(server.ask(&format!("/jobs/{job}"), &server.alpha).await["state"], "available");
         problem(&server.send("POST", &path, &server.admin, ALERT).await, 409, "conflict");

@@ -11,14 +11,14 @@ async fn jobs_are_listed_by_filter_and_page() {
     each_store(|db| async move {
         let server = Server::start(&db).await;
         for n in 0..5 {
-            let (delivery, _) = server.taken(if n % 2 == 0 { "alpha" } else { "beta" }, &format!("{n}")).await;
+            let (delivery, _) =
+                server.taken(if n % 2 == 0 { "alpha" } else { "beta" }, &format!("{n}")).await;
             if n == 0 {
                 server.end(delivery, Ended::Failed).await;
             }
         }
-        let count = async |path: &str| {
-            server.ask(path, &server.admin).await["items"].as_array().unwrap().len()
-        };
+        let count =
+            async |path: &str| server.ask(path, &server.admin).await["items"].as_array().unwrap().len();
         // The claim of the failed one took the others' leases too, had there been any.
         assert_eq!(count("/jobs").await, 5);
         assert_eq!(count("/jobs?state=failed").await, 1);
@@ -57,7 +57,8 @@ async fn a_job_shows_its_timeline_and_links() {
         assert_eq!((&job["kind"], &job["queue"]), (&"parse".into(), &"parse:test/report".into()));
         assert_eq!(job["links"]["delivery"], format!("/api/1.0/deliveries/{delivery}"));
         assert_eq!(job["links"]["receipt"], format!("/api/1.0/receipts/{receipt}"));
-        let events: Vec<_> = job["timeline"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
+        let events: Vec<_> =
+            job["timeline"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
         assert_eq!(events, ["queued", "started", "failed"]);
         problem(&server.get("/jobs/999999", &server.admin).await, 404, "not-found");
         problem(&server.get("/jobs/one", &server.admin).await, 400, "malformed");

@@ -91,8 +91,7 @@ impl Server {
         let tables = Tables::new(&[declaration()]).unwrap();
         ensure(db, &tables, Duration::from_secs(5)).await.unwrap();
         let (wake, leases) = (Wake::default(), Leases::default());
-        let settings =
-            BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 2 };
+        let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 2 };
         let acceptor = Acceptor::start(db.clone(), Queues::new(db.clone()), wake.clone(), settings);
         let inbox = Arc::new(Volume::memory("inbox", 1 << 20));
         let arrivals = Arrivals {
@@ -118,7 +117,8 @@ impl Server {
             wake,
             leases: leases.clone(),
             explain: Arc::new(|message, recipient, sender| {
-                let said = serde_json::json!({ "bytes": message.len(), "recipient": recipient, "sender": sender });
+                let said =
+                    serde_json::json!({ "bytes": message.len(), "recipient": recipient, "sender": sender });
                 async move { Ok(said) }.boxed()
             }),
             in_spool: Arc::new(|id| id == Uuid::from_u128(42)),
@@ -166,8 +166,10 @@ impl Server {
 
     /// Posts a file to `/deliveries?…`.
     async fn file(&self, query: &str, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Response<Bytes> {
-        let mut request =
-            Request::builder().method("POST").uri(format!("{BASE}/deliveries?{query}")).header("x-api-key", key);
+        let mut request = Request::builder()
+            .method("POST")
+            .uri(format!("{BASE}/deliveries?{query}"))
+            .header("x-api-key", key);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -177,7 +179,8 @@ impl Server {
     /// A file of a customer that was taken; its delivery and receipt.
     async fn taken(&self, customer: &str, content: &str) -> (DeliveryId, Uuid) {
         let query = format!("customer={customer}&category=test&type=report&name=nodes.csv");
-        let answer = self.file(&query, &self.admin, &[("content-type", "text/csv")], content.as_bytes()).await;
+        let answer =
+            self.file(&query, &self.admin, &[("content-type", "text/csv")], content.as_bytes()).await;
         assert_eq!(answer.status(), 202, "{:?}", answer.body());
         let said = json(&answer);
         let id = |name: &str| said[name].as_str().unwrap().parse::<Uuid>().unwrap();
@@ -243,9 +246,8 @@ impl Server {
         let job = self.claim(delivery).await;
         let error = (end != Ended::Completed).then(|| "it broke".to_owned());
         let ends = [End { id: job.id, token: job.lease_token, end, error, report: None }];
-        let won = self
-            .write(move |mut tx| Box::pin(async move { job::store::end(&mut tx, &ends).await }))
-            .await;
+        let won =
+            self.write(move |mut tx| Box::pin(async move { job::store::end(&mut tx, &ends).await })).await;
         assert_eq!(won.len(), 1);
         job.id
     }
@@ -256,9 +258,9 @@ impl Server {
         F: for<'c> FnOnce(headworks::infra::db::Tx<'c>) -> headworks::infra::db::Fut<'c, T> + Send + 'static,
     {
         // Days of the history are made by the keeper, which does not run here.
-        let days = self.db.write(Lane::State, |mut tx| {
-            Box::pin(async move { job::store::make_days(&mut tx).await })
-        });
+        let days = self
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { job::store::make_days(&mut tx).await }));
         days.await.unwrap();
         self.db.write(Lane::State, f).await.unwrap()
     }

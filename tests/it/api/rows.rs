@@ -94,7 +94,8 @@ async fn a_question_that_cannot_be_answered_names_what_is_wrong() {
             ("colour=red", "colour"),
         ];
         for (query, parameter) in cases {
-            let said = problem(&server.get(&format!("/rows/node?{query}"), &server.admin).await, 400, "malformed");
+            let said =
+                problem(&server.get(&format!("/rows/node?{query}"), &server.admin).await, 400, "malformed");
             assert_eq!(said["errors"][0]["parameter"], parameter, "{query}");
         }
         problem(&server.get("/rows/nothing", &server.admin).await, 404, "not-found");

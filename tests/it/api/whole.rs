@@ -66,7 +66,8 @@ async fn keys_are_made_shown_once_and_revoked() {
         let keys = server.get("/keys", &server.admin).await;
         assert!(!String::from_utf8_lossy(keys.body()).contains(&value));
         let listed = json(&keys);
-        let new = listed["items"].as_array().unwrap().iter().find(|key| key["name"] == "new").unwrap().clone();
+        let new =
+            listed["items"].as_array().unwrap().iter().find(|key| key["name"] == "new").unwrap().clone();
         assert_eq!((&new["customer"], &new["imported"]), (&"alpha".into(), &false.into()));
 
         let import = r#"{"name":"old","grants":["read"],"value":"s3cret"}"#;
