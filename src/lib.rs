@@ -24,3 +24,6 @@ pub mod delivery;
 // [5] features: they meet in the job table, the log and stored bytes only
 pub mod mail;
 pub mod parse;
+
+// [6] the whole
+pub mod app;

@@ -39,7 +39,7 @@ pub struct Parser {
     /// Where rows go that are too many to hold.
     pub tmp: PathBuf,
     /// The configuration in force.
-    pub live: Arc<Live>,
+    pub live: Live,
 }
 
 /// What a run of a module is about.
@@ -90,14 +90,17 @@ impl Parser {
         let module = format!("{}/{}", coordinates.category, coordinates.kind);
         let declared = self.host.declarations().iter().find(|declared| declared.id == module);
         Ok(match declared {
-            Some(declared) => Ok(Subject { version: declared.version.clone(), delivery, coordinates, module }),
+            Some(declared) => {
+                Ok(Subject { version: declared.version.clone(), delivery, coordinates, module })
+            }
             None => Err(format!("no module reads {module}")),
         })
     }
 
     /// Opens what the module reads: the mail, or the one part of a delivery that is no mail.
     async fn input(&self, delivery: &DeliveryRow) -> Result<(Input, File, Headers), Interrupted> {
-        let path = delivery.path.clone().ok_or_else(|| Interrupted::Failed("the delivery has no tree".into()))?;
+        let path =
+            delivery.path.clone().ok_or_else(|| Interrupted::Failed("the delivery has no tree".into()))?;
         let stored =
             Stored { digest: delivery.digest, len_bytes: u64::try_from(delivery.bytes).unwrap_or_default() };
         let inbox = Arc::clone(&self.inbox);
@@ -107,7 +110,8 @@ impl Parser {
     fn request(&self, subject: &Subject, input: Input, headers: Headers) -> Parse {
         let config = self.live.config();
         let (mail, modules) = (&config.mail, &config.modules);
-        let text = |field: &str| subject.delivery.envelope[field]["text"].as_str().unwrap_or_default().to_owned();
+        let text =
+            |field: &str| subject.delivery.envelope[field]["text"].as_str().unwrap_or_default().to_owned();
         let subject_line = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("subject"));
         Parse {
             module: subject.module.clone(),
@@ -169,8 +173,12 @@ fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File, Head
     let Found::Manifest(manifest) = tree::read_manifest(inbox, &path)? else {
         return Err(Interrupted::Failed(format!("{path} has no manifest")));
     };
-    let headers: Headers =
-        manifest.about.headers.iter().map(|header| (header.name.clone(), header.value.text.clone())).collect();
+    let headers: Headers = manifest
+        .about
+        .headers
+        .iter()
+        .map(|header| (header.name.clone(), header.value.text.clone()))
+        .collect();
     let message = path.join(tree::MESSAGE).map_err(bad)?;
     let file = inbox.open_file(&message).map_err(|error| match error.kind {
         VolumeErrorKind::NotFound => Interrupted::Failed(format!("{message} is gone")),
@@ -212,7 +220,8 @@ fn outcome(
         (module_api::Outcome::Partial { .. }, _) => "partial",
         _ => "rejected",
     };
-    let sources = ran.parts.iter().map(|part| source(part, input, &ran.spill)).collect::<io::Result<Vec<_>>>()?;
+    let sources =
+        ran.parts.iter().map(|part| source(part, input, &ran.spill)).collect::<io::Result<Vec<_>>>()?;
     let mut report = serde_json::json!({
         "module": subject.module, "version": subject.version, "outcome": word, "rows": ran.rows, "findings": ran.findings,
         "profile": ran.profile,

@@ -25,7 +25,7 @@ pub mod tree;
 pub mod tree_path;
 
 pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
-pub use batch::Busy;
+pub use batch::{BatchSettings, Busy};
 pub use finish::{Finisher, Sorted, Work, recover};
 pub use receipt::{ReceiptState, ReceiptView};
 pub use rows::Rows;

@@ -11,6 +11,6 @@ pub use read::{
 };
 pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};
 pub use write::{
-    assign, choose_path, expire_keys, register_customers, seal, set_held, set_sorted, start_over,
-    take_stale_path,
+    assign, choose_path, expire_keys, register_customers, register_volume, registered_volume, seal, set_held,
+    set_sorted, start_over, take_stale_path,
 };

@@ -137,7 +137,9 @@ impl<W: Send + 'static> Runner<W> {
             let mut found = 0;
             let free = free_slots(&slots);
             if !free.is_empty() && finishing.load(Ordering::Relaxed) <= self.settings.max_finishing {
-                found = self.fill(&mut claimer, &mut slots, &free).await;
+                // With SQLite, no lease is taken over while an end is being committed to its two files.
+                let take_over = self.db.is_pg() || finishing.load(Ordering::Relaxed) == 0;
+                found = self.fill(&mut claimer, &mut slots, &free, take_over).await;
             }
             for slot in slots.values_mut() {
                 while slot.running.load(Ordering::Relaxed) < slot.rules.concurrency as usize
@@ -168,8 +170,9 @@ impl<W: Send + 'static> Runner<W> {
         claimer: &mut Claimer,
         slots: &mut HashMap<i16, Slots>,
         free: &[(i16, u32)],
+        take_over: bool,
     ) -> usize {
-        let jobs = match claimer.claim(free).await {
+        let jobs = match claimer.claim(free, take_over).await {
             Ok(jobs) => jobs,
             Err(error) => {
                 tracing::warn!(%error, "claiming failed");

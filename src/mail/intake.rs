@@ -12,7 +12,6 @@ use crate::job::{Kind, Priority, QueueName};
 use mailhandler::{EntryName, Spool, SpoolError, State};
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +33,7 @@ pub struct Intake {
     /// Where deliveries are accepted.
     pub acceptor: Acceptor,
     /// The configuration in force.
-    pub live: Arc<Live>,
+    pub live: Live,
 }
 
 /// What intake knows while it runs.

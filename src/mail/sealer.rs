@@ -65,7 +65,8 @@ impl Sealer {
                 Err(error) => tracing::warn!(%error, "a tree cannot be sealed; the spool keeps its mail"),
             }
         }
-        let facts: Vec<(DeliveryId, String)> = sealed.iter().map(|tree| (tree.id, tree.path.clone())).collect();
+        let facts: Vec<(DeliveryId, String)> =
+            sealed.iter().map(|tree| (tree.id, tree.path.clone())).collect();
         self.db
             .write(Lane::State, move |mut tx| Box::pin(async move { store::seal(&mut tx, &facts).await }))
             .await?;
@@ -97,7 +98,9 @@ impl Sealer {
         let home = SpoolId(self.spool.id());
         self.db
             .read(View::State, move |mut tx| {
-                Box::pin(async move { store::unsealed(&mut tx, home, Timestamp(i64::MAX / 2), i64::MAX).await })
+                Box::pin(
+                    async move { store::unsealed(&mut tx, home, Timestamp(i64::MAX / 2), i64::MAX).await },
+                )
             })
             .await
     }
@@ -147,7 +150,9 @@ impl Sealer {
         match removed {
             Ok(Ok(())) if had_stale => self.forget_stale(tree.id).await,
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(delivery_id = %tree.id, %error, "cleaning up after a seal failed"),
+            Ok(Err(error)) => {
+                tracing::warn!(delivery_id = %tree.id, %error, "cleaning up after a seal failed")
+            }
             Err(error) => tracing::error!(%error, "cleaning up after a seal ended badly"),
         }
     }
@@ -155,7 +160,9 @@ impl Sealer {
     async fn forget_stale(&self, id: DeliveryId) {
         let forgotten = self
             .db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::take_stale_path(&mut tx, id).await }))
+            .write(Lane::State, move |mut tx| {
+                Box::pin(async move { store::take_stale_path(&mut tx, id).await })
+            })
             .await;
         if let Err(error) = forgotten {
             tracing::warn!(delivery_id = %id, %error, "a removed tree is still named");

@@ -14,7 +14,11 @@ pub fn snippet(config: &Config, spool: &Spool) -> Result<String, String> {
     if config.spool.domains.is_empty() {
         return Err("spool.domains is empty: name the domains whose mail is ours".into());
     }
-    Ok(format!("# main.cf\n{}\n# master.cf\n{}", fill(MAIN_CF, config, spool), fill(MASTER_CF, config, spool)))
+    Ok(format!(
+        "# main.cf\n{}\n# master.cf\n{}",
+        fill(MAIN_CF, config, spool),
+        fill(MASTER_CF, config, spool)
+    ))
 }
 
 fn fill(template: &str, config: &Config, spool: &Spool) -> String {

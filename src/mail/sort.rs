@@ -12,7 +12,7 @@ use crate::delivery::manifest::{About, Header, RawText};
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::{Sorted, Work, tree_path};
-use crate::ids::{Scope, Slug};
+use crate::ids::{DeliveryId, Scope, Slug};
 use crate::infra::db::{Db, DbErrorKind, Lane, View};
 use crate::infra::host::{Host, SplitOutput};
 use crate::infra::volume::{FileRange, SubPath, Volume};
@@ -61,7 +61,7 @@ pub struct Sorter {
     /// Where copies of originals are, for rules that ask for one.
     pub archive: Arc<Volume>,
     /// The configuration in force.
-    pub live: Arc<Live>,
+    pub live: Live,
     /// Queues of the jobs that follow.
     pub queues: Queues,
     /// Ids of the modules there are.
@@ -87,8 +87,26 @@ impl Sorter {
         self.outcome(&delivery, verdict).await
     }
 
+    /// Makes the tree of a delivery again at its stored path, as its row says and without a job: a crash damaged it.
+    ///
+    /// # Errors
+    /// Why it could not be made.
+    pub async fn remake(&self, id: DeliveryId) -> Result<(), Interrupted> {
+        let delivery = self.find(id).await?;
+        let path = delivery.path.as_deref().unwrap_or_default().parse();
+        let path: SubPath =
+            path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
+        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let split = self.split(&message).await?;
+        self.tree(&delivery, message, split, &decision::stored(&delivery), path).await
+    }
+
     async fn delivery(&self, job: &Job) -> Result<DeliveryRow, Interrupted> {
-        let id = job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?;
+        self.find(job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?)
+            .await
+    }
+
+    async fn find(&self, id: DeliveryId) -> Result<DeliveryRow, Interrupted> {
         self.db
             .read(View::State, move |mut tx| {
                 Box::pin(async move { store::get(&Scope::All, &mut tx, id).await })
@@ -110,13 +128,22 @@ impl Sorter {
     }
 
     /// Stores where the tree will be, under the lease: from here on the place is this delivery's.
-    async fn path(&self, job: &Job, delivery: &DeliveryRow, verdict: &Verdict) -> Result<SubPath, Interrupted> {
+    async fn path(
+        &self,
+        job: &Job,
+        delivery: &DeliveryRow,
+        verdict: &Verdict,
+    ) -> Result<SubPath, Interrupted> {
         let zone = self.live.config().server.time_zone.get().clone();
         let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
-        let candidates =
-            tree_path::candidates(&verdict.place(&delivery.source), delivery.received_at, &zone, delivery.receipt_id)
-                .map_err(bad)?
-                .map(|path| path.to_string());
+        let candidates = tree_path::candidates(
+            &verdict.place(&delivery.source),
+            delivery.received_at,
+            &zone,
+            delivery.receipt_id,
+        )
+        .map_err(bad)?
+        .map(|path| path.to_string());
         let (id, lease) = (delivery.id, (job.id, job.lease_token));
         for last_try in [false, true] {
             let candidates = candidates.clone();
@@ -158,7 +185,8 @@ impl Sorter {
                 ("headworks-modules".into(), self.host.state().version),
             ]),
         };
-        let (inbox, archive) = (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
+        let (inbox, archive) =
+            (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
         tokio::task::spawn_blocking(move || {
             let parts = parts::records(&split, &message.file)?;
             let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
@@ -198,8 +226,14 @@ impl Sorter {
         Ok(Outcome::Done(Work { sorted: Some(sorted(None)), children: vec![child], ..Work::default() }))
     }
 
-    async fn parse_job(&self, delivery: &DeliveryRow, sorting: &Sorting, module: &str) -> Result<NewJob, Interrupted> {
-        let limits = self.live.config().queue_limits(Kind::Parse.word(), Some(sorting.coordinates.category.as_str()));
+    async fn parse_job(
+        &self,
+        delivery: &DeliveryRow,
+        sorting: &Sorting,
+        module: &str,
+    ) -> Result<NewJob, Interrupted> {
+        let limits =
+            self.live.config().queue_limits(Kind::Parse.word(), Some(sorting.coordinates.category.as_str()));
         Ok(NewJob {
             queue: self.queues.id(&QueueName::parse(module)).await?,
             kind: Kind::Parse,
@@ -222,7 +256,10 @@ fn headers(split: &SplitOutput) -> Vec<Header> {
         .fields
         .iter()
         .filter(|field| HEADERS_OF_INTEREST.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
-        .map(|field| Header { name: field.name.clone(), value: RawText::decoded(field.value.clone(), &field.raw) })
+        .map(|field| Header {
+            name: field.name.clone(),
+            value: RawText::decoded(field.value.clone(), &field.raw),
+        })
         .collect()
 }
 

@@ -6,6 +6,6 @@
 mod floors;
 mod load;
 mod sandbox;
+mod sandboxed_modules;
 mod stores;
 mod web;
-mod sandboxed_modules;

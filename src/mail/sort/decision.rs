@@ -50,7 +50,9 @@ impl Verdict {
     pub fn place(&self, source: &str) -> Place {
         match self {
             Self::Sorted(sorting) => Place::Delivered(sorting.coordinates.clone()),
-            Self::Held(reason, _) => Place::Held { source: super::source_slug(source), reason: Slug::of(reason.word()) },
+            Self::Held(reason, _) => {
+                Place::Held { source: super::source_slug(source), reason: Slug::of(reason.word()) }
+            }
         }
     }
 
@@ -66,6 +68,22 @@ impl Verdict {
     }
 }
 
+/// The verdict that the row of a sorted delivery records.
+pub fn stored(delivery: &DeliveryRow) -> Verdict {
+    let word = delivery.held_reason.as_deref().unwrap_or_default();
+    match (coordinates(delivery), word.parse()) {
+        (Some(coordinates), _) => Verdict::Sorted(Sorting {
+            coordinates,
+            rules: delivery.rule.iter().filter_map(|rule| rule.parse().ok()).collect(),
+            captures: BTreeMap::new(),
+            settings: serde_json::from_value(delivery.settings.clone()).unwrap_or_default(),
+            archive: delivery.archive,
+        }),
+        (None, Ok(reason)) => Verdict::Held(reason, String::new()),
+        (None, Err(_)) => Verdict::Held(HoldReason::Operator, String::new()),
+    }
+}
+
 /// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
 pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
     if let Some(coordinates) = assigned(delivery) {
@@ -78,10 +96,9 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
         });
     }
     let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
-    let decision =
-        rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
-            Rules::new(Arc::clone(config)).decide(input)
-        });
+    let decision = rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
+        Rules::new(Arc::clone(config)).decide(input)
+    });
     match decision {
         Decision::Routed(route) => Verdict::Sorted(Sorting {
             coordinates: route.coordinates,
@@ -90,21 +107,25 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
             settings: route.settings,
             archive: route.archive,
         }),
-        Decision::Held(Reason::NoRule) => Verdict::Held(HoldReason::NoRule, "no rule gives it category and type".into()),
+        Decision::Held(Reason::NoRule) => {
+            Verdict::Held(HoldReason::NoRule, "no rule gives it category and type".into())
+        }
         Decision::Held(Reason::UnknownCustomer) => {
             Verdict::Held(HoldReason::UnknownCustomer, "its recipient is no customer's".into())
         }
-        Decision::Held(Reason::Malformed { header }) => {
-            Verdict::Held(HoldReason::Malformed, format!("header {header} stands twice and a rule depends on it"))
-        }
+        Decision::Held(Reason::Malformed { header }) => Verdict::Held(
+            HoldReason::Malformed,
+            format!("header {header} stands twice and a rule depends on it"),
+        ),
     }
 }
 
 /// Coordinates without a rule were set by hand.
 fn assigned(delivery: &DeliveryRow) -> Option<Coordinates> {
-    if delivery.rule.is_some() {
-        return None;
-    }
+    if delivery.rule.is_some() { None } else { coordinates(delivery) }
+}
+
+fn coordinates(delivery: &DeliveryRow) -> Option<Coordinates> {
     let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Slug>().ok());
     Some(Coordinates {
         customer: slug(&delivery.customer)?,

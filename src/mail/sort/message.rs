@@ -18,7 +18,11 @@ pub struct Message {
 }
 
 /// Opens the mail of a delivery, wherever it is, and checks its digest.
-pub async fn open(spool: &Spool, inbox: &Arc<Volume>, delivery: &DeliveryRow) -> Result<Message, Interrupted> {
+pub async fn open(
+    spool: &Spool,
+    inbox: &Arc<Volume>,
+    delivery: &DeliveryRow,
+) -> Result<Message, Interrupted> {
     let record: MailRecord = serde_json::from_value(delivery.envelope.clone())
         .map_err(|error| Interrupted::Failed(format!("the stored envelope cannot be read: {error}")))?;
     let stored =
@@ -29,8 +33,9 @@ pub async fn open(spool: &Spool, inbox: &Arc<Volume>, delivery: &DeliveryRow) ->
     tokio::task::spawn_blocking(move || {
         let file = match from_spool(&spool, name)? {
             Some(file) => file,
-            None => from_trees(&inbox, &paths, stored)?
-                .ok_or_else(|| Interrupted::Failed("the mail is neither in the spool nor in a tree".into()))?,
+            None => from_trees(&inbox, &paths, stored)?.ok_or_else(|| {
+                Interrupted::Failed("the mail is neither in the spool nor in a tree".into())
+            })?,
         };
         Ok(Message { file, stored, record })
     })
