@@ -178,11 +178,10 @@ fn decimal(text: &str, scale: u8) -> Option<Decimal> {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").map_or_else(|_| String::new(), |()| text)
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits =
+        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.map(char::from).collect()
 }
 
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
