@@ -151,9 +151,11 @@ impl Dialect {
         let key: Vec<&Field> = table.key_fields().collect();
         let values = self.incoming_values(&key);
         let same = key.iter().zip(values).map(|(f, value)| format!("t.{} = {value}", quoted(&f.name)));
-        // CROSS JOIN: SQLite then looks each key up instead of reading the table.
+        // CROSS JOIN: SQLite then looks each key up instead of reading the table. A row without a load (of a table
+        // that was not declared when its load was removed) counts as of the oldest job.
         format!(
-            "SELECT {}, l.job_id FROM {} CROSS JOIN {} AS t CROSS JOIN load AS l WHERE {} AND l.id = t.load_id",
+            "SELECT {}, coalesce(l.job_id, 0) FROM {} CROSS JOIN {} AS t LEFT JOIN load AS l ON l.id = t.load_id \
+             WHERE {}",
             self.selected("t.", &table.fields),
             self.incoming(&key, 1),
             self.relation(&table.table.name),

@@ -51,7 +51,7 @@ pub struct Counts {
 }
 
 /// What became of one load.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadReport {
     /// Its id.
     pub load: LoadId,

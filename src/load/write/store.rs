@@ -321,8 +321,8 @@ pub(super) async fn newest_superseded(
     let rows: Vec<(i64, String, i64)> = match tx {
         Tx::Pg(connection) => {
             sqlx::query_as(
-                "SELECT DISTINCT ON (s.key_hash) s.id, s.row_values::text, l.job_id \
-                 FROM superseded AS s JOIN load AS l ON l.id = s.load_id \
+                "SELECT DISTINCT ON (s.key_hash) s.id, s.row_values::text, coalesce(l.job_id, 0) \
+                 FROM superseded AS s LEFT JOIN load AS l ON l.id = s.load_id \
                  WHERE s.table_name = $1 AND s.key_hash = ANY($2) \
                  ORDER BY s.key_hash, s.version DESC, s.id DESC",
             )
@@ -334,11 +334,11 @@ pub(super) async fn newest_superseded(
         Tx::Lite(connection) => {
             let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
             sqlx::query_as(
-                "SELECT s.id, s.row_values, l.job_id \
+                "SELECT s.id, s.row_values, coalesce(l.job_id, 0) \
                  FROM json_each($2) AS k CROSS JOIN superseded AS s ON s.id = \
                  (SELECT id FROM superseded WHERE table_name = $1 AND key_hash = unhex(k.value) \
                   ORDER BY version DESC, id DESC LIMIT 1) \
-                 CROSS JOIN load AS l ON l.id = s.load_id",
+                 LEFT JOIN load AS l ON l.id = s.load_id",
             )
             .bind(name)
             .bind(json(&keys)?)
