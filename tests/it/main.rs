@@ -3,8 +3,10 @@
 //! The integration tests, as one binary.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
+mod appliance;
 mod floors;
 mod load;
+mod mail_walk;
 mod sandbox;
 mod sandboxed_modules;
 mod stores;
