@@ -23,6 +23,7 @@ pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 
+use crate::on_either;
 use sqlx::{PgConnection, SqliteConnection};
 use std::pin::Pin;
 
@@ -130,6 +131,20 @@ impl Db {
             Self::Pg(pg) => pg.migrate().await,
             Self::Lite(lite) => lite.migrate().await,
         }
+    }
+
+    /// Asks the store for nothing, to see whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read(View::State, |mut tx| {
+            Box::pin(async move {
+                let one: i32 = on_either!(&mut tx, c => sqlx::query_scalar("SELECT 1").fetch_one(c).await?);
+                if one == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::Corrupt, "one is not one")) }
+            })
+        })
+        .await
     }
 
     /// Whether this is Postgres: for the few decisions above the stores that depend on it.

@@ -9,7 +9,7 @@ mod read;
 mod select;
 
 pub use read::{
-    Filter, JobView, QueueDepth, TimelineRow, get, list, of_delivery, of_receipt, queue_depths,
+    Filter, JobView, QueueDepth, TimelineRow, arguments, get, list, of_delivery, of_receipt, queue_depths,
     timeline_of_delivery,
 };
 
