@@ -5,6 +5,7 @@ use super::topic::TopicId;
 use crate::ids::Timestamp;
 use crate::infra::db::{DbError, Tx, days};
 use crate::on_either;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::types::Json;
 use sqlx::{PgConnection, SqliteConnection};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Something to be told to whoever reads a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Where.
     pub topic: TopicId,

@@ -24,7 +24,6 @@ pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 
-use crate::on_either;
 use sqlx::{PgConnection, SqliteConnection};
 use std::pin::Pin;
 
