@@ -25,7 +25,7 @@ use crate::job::{
     Runner, RunnerSettings, Wake,
 };
 use crate::load::Tables;
-use crate::mail::{Intake, Sealer, Sorter};
+use crate::mail::{Intake, Leftovers, Sealer, Sorter};
 use crate::parse::Parser;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -90,6 +90,17 @@ impl App {
         tasks.spawn(async move { wake.relay(&db, &stop).await });
         tasks.close();
         tasks.wait().await;
+    }
+
+    /// What clears leftovers from this process's spool.
+    #[must_use]
+    pub fn leftovers(&self) -> Option<Leftovers> {
+        self.spool.as_ref().map(|home| Leftovers {
+            spool: home.spool.clone(),
+            acceptor: self.acceptor.clone(),
+            db: self.db.clone(),
+            live: self.live.clone(),
+        })
     }
 
     /// The sealer of this process's spool.
@@ -220,6 +231,7 @@ fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
     let limits = config.queue_limits(queue.kind.word(), family);
     (!limits.paused).then(|| QueueRules {
         concurrency: limits.concurrency.get(),
+        prefetch: limits.prefetch,
         max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
         soft_timeout: limits.soft_timeout,
         hard_timeout: limits.hard_timeout,

@@ -87,7 +87,8 @@ impl Server {
             wake: app.wake.clone(),
             keys,
             metrics,
-            spool: app.spool.as_ref().map(|home| home.spool.clone()),
+            leftovers: app.leftovers(),
+            tmp: config.server.tmp_dir.clone(),
         };
         tasks.spawn(keeper.run(config.server.roles.contains(&Role::Keeper), stop.clone()));
         let (working, stopping) = (Arc::clone(&app), stop.clone());
@@ -207,19 +208,20 @@ fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
     vec![
         Check::new("process", move || {
             let stopping = stop.is_cancelled();
-            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(()) } }
+            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(None) } }
         }),
         Check::new("store", move || {
             let db = db.clone();
-            async move { db.ping().await.map_err(|error| error.to_string()) }
+            async move { db.ping().await.map(|()| None).map_err(|error| error.to_string()) }
         }),
         Check::new("spool", move || {
             let app = Arc::clone(&spooled);
-            async move { app.spool_has_room().await }
+            async move { app.spool_has_room().await.map(|()| None) }
         }),
         Check::new("modules", move || {
             let walls = modules.state().walls;
-            async move { if walls.seccomp_calls > 0 { Ok(()) } else { Err("no sandbox stands".to_owned()) } }
+            let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
+            async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
         }),
     ]
 }
