@@ -10,8 +10,8 @@ use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::telemetry::metrics::Metrics;
 use crate::job::{self, Leader, Wake};
 use crate::log;
-use crate::web::key::Keys;
 use crate::mail::Leftovers;
+use crate::web::key::Keys;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
@@ -66,9 +66,24 @@ struct Duty {
 
 /// The table.
 const DUTIES: [Duty; 8] = [
-    Duty { name: "promote", by: By::Leader, every: |live| live.config().keeper.promote_every.get(), work: promote },
-    Duty { name: "expire", by: By::Leader, every: |live| live.config().keeper.expire_every.get(), work: expire },
-    Duty { name: "days", by: By::Leader, every: |live| live.config().keeper.partition_every.get(), work: days },
+    Duty {
+        name: "promote",
+        by: By::Leader,
+        every: |live| live.config().keeper.promote_every.get(),
+        work: promote,
+    },
+    Duty {
+        name: "expire",
+        by: By::Leader,
+        every: |live| live.config().keeper.expire_every.get(),
+        work: expire,
+    },
+    Duty {
+        name: "days",
+        by: By::Leader,
+        every: |live| live.config().keeper.partition_every.get(),
+        work: days,
+    },
     Duty { name: "gauges", by: By::Leader, every: |_| Duration::from_secs(10), work: gauges },
     Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
     Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
@@ -109,9 +124,9 @@ impl Keeper {
 
 fn promote(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
     Box::pin(async move {
-        let work = keeper.db.write(Lane::State, |mut tx| {
-            Box::pin(async move { job::store::promote(&mut tx, ROUND).await })
-        });
+        let work = keeper
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { job::store::promote(&mut tx, ROUND).await }));
         if work.await? > 0 {
             keeper.wake.wake();
         }
@@ -145,12 +160,14 @@ fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
 
 fn gauges(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
     Box::pin(async move {
-        let depths = keeper.db.read(View::State, |mut tx| {
-            Box::pin(async move { job::store::queue_depths(&mut tx).await })
-        });
+        let depths = keeper
+            .db
+            .read(View::State, |mut tx| Box::pin(async move { job::store::queue_depths(&mut tx).await }));
         let (mut sums, mut oldest) = ([0_i64; 4], None);
         for depth in depths.await? {
-            for (sum, count) in sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held]) {
+            for (sum, count) in
+                sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held])
+            {
                 *sum += count;
             }
             oldest = [oldest, depth.oldest_at].into_iter().flatten().min();

@@ -122,7 +122,8 @@ impl Global {
 
     /// The configuration, checked.
     fn load(&self) -> Result<crate::config::Loaded, Failure> {
-        crate::config::load(&self.sources()).map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
+        crate::config::load(&self.sources())
+            .map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
     }
 }
 

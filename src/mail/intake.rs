@@ -168,7 +168,12 @@ impl Intake {
 }
 
 /// The delivery that an entry of spool `home` becomes.
-pub fn delivery(entry: &mailhandler::Entry, home: SpoolId, config: &Config, record: &MailRecord) -> NewDelivery {
+pub fn delivery(
+    entry: &mailhandler::Entry,
+    home: SpoolId,
+    config: &Config,
+    record: &MailRecord,
+) -> NewDelivery {
     let envelope = entry.envelope();
     let max_attempts = config.queue_limits(Kind::Sort.word(), None).max_attempts.get();
     NewDelivery {

@@ -87,10 +87,11 @@ impl Leftovers {
         }
         let mut record = MailRecord::of(envelope);
         record.problems.push(CUT_SHORT.into());
-        let delivery =
-            intake::delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
+        let delivery = intake::delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
         match self.acceptor.accept(delivery).await {
-            Ok(_) => tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held"),
+            Ok(_) => {
+                tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")
+            }
             Err(error) => tracing::warn!(%error, "a mail that was cut short could not be accepted"),
         }
         Ok(())

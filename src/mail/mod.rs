@@ -27,4 +27,4 @@ pub use leftovers::Leftovers;
 pub use record::MailRecord;
 pub use sealer::Sealer;
 pub use snippet::snippet;
-pub use sort::{Sorter, rule_input};
+pub use sort::{Sorter, limits, rule_input};

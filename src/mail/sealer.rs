@@ -140,7 +140,9 @@ impl Sealer {
         let removed = tokio::task::spawn_blocking(move || -> Result<(), String> {
             for name in names {
                 match spool.remove(name) {
-                    Err(error) if error.kind() != mailhandler::Kind::NotFound => return Err(error.to_string()),
+                    Err(error) if error.kind() != mailhandler::Kind::NotFound => {
+                        return Err(error.to_string());
+                    }
                     _ => {}
                 }
             }

@@ -116,14 +116,7 @@ impl Sorter {
     }
 
     async fn split(&self, message: &Message) -> Result<SplitOutput, Interrupted> {
-        let mail = &self.live.config().mail;
-        let limits = MimeLimits {
-            message_bytes: mail.message_bytes.bytes(),
-            depth: mail.depth.get(),
-            parts: mail.parts.get(),
-            header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
-            header_lines: mail.header_lines.get() as usize,
-        };
+        let limits = limits(&self.live.config().mail);
         Ok(self.host.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }
 
@@ -247,6 +240,18 @@ impl Sorter {
             delay: Duration::ZERO,
             args: serde_json::json!({}),
         })
+    }
+}
+
+/// The limits of a split, as configured.
+#[must_use]
+pub fn limits(mail: &crate::config::Mail) -> MimeLimits {
+    MimeLimits {
+        message_bytes: mail.message_bytes.bytes(),
+        depth: mail.depth.get(),
+        parts: mail.parts.get(),
+        header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
+        header_lines: mail.header_lines.get() as usize,
     }
 }
 

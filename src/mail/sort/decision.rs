@@ -96,7 +96,10 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
             archive: false,
         });
     }
-    if delivery.envelope["problems"].as_array().is_some_and(|codes| codes.iter().any(|code| code == CUT_SHORT)) {
+    if delivery.envelope["problems"]
+        .as_array()
+        .is_some_and(|codes| codes.iter().any(|code| code == CUT_SHORT))
+    {
         return Verdict::Held(HoldReason::CutShort, "it was cut short and never came whole".into());
     }
     let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
