@@ -25,3 +25,11 @@ pub mod delivery;
 pub mod jobs_api;
 pub mod mail;
 pub mod parse;
+
+// [6] the whole: every part, every URL, every duty
+pub mod app;
+pub mod router;
+pub mod schedule;
+
+// [7] the command line
+pub mod cli;

@@ -39,7 +39,7 @@ pub struct Parser {
     /// Where rows go that are too many to hold.
     pub tmp: PathBuf,
     /// The configuration in force.
-    pub live: Arc<Live>,
+    pub live: Live,
 }
 
 /// What a run of a module is about.

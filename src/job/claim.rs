@@ -73,18 +73,18 @@ impl Claimer {
         }
     }
 
-    /// Claims for queues with free slots: `(queue, slots)`. May return up to three jobs more per queue than it has slots.
+    /// Claims for queues with free slots: `(queue, slots)`; `take_over` allows expired leases. May return up to three jobs more per queue than it has slots.
     ///
     /// # Errors
     /// When the store fails; expired leases are then left alone for one lease period after it is back.
-    pub async fn claim(&mut self, free: &[(i16, u32)]) -> Result<Vec<Job>, DbError> {
+    pub async fn claim(&mut self, free: &[(i16, u32)], take_over: bool) -> Result<Vec<Job>, DbError> {
         let now = Instant::now();
         // A sweep takes at most a twentieth of the time, however slow it is.
         let sweep = self.swept.is_none_or(|at| now - at >= self.sweep_every.max(self.sweep_took * 20));
         let asked: Vec<_> =
             free.iter().map(|&(q, n)| (q, self.shares.entry(q).or_default().ask(n))).collect();
         let wants = self.wants(&asked, sweep, now);
-        let take_expired = self.connected_since.is_some_and(|since| now - since >= self.lease);
+        let take_expired = take_over && self.connected_since.is_some_and(|since| now - since >= self.lease);
         let claim = Claim { wants, worker: self.worker, lease: self.lease, take_expired };
         let claimed = self
             .db

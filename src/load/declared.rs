@@ -91,6 +91,12 @@ impl Tables {
         Ok(Self { set: Arc::new(set) })
     }
 
+    /// Whether a module of this id is declared.
+    #[must_use]
+    pub fn declares(&self, module: &str) -> bool {
+        self.set.by_module.contains_key(module)
+    }
+
     /// The table that a row of `module` means by its index.
     #[must_use]
     pub fn of_row(&self, module: &str, table: u16) -> Option<&Arc<Declared>> {

@@ -102,7 +102,7 @@ impl StoredRow {
     /// The whole row in JSON, by column name.
     #[must_use]
     pub fn to_json(&self, table: &Declared) -> serde_json::Map<String, serde_json::Value> {
-        table.fields.iter().zip(&self.values).map(|(f, v)| (f.name.clone(), value::to_json(v))).collect()
+        object(table, &self.values)
     }
 
     /// The reverse of [`to_json`](Self::to_json); columns that were not there yet are null.
@@ -117,6 +117,11 @@ impl StoredRow {
         });
         Some(Self { values: values.collect::<Option<_>>()?, job })
     }
+}
+
+/// The values of all fields of a table in JSON, by column name.
+pub(super) fn object(table: &Declared, values: &[Value]) -> serde_json::Map<String, serde_json::Value> {
+    table.fields.iter().zip(values).map(|(f, v)| (f.name.clone(), value::to_json(v))).collect()
 }
 
 /// In the order of [`module_api::PROVENANCE`]; the hash is filled in once the values are in their stored form.

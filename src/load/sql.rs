@@ -151,9 +151,11 @@ impl Dialect {
         let key: Vec<&Field> = table.key_fields().collect();
         let values = self.incoming_values(&key);
         let same = key.iter().zip(values).map(|(f, value)| format!("t.{} = {value}", quoted(&f.name)));
-        // CROSS JOIN: SQLite then looks each key up instead of reading the table.
+        // CROSS JOIN: SQLite then looks each key up instead of reading the table. A row without a load (of a table
+        // that was not declared when its load was removed) counts as of the oldest job.
         format!(
-            "SELECT {}, l.job_id FROM {} CROSS JOIN {} AS t CROSS JOIN load AS l WHERE {} AND l.id = t.load_id",
+            "SELECT {}, coalesce(l.job_id, 0) FROM {} CROSS JOIN {} AS t LEFT JOIN load AS l ON l.id = t.load_id \
+             WHERE {}",
             self.selected("t.", &table.fields),
             self.incoming(&key, 1),
             self.relation(&table.table.name),
@@ -182,5 +184,58 @@ fn bound_type(kind: &ColumnKind) -> &'static str {
         ColumnKind::Time => "timestamptz",
         ColumnKind::Bytes => "bytea",
         ColumnKind::Uuid => "uuid",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dialect;
+    use crate::infra::db::{Db, Lite, LiteSettings, Tx, View};
+    use crate::load::{Tables, ensure};
+    use module_api::{ColumnKind, Declaration, Table};
+    use sqlx::AssertSqlSafe;
+    use std::time::Duration;
+
+    /// What SQLite says it would do.
+    async fn plan(db: &Db, statement: String) -> String {
+        db.read(View::Results, move |tx| {
+            Box::pin(async move {
+                let Tx::Lite(connection) = tx else { unreachable!("the store of this test is SQLite") };
+                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+                let steps: Vec<(i64, i64, i64, String)> =
+                    sqlx::query_as(explain).fetch_all(connection).await?;
+                Ok(steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; "))
+            })
+        })
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn keys_and_loads_are_looked_up_by_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = LiteSettings { directory: directory.path().to_owned(), readers: 1, queue_bound: 16 };
+        let db = Db::Lite(Lite::open(&settings).await.unwrap());
+        let tables = Tables::new(&[Declaration {
+            id: "test/report".into(),
+            version: "1.0.0".into(),
+            summary: String::new(),
+            assumed: false,
+            tables: vec![Table::new("node", "").key("site", ColumnKind::Uuid, "").key(
+                "n",
+                ColumnKind::Int,
+                "",
+            )],
+            views: Vec::new(),
+        }])
+        .unwrap();
+        ensure(&db, &tables, Duration::from_secs(1)).await.unwrap();
+        let node = tables.table("node").unwrap();
+        let by_key = plan(&db, Dialect::Lite.by_key(node)).await;
+        assert!(by_key.contains("SEARCH t USING INDEX"), "{by_key}");
+        assert!(by_key.contains("(customer=? AND site=? AND n=?)"), "{by_key}");
+        let take = plan(&db, Dialect::Lite.take_of_load(node)).await;
+        assert!(take.contains("(load_id=?)") && !take.contains("SCAN"), "{take}");
+        db.close().await;
     }
 }

@@ -9,6 +9,11 @@ use std::cmp::Ordering;
 /// Instants that RFC 3339 and both stores can say: years 1 to 9999, as far as the calendar goes.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_207_200_999_999;
 
+/// The nearest instant that both stores can compare with.
+pub(super) fn comparable_time(at: Timestamp) -> Value {
+    Value::Time(at.0.clamp(*TIMES.start(), *TIMES.end()))
+}
+
 /// Takes U+0000 out of text from outside: neither store can sort, index or return it alike. `None` if there was none.
 ///
 /// The one function that does so. Invalid UTF-8 cannot come this far: modules hand over Rust strings.
@@ -178,11 +183,10 @@ fn decimal(text: &str, scale: u8) -> Option<Decimal> {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").map_or_else(|_| String::new(), |()| text)
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits =
+        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.map(char::from).collect()
 }
 
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -14,6 +14,7 @@
 //! the authority for the envelope. Nothing between intake and seal fsyncs but the store.
 
 mod intake;
+mod leftovers;
 mod record;
 pub mod rules;
 mod sealer;
@@ -22,7 +23,8 @@ mod sort;
 mod watch;
 
 pub use intake::Intake;
+pub use leftovers::Leftovers;
 pub use record::MailRecord;
 pub use sealer::Sealer;
 pub use snippet::snippet;
-pub use sort::{Sorter, rule_input};
+pub use sort::{Sorter, limits, rule_input};

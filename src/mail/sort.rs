@@ -12,7 +12,7 @@ use crate::delivery::manifest::{About, Header, RawText};
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::{Sorted, Work, tree_path};
-use crate::ids::{Scope, Slug};
+use crate::ids::{DeliveryId, Scope, Slug};
 use crate::infra::db::{Db, DbErrorKind, Lane, View};
 use crate::infra::host::{Host, SplitOutput};
 use crate::infra::volume::{FileRange, SubPath, Volume};
@@ -61,7 +61,7 @@ pub struct Sorter {
     /// Where copies of originals are, for rules that ask for one.
     pub archive: Arc<Volume>,
     /// The configuration in force.
-    pub live: Arc<Live>,
+    pub live: Live,
     /// Queues of the jobs that follow.
     pub queues: Queues,
     /// Ids of the modules there are.
@@ -87,8 +87,26 @@ impl Sorter {
         self.outcome(&delivery, verdict).await
     }
 
+    /// Makes the tree of a delivery again at its stored path, as its row says and without a job: a crash damaged it.
+    ///
+    /// # Errors
+    /// Why it could not be made.
+    pub async fn remake(&self, id: DeliveryId) -> Result<(), Interrupted> {
+        let delivery = self.find(id).await?;
+        let path = delivery.path.as_deref().unwrap_or_default().parse();
+        let path: SubPath =
+            path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
+        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let split = self.split(&message).await?;
+        self.tree(&delivery, message, split, &decision::stored(&delivery), path).await
+    }
+
     async fn delivery(&self, job: &Job) -> Result<DeliveryRow, Interrupted> {
-        let id = job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?;
+        self.find(job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?)
+            .await
+    }
+
+    async fn find(&self, id: DeliveryId) -> Result<DeliveryRow, Interrupted> {
         self.db
             .read(View::State, move |mut tx| {
                 Box::pin(async move { store::get(&Scope::All, &mut tx, id).await })
@@ -98,14 +116,7 @@ impl Sorter {
     }
 
     async fn split(&self, message: &Message) -> Result<SplitOutput, Interrupted> {
-        let mail = &self.live.config().mail;
-        let limits = MimeLimits {
-            message_bytes: mail.message_bytes.bytes(),
-            depth: mail.depth.get(),
-            parts: mail.parts.get(),
-            header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
-            header_lines: mail.header_lines.get() as usize,
-        };
+        let limits = limits(&self.live.config().mail);
         Ok(self.host.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }
 
@@ -229,6 +240,18 @@ impl Sorter {
             delay: Duration::ZERO,
             args: serde_json::json!({}),
         })
+    }
+}
+
+/// The limits of a split, as configured.
+#[must_use]
+pub fn limits(mail: &crate::config::Mail) -> MimeLimits {
+    MimeLimits {
+        message_bytes: mail.message_bytes.bytes(),
+        depth: mail.depth.get(),
+        parts: mail.parts.get(),
+        header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
+        header_lines: mail.header_lines.get() as usize,
     }
 }
 

@@ -1,11 +1,14 @@
 //! The integration tests: one binary, one module per concern.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
-//! The integration tests, as one binary.
-#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
 mod api;
+mod appliance;
+mod catalogue;
 mod floors;
+mod job;
 mod load;
+mod log;
+mod mail_walk;
 mod sandbox;
 mod sandboxed_modules;
 mod stores;

@@ -58,6 +58,23 @@ where
     F: Fn(Db) -> B,
     B: Future<Output = ()>,
 {
+    with_database(server, |url| async {
+        let db = open_pg(url);
+        let outcome = AssertUnwindSafe(body(db.clone())).catch_unwind().await;
+        db.close().await;
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
+        }
+    })
+    .await;
+}
+
+/// Runs `body` with the URL of a fresh, migrated database, and drops that afterwards, whatever the outcome.
+pub async fn with_database<F, B>(server: &str, body: F)
+where
+    F: FnOnce(String) -> B,
+    B: Future<Output = ()>,
+{
     static READY: OnceCell<()> = OnceCell::const_new();
     READY.get_or_init(|| make_template(server)).await;
 
@@ -68,13 +85,16 @@ where
          SELECT pg_advisory_unlock_shared({TEMPLATE_LOCK})"
     );
     run(&mut admin, &copy).await;
-    let db = open_pg(server, &name);
-    let outcome = AssertUnwindSafe(body(db.clone())).catch_unwind().await;
-    db.close().await;
+    let outcome = AssertUnwindSafe(body(url_of(server, &name))).catch_unwind().await;
     run(&mut admin, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
+}
+
+fn url_of(server: &str, database: &str) -> String {
+    use sqlx::ConnectOptions;
+    PgConnectOptions::from_str(server).unwrap().database(database).to_url_lossy().to_string()
 }
 
 /// Makes the template, or brings the one of an earlier run up to date; one whose history differs is made anew.
@@ -90,7 +110,7 @@ async fn make_template(server: &str) {
         if !exists {
             run(&mut admin, &format!("CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")).await;
         }
-        let db = open_pg(server, TEMPLATE);
+        let db = open_pg(url_of(server, TEMPLATE));
         let migrated = db.migrate().await;
         db.close().await;
         match migrated {
@@ -105,11 +125,9 @@ async fn make_template(server: &str) {
     admin.close().await.unwrap();
 }
 
-fn open_pg(server: &str, database: &str) -> Db {
-    use sqlx::ConnectOptions;
-    let options = PgConnectOptions::from_str(server).unwrap().database(database);
+fn open_pg(url: String) -> Db {
     let settings = PgSettings {
-        url: options.to_url_lossy().to_string(),
+        url,
         queue_connections: 4,
         bulk_connections: 4,
         read_connections: 4,

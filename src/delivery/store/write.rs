@@ -177,3 +177,23 @@ pub async fn expire_keys(tx: &mut Tx<'_>, limit: i64) -> Result<u64, DbError> {
           ORDER BY expires_at LIMIT $2)";
     Ok(on_either!(tx, c => sqlx::query(text).bind(at).bind(limit).execute(c).await?.rows_affected()))
 }
+
+/// The marker that a named volume must show; `None` before its first use.
+///
+/// # Errors
+/// When the store fails.
+pub async fn registered_volume(tx: &mut Tx<'_>, name: &str) -> Result<Option<uuid::Uuid>, DbError> {
+    let text = "SELECT marker FROM volume WHERE name = $1";
+    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(name).fetch_optional(c).await?))
+}
+
+/// Registers the marker of a volume and returns the one that is registered: the first to come decides.
+///
+/// # Errors
+/// When the store fails.
+pub async fn register_volume(tx: &mut Tx<'_>, name: &str, marker: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
+    let text = "INSERT INTO volume (name, marker) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    on_either!(&mut *tx, c => { sqlx::query(text).bind(name).bind(marker).execute(c).await?; });
+    let text = "SELECT marker FROM volume WHERE name = $1";
+    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(name).fetch_one(c).await?))
+}

@@ -15,6 +15,8 @@ pub use store::{FindingRow, LoadRow, findings_of_load, loads_of_delivery};
 
 use super::declared::{Declared, Tables};
 use super::provenance::{self, Field, RECEIVED_AT};
+use super::row::object;
+use super::value::comparable_time;
 use crate::ids::{Scope, Timestamp};
 use crate::infra::db::{Db, DbError};
 use module_api::{ColumnKind, Value};
@@ -58,6 +60,13 @@ pub struct Page {
     pub rows: Vec<Vec<Value>>,
     /// Cursor of the next page, unless this is the last.
     pub next: Option<String>,
+}
+
+impl Page {
+    /// The rows as JSON objects, by column name.
+    pub fn objects(&self) -> impl Iterator<Item = serde_json::Map<String, serde_json::Value>> {
+        self.rows.iter().map(|row| object(&self.table, row))
+    }
 }
 
 /// Why there is no answer. All but `Store` are the asker's mistakes and name what is wrong.
@@ -161,10 +170,9 @@ fn check(scope: &Scope, tables: &Tables, name: &str, question: &Question) -> Res
         Ok((position, operator.map_err(why)?))
     });
     let mut conditions = filters.collect::<Result<Vec<_>, QueryError>>()?;
-    let time = |at: Timestamp| Value::Time(at.0);
     conditions.extend(scope.customer().map(|c| (provenance::CUSTOMER, Operator::Equal(c.into()))));
-    conditions.extend(question.since.map(|at| (RECEIVED_AT, Operator::AtLeast(time(at)))));
-    conditions.extend(question.until.map(|at| (RECEIVED_AT, Operator::Less(time(at)))));
+    conditions.extend(question.since.map(|at| (RECEIVED_AT, Operator::AtLeast(comparable_time(at)))));
+    conditions.extend(question.until.map(|at| (RECEIVED_AT, Operator::Less(comparable_time(at)))));
     let (first, descending) = match &question.order {
         None => (RECEIVED_AT, true),
         Some(order) => (column(&order.column)?, order.descending),

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One row more than the page holds, so that it is known whether there is another page.
+///
+/// Askers make up the texts, so they are not kept prepared.
 pub(super) async fn rows(db: &Db, question: Arc<Checked>) -> Result<Vec<Vec<Value>>, DbError> {
     db.read(View::Results, move |tx| {
         Box::pin(async move {
@@ -28,7 +30,8 @@ pub(super) async fn rows(db: &Db, question: Arc<Checked>) -> Result<Vec<Vec<Valu
                     for (field, value) in bound {
                         bind_pg(&mut arguments, &field.kind, value)?;
                     }
-                    let rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(connection).await?;
+                    let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
+                    let rows = query.fetch_all(connection).await?;
                     rows.iter().map(|row| decode_pg(fields, row)).collect()
                 }
                 Tx::Lite(connection) => {
@@ -37,7 +40,8 @@ pub(super) async fn rows(db: &Db, question: Arc<Checked>) -> Result<Vec<Vec<Valu
                     for (_, value) in bound {
                         bind_lite(&mut arguments, value)?;
                     }
-                    let rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(connection).await?;
+                    let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
+                    let rows = query.fetch_all(connection).await?;
                     rows.iter().map(|row| decode_lite(fields, row)).collect()
                 }
             }

@@ -18,7 +18,7 @@ mod publish;
 mod removal;
 mod store;
 
-pub use publish::LogEntry;
+pub use publish::{LogEntry, topic};
 pub use removal::{Removed, remove};
 
 use super::declared::{Declared, Tables};
@@ -27,14 +27,15 @@ use super::{NewLoad, value};
 use crate::ids::LoadId;
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use merge::{Fate, Incoming};
-use module_api::{Finding, Place, Row};
+use module_api::{Finding, Place, Row, Value};
 use publish::Replaced;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Rows per statement.
+/// Rows per statement, and about as many bytes: SQLite takes no text over 1 GB, Postgres no message.
 const CHUNK: usize = 2_000;
+const CHUNK_BYTES: usize = 16 << 20;
 
 /// What became of one load's rows of one table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ pub struct Counts {
 }
 
 /// What became of one load.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadReport {
     /// Its id.
     pub load: LoadId,
@@ -143,9 +144,10 @@ impl Loading {
             let (newest, lost) = merge::newest_per_key(&table, incoming);
             self.note_lost(&table, &lost);
             store::supersede(tx, &table, lost.iter().map(|l| &l.row)).await?;
-            let mut left = newest.into_iter().peekable();
-            while left.peek().is_some() {
-                let chunk = left.by_ref().take(CHUNK).collect();
+            let lengths = chunks(newest.iter().map(|incoming| weight(incoming.row.values.iter())));
+            let mut left = newest.into_iter();
+            for length in lengths {
+                let chunk = left.by_ref().take(length).collect();
                 self.chunk(tx, &table, chunk, &mut entries).await?;
             }
         }
@@ -242,6 +244,28 @@ impl Loading {
     }
 }
 
+/// Lengths of the chunks that rows of these sizes are cut into.
+fn chunks(sizes: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    let mut room = 0_usize;
+    for size in sizes {
+        match lengths.last_mut() {
+            Some(length) if *length < CHUNK && size <= room => *length += 1,
+            _ => {
+                lengths.push(1);
+                room = CHUNK_BYTES;
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    lengths
+}
+
+/// About how many bytes a row is in a statement.
+fn weight<'v>(values: impl Iterator<Item = &'v Value>) -> usize {
+    values.map(|value| value::canonical(value).len()).sum()
+}
+
 impl Counts {
     fn add(&mut self, fate: Fate) {
         match fate {
@@ -273,4 +297,17 @@ fn cleaned(load: &NewLoad) -> NewLoad {
         finding.field.iter_mut().for_each(clean);
     }
     load
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK, CHUNK_BYTES, chunks};
+
+    #[test]
+    fn chunks_are_cut_by_rows_and_by_bytes() {
+        assert!(chunks(std::iter::empty()).is_empty());
+        assert_eq!(chunks(std::iter::repeat_n(10, CHUNK + 1)), [CHUNK, 1]);
+        assert_eq!(chunks([CHUNK_BYTES / 2, CHUNK_BYTES / 2, 1].into_iter()), [2, 1]);
+        assert_eq!(chunks([1, CHUNK_BYTES + 5, 1].into_iter()), [1, 1, 1]);
+    }
 }

@@ -3,7 +3,7 @@
 use super::publish::{LogEntry, Replaced};
 use super::{CHUNK, store};
 use crate::ids::{Digest, LoadId};
-use crate::infra::db::{DbError, Tx};
+use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::load::declared::{Declared, Tables};
 use crate::load::row::StoredRow;
 use std::collections::HashMap;
@@ -23,11 +23,15 @@ pub struct Removed {
 /// Removes a load, its rows wherever they are, and its findings. `None` if there is no such load.
 ///
 /// # Errors
-/// Those of the store.
+/// Those of the store; [`Corrupt`](DbErrorKind::Corrupt) when its module is no longer declared.
 pub async fn remove(tx: &mut Tx<'_>, tables: &Tables, load: LoadId) -> Result<Option<Removed>, DbError> {
     let Some(module) = store::module_of(tx, load).await? else {
         return Ok(None);
     };
+    if !tables.declares(&module) {
+        let why = format!("module {module} of load {load} is not declared: its rows cannot be found");
+        return Err(DbError::new(DbErrorKind::Corrupt, why));
+    }
     let mut replaced = Replaced::default();
     let mut removed = take_out(tx, tables, load, &module, &mut replaced).await?;
     removed.entries = replaced.into_entries();

@@ -1,7 +1,7 @@
 //! SQL of loads, findings and superseded rows, and of rows on their way into declared tables.
 
 use super::merge::Incoming;
-use super::{CHUNK, Open};
+use super::{Open, chunks, weight};
 use crate::ids::{Digest, JobId, LoadId};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::load::NewLoad;
@@ -128,12 +128,8 @@ pub(super) async fn insert_findings(tx: &mut Tx<'_>, loads: &[Open]) -> Result<(
         Field::new("excerpt", ColumnKind::Text, false),
     ];
     let rows: Vec<Vec<Value>> = loads.iter().flat_map(findings_of).collect();
-    for chunk in rows.chunks(CHUNK) {
-        let chunk: Vec<Vec<&Value>> = chunk.iter().map(|row| row.iter().collect()).collect();
-        let text = |dialect: Dialect| dialect.insert("finding", &fields, "");
-        run_silently(tx, text, &fields, &chunk).await?;
-    }
-    Ok(())
+    let rows: Vec<Vec<&Value>> = rows.iter().map(|row| row.iter().collect()).collect();
+    run_silently(tx, |dialect| dialect.insert("finding", &fields, ""), &fields, &rows).await
 }
 
 fn findings_of(open: &Open) -> impl Iterator<Item = Vec<Value>> {
@@ -304,11 +300,8 @@ pub(super) async fn supersede<'r>(
         ]
     });
     let rows: Vec<Vec<Value>> = rows.collect();
-    for chunk in rows.chunks(CHUNK) {
-        let chunk: Vec<Vec<&Value>> = chunk.iter().map(|row| row.iter().collect()).collect();
-        run_silently(tx, |dialect| dialect.insert("superseded", &fields, ""), &fields, &chunk).await?;
-    }
-    Ok(())
+    let rows: Vec<Vec<&Value>> = rows.iter().map(|row| row.iter().collect()).collect();
+    run_silently(tx, |dialect| dialect.insert("superseded", &fields, ""), &fields, &rows).await
 }
 
 /// Drops what a load has in `superseded`.
@@ -328,8 +321,8 @@ pub(super) async fn newest_superseded(
     let rows: Vec<(i64, String, i64)> = match tx {
         Tx::Pg(connection) => {
             sqlx::query_as(
-                "SELECT DISTINCT ON (s.key_hash) s.id, s.row_values::text, l.job_id \
-                 FROM superseded AS s JOIN load AS l ON l.id = s.load_id \
+                "SELECT DISTINCT ON (s.key_hash) s.id, s.row_values::text, coalesce(l.job_id, 0) \
+                 FROM superseded AS s LEFT JOIN load AS l ON l.id = s.load_id \
                  WHERE s.table_name = $1 AND s.key_hash = ANY($2) \
                  ORDER BY s.key_hash, s.version DESC, s.id DESC",
             )
@@ -341,11 +334,11 @@ pub(super) async fn newest_superseded(
         Tx::Lite(connection) => {
             let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
             sqlx::query_as(
-                "SELECT s.id, s.row_values, l.job_id \
+                "SELECT s.id, s.row_values, coalesce(l.job_id, 0) \
                  FROM json_each($2) AS k CROSS JOIN superseded AS s ON s.id = \
                  (SELECT id FROM superseded WHERE table_name = $1 AND key_hash = unhex(k.value) \
                   ORDER BY version DESC, id DESC LIMIT 1) \
-                 CROSS JOIN load AS l ON l.id = s.load_id",
+                 LEFT JOIN load AS l ON l.id = s.load_id",
             )
             .bind(name)
             .bind(json(&keys)?)
@@ -408,7 +401,7 @@ async fn run<T>(
     }
 }
 
-/// As [`run`], for statements that return nothing.
+/// As [`run`], in chunks, for statements that return nothing.
 async fn run_silently(
     tx: &mut Tx<'_>,
     text: impl Fn(Dialect) -> String,
@@ -416,7 +409,13 @@ async fn run_silently(
     rows: &[Vec<&Value>],
 ) -> Result<(), DbError> {
     let fields: Vec<&Field> = fields.iter().collect();
-    run(tx, text, &fields, rows, |_| Ok(()), |_| Ok(())).await.map(drop)
+    let mut left = rows;
+    for length in chunks(rows.iter().map(|row| weight(row.iter().copied()))) {
+        let (chunk, rest) = left.split_at(length);
+        run(tx, &text, &fields, chunk, |_| Ok(()), |_| Ok(())).await?;
+        left = rest;
+    }
+    Ok(())
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, DbError> {

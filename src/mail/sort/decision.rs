@@ -6,6 +6,7 @@ use crate::delivery::store::DeliveryRow;
 use crate::delivery::tree_path::Place;
 use crate::ids::{Coordinates, Slug};
 use crate::job::HoldReason;
+use crate::mail::leftovers::CUT_SHORT;
 use crate::mail::rules::{Decision, Reason, RuleInput, Rules};
 use module_api::PartKind;
 use module_api::frame::{Head, PartRecord};
@@ -68,6 +69,22 @@ impl Verdict {
     }
 }
 
+/// The verdict that the row of a sorted delivery records.
+pub fn stored(delivery: &DeliveryRow) -> Verdict {
+    let word = delivery.held_reason.as_deref().unwrap_or_default();
+    match (coordinates(delivery), word.parse()) {
+        (Some(coordinates), _) => Verdict::Sorted(Sorting {
+            coordinates,
+            rules: delivery.rule.iter().filter_map(|rule| rule.parse().ok()).collect(),
+            captures: BTreeMap::new(),
+            settings: serde_json::from_value(delivery.settings.clone()).unwrap_or_default(),
+            archive: delivery.archive,
+        }),
+        (None, Ok(reason)) => Verdict::Held(reason, String::new()),
+        (None, Err(_)) => Verdict::Held(HoldReason::Operator, String::new()),
+    }
+}
+
 /// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
 pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
     if let Some(coordinates) = assigned(delivery) {
@@ -78,6 +95,12 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
             settings: serde_json::from_value(delivery.settings.clone()).unwrap_or_default(),
             archive: false,
         });
+    }
+    if delivery.envelope["problems"]
+        .as_array()
+        .is_some_and(|codes| codes.iter().any(|code| code == CUT_SHORT))
+    {
+        return Verdict::Held(HoldReason::CutShort, "it was cut short and never came whole".into());
     }
     let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
     let decision = rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
@@ -106,9 +129,10 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
 
 /// Coordinates without a rule were set by hand.
 fn assigned(delivery: &DeliveryRow) -> Option<Coordinates> {
-    if delivery.rule.is_some() {
-        return None;
-    }
+    if delivery.rule.is_some() { None } else { coordinates(delivery) }
+}
+
+fn coordinates(delivery: &DeliveryRow) -> Option<Coordinates> {
     let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Slug>().ok());
     Some(Coordinates {
         customer: slug(&delivery.customer)?,

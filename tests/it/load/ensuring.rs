@@ -106,3 +106,34 @@ async fn a_change_that_is_no_addition_is_refused_whole_and_named() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_server_that_waits_too_long_for_another_one_says_so() {
+    each_store(|db| async move {
+        // SQLite has one process and one writer: nobody to wait for.
+        if !db.is_pg() {
+            return;
+        }
+        let (locked, is_locked) = tokio::sync::oneshot::channel();
+        let (done, is_done) = tokio::sync::oneshot::channel::<()>();
+        let holder = db.write(Lane::Results, move |mut tx| {
+            Box::pin(async move {
+                let lock = "SELECT pg_advisory_xact_lock(1836016756)";
+                on_either!(&mut tx, c => sqlx::query(lock).execute(c).await.map(drop))?;
+                locked.send(()).unwrap();
+                is_done.await.unwrap();
+                Ok(())
+            })
+        });
+        let starter = async {
+            is_locked.await.unwrap();
+            let tables = Tables::new(&[declaration()]).unwrap();
+            let error = load::ensure(&db, &tables, Duration::from_millis(100)).await.unwrap_err();
+            assert_eq!(error.kind(), DbErrorKind::Contention, "{error}");
+            done.send(()).unwrap();
+        };
+        let (held, ()) = futures_util::future::join(holder, starter).await;
+        held.unwrap();
+    })
+    .await;
+}

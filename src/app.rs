@@ -1,0 +1,270 @@
+//! Builds every part once, in the order they stand on each other, and runs them.
+//!
+//! ```text
+//!   store (migrated, recovered) ─▶ worker row ─▶ volumes (markers) ─▶ modules ─▶ tables ─▶ queues, acceptor, finisher
+//!                                                                                  └▶ spool ─▶ sorter, sealer, intake
+//! ```
+//!
+//! Where something low must cause something above it, the function is passed in here: the job runner gets `perform`, which
+//! knows the kinds, and `finish`, which knows deliveries.
+
+mod build;
+mod explain;
+mod spool;
+
+pub use build::{BuildError, open_store};
+pub use spool::HomeSpool;
+
+use crate::config::{Config, Live, Role};
+use crate::delivery::{Acceptor, Arrivals, Finisher, Work};
+use crate::ids::{BootId, SpoolId};
+use crate::infra::db::{Db, DbError};
+use crate::infra::host::Host;
+use crate::infra::volume::Volume;
+use crate::job::{
+    Backoff, Finish, HoldReason, Kind, Leases, Outcome, Perform, QueueName, QueueRules, Queues, RulesOf, Run,
+    Runner, RunnerSettings, Wake,
+};
+use crate::jobs_api::Api;
+use crate::load::Tables;
+use crate::mail::{Intake, Leftovers, Sealer, Sorter};
+use crate::parse::Parser;
+use crate::web::Kit;
+use mailhandler::EntryName;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Every part of a running headworks.
+pub struct App {
+    /// The configuration in force.
+    pub live: Live,
+    /// The store.
+    pub db: Db,
+    /// This process start.
+    pub boot: BootId,
+    /// Its worker row.
+    pub worker: i32,
+    /// The module processes.
+    pub host: Host,
+    /// What the modules declare.
+    pub tables: Tables,
+    /// Ids of the modules there are.
+    pub modules: Arc<BTreeSet<String>>,
+    /// Where trees are.
+    pub inbox: Arc<Volume>,
+    /// Where copies of originals are.
+    pub archive: Arc<Volume>,
+    /// The spool, where this process holds it.
+    pub spool: Option<HomeSpool>,
+    /// Queues and their rows.
+    pub queues: Queues,
+    /// Wake-ups.
+    pub wake: Wake,
+    /// Leases of running jobs.
+    pub leases: Leases,
+    /// The first compound commit.
+    pub acceptor: Acceptor,
+    /// The second one.
+    pub finisher: Finisher,
+}
+
+impl App {
+    /// Runs what the roles ask for until `stop`: intake, sorting, parsing, sealing. Returns when everything has ended.
+    pub async fn run(&self, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let roles = self.live.config().server.roles.clone();
+        if let Some(home) = self.spool.as_ref().filter(|_| roles.contains(&Role::Mail)) {
+            let sealer = self.sealer(home);
+            let intake = Intake {
+                spool: home.spool.clone(),
+                directory: home.directory.clone(),
+                acceptor: self.acceptor.clone(),
+                live: self.live.clone(),
+            };
+            tasks.spawn(intake.run(stop.clone()));
+            let sealing = stop.clone();
+            tasks.spawn(async move { sealer.run(sealing).await });
+        }
+        if roles.contains(&Role::Mail) || roles.contains(&Role::Worker) {
+            tasks.spawn(self.runner().run(stop.clone()));
+        }
+        let (wake, db) = (self.wake.clone(), self.db.clone());
+        tasks.spawn(async move { wake.relay(&db, &stop).await });
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// The parts of the REST API.
+    #[must_use]
+    pub fn api(&self, kit: Kit) -> Arc<Api> {
+        let spool = self.spool.as_ref().map(|home| home.spool.clone());
+        Arc::new(Api {
+            db: self.db.clone(),
+            kit,
+            live: self.live.clone(),
+            tables: self.tables.clone(),
+            modules: self.host.declarations().into(),
+            arrivals: Arrivals {
+                db: self.db.clone(),
+                inbox: Arc::clone(&self.inbox),
+                acceptor: self.acceptor.clone(),
+                modules: Arc::clone(&self.modules),
+            },
+            tmp: self.live.config().server.tmp_dir.clone(),
+            wake: self.wake.clone(),
+            leases: self.leases.clone(),
+            explain: explain::explainer(self.host.clone(), self.live.clone()),
+            in_spool: Arc::new(move |id| {
+                spool.as_ref().is_some_and(|spool| spool.read(EntryName::whole(id)).is_ok())
+            }),
+        })
+    }
+
+    /// What clears leftovers from this process's spool.
+    #[must_use]
+    pub fn leftovers(&self) -> Option<Leftovers> {
+        self.spool.as_ref().map(|home| Leftovers {
+            spool: home.spool.clone(),
+            acceptor: self.acceptor.clone(),
+            db: self.db.clone(),
+            live: self.live.clone(),
+        })
+    }
+
+    /// The sealer of this process's spool.
+    #[must_use]
+    pub fn sealer(&self, home: &HomeSpool) -> Sealer {
+        Sealer {
+            db: self.db.clone(),
+            spool: home.spool.clone(),
+            inbox: Arc::clone(&self.inbox),
+            archive: Arc::clone(&self.archive),
+            after: self.live.config().mail.seal_after.get(),
+        }
+    }
+
+    /// Registers customers that the configuration has come to name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn register_customers(&self) -> Result<(), DbError> {
+        build::register_customers(&self.db, &self.live.config()).await
+    }
+
+    /// Whether the spool takes mail: what `mailhandler` asks before each.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub async fn spool_has_room(&self) -> Result<(), String> {
+        let Some(home) = &self.spool else { return Ok(()) };
+        let (spool, settings) = (home.spool.clone(), self.live.config().spool.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)
+        });
+        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
+    fn runner(&self) -> Runner<Work> {
+        let jobs = &self.live.config().jobs;
+        Runner {
+            db: self.db.clone(),
+            worker: self.worker,
+            settings: RunnerSettings {
+                lease: jobs.lease.get(),
+                claim_lag: jobs.claim_lag.get(),
+                sweep: jobs.sweep.get(),
+                poll_min: jobs.poll_min.get(),
+                poll_max: jobs.poll_max.get(),
+                max_crashes: u16::try_from(jobs.max_crashes.get()).unwrap_or(u16::MAX),
+                max_lost: u16::try_from(jobs.max_lost.get()).unwrap_or(u16::MAX),
+                max_finishing: self.live.config().store.batch_items.get() as usize * 2,
+                grace: self.live.config().server.shutdown_grace.get(),
+            },
+            rules: self.rules(),
+            wake: self.wake.clone(),
+            leases: self.leases.clone(),
+            perform: self.perform(),
+            finish: self.finish(),
+        }
+    }
+
+    /// What each kind of job does: the one place that lists them.
+    fn perform(&self) -> Perform<Work> {
+        let parser = Parser {
+            db: self.db.clone(),
+            host: self.host.clone(),
+            inbox: Arc::clone(&self.inbox),
+            tmp: self.live.config().server.tmp_dir.clone(),
+            live: self.live.clone(),
+        };
+        let sorter = self.spool.as_ref().map(|home| self.sorter(home));
+        Arc::new(move |run: Run| {
+            let (parser, sorter) = (parser.clone(), sorter.clone());
+            Box::pin(async move {
+                match (run.job.kind(), sorter) {
+                    (Some(Kind::Sort), Some(sorter)) => sorter.run(run).await,
+                    (Some(Kind::Parse), _) => parser.run(run).await,
+                    (Some(Kind::Sort), None) => Outcome::Released,
+                    (None, _) => Outcome::Hold {
+                        reason: HoldReason::Operator,
+                        detail: format!("job kind {} is of a newer version", run.job.kind_code),
+                        work: None,
+                    },
+                }
+            })
+        })
+    }
+
+    /// The sorter of this process's spool.
+    #[must_use]
+    pub fn sorter(&self, home: &HomeSpool) -> Sorter {
+        Sorter {
+            db: self.db.clone(),
+            host: self.host.clone(),
+            spool: home.spool.clone(),
+            inbox: Arc::clone(&self.inbox),
+            archive: Arc::clone(&self.archive),
+            live: self.live.clone(),
+            queues: self.queues.clone(),
+            modules: Arc::clone(&self.modules),
+        }
+    }
+
+    fn finish(&self) -> Finish<Work> {
+        let finisher = self.finisher.clone();
+        Arc::new(move |finished| {
+            let finisher = finisher.clone();
+            Box::pin(async move { finisher.finish(finished).await })
+        })
+    }
+
+    /// Which queues are this process's, and their limits.
+    fn rules(&self) -> RulesOf {
+        let live = self.live.clone();
+        let home = self.spool.as_ref().map(|home| SpoolId(home.spool.id()));
+        Arc::new(move |queue: &QueueName| {
+            let config = live.config();
+            let mine = match queue.kind {
+                Kind::Sort => queue.home.is_some() && queue.home == home,
+                Kind::Parse => config.server.roles.contains(&Role::Worker),
+            };
+            mine.then(|| queue_rules(&config, queue)).flatten()
+        })
+    }
+}
+
+fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
+    let family =
+        queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
+    let limits = config.queue_limits(queue.kind.word(), family);
+    (!limits.paused).then(|| QueueRules {
+        concurrency: limits.concurrency.get(),
+        prefetch: limits.prefetch,
+        max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
+        soft_timeout: limits.soft_timeout,
+        hard_timeout: limits.hard_timeout,
+        backoff: Backoff { base: config.jobs.backoff_base.get(), max: config.jobs.backoff_max.get() },
+    })
+}

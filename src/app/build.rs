@@ -1,0 +1,276 @@
+//! The order in which parts are built.
+
+use super::{App, HomeSpool};
+use crate::config::{Config, Customer, Live, Role, StoreKind, Volume as VolumeSettings, VolumeKind};
+use crate::delivery::{self, Acceptor, BatchSettings, Finisher};
+use crate::ids::BootId;
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, View};
+use crate::infra::host::{self, Host, RunError};
+use crate::infra::volume::{Volume, VolumeError};
+use crate::job::{self, Leases, Queues, Wake};
+use crate::load::{self, DeclarationError, Tables};
+use mailhandler::SpoolError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long making tables waits for another process that makes them.
+const TABLES_LOCK: Duration = Duration::from_secs(30);
+/// Pause between two attempts to reach a store that is away at start.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes a volume in memory may hold.
+const MEMORY_VOLUME_BYTES: u64 = 1 << 30;
+
+/// Why headworks could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A directory could not be made.
+    #[error("directory {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store could not be opened or used.
+    #[error(transparent)]
+    Store(#[from] DbError),
+    /// A volume is not there, or not the one that was registered.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The spool is not there, damaged, or another process's.
+    #[error("spool {path}: {source}")]
+    Spool {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        source: SpoolError,
+    },
+    /// Module processes cannot be run.
+    #[error("modules: {0}")]
+    Modules(#[from] RunError),
+    /// What modules declare makes no sense together.
+    #[error(transparent)]
+    Declarations(#[from] DeclarationError),
+}
+
+impl App {
+    /// Builds every part. With Postgres away at start this waits for it.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(live: Live) -> Result<Self, BuildError> {
+        let config = live.config();
+        make_directory(&config.server.state_dir)?;
+        make_directory(&config.server.tmp_dir)?;
+        let db = open_store(&config).await?;
+        migrate_patiently(&db).await?;
+        let (boot, worker) = enter(&db, &config).await?;
+        let (inbox, archive) = volumes(&db, &config).await?;
+        let host = Host::start(host_settings(&config)).await?;
+        let tables = Tables::new(host.declarations())?;
+        let made = load::ensure(&db, &tables, TABLES_LOCK).await?;
+        if !made.is_empty() {
+            tracing::info!(tables = made.join(", "), "module tables were made or extended");
+        }
+        let spool = config.server.roles.contains(&Role::Mail).then(|| open_spool(&config)).transpose()?;
+        let (queues, wake) = (Queues::new(db.clone()), Wake::default());
+        let app = Self {
+            acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
+            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db))
+                .await?,
+            modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
+            leases: Leases::default(),
+            live,
+            db,
+            boot,
+            worker,
+            host,
+            tables,
+            inbox,
+            archive,
+            spool,
+            queues,
+            wake,
+        };
+        app.remake_damaged_trees().await?;
+        Ok(app)
+    }
+
+    /// Trees that a crash damaged before they were sealed are made again, from the spool.
+    async fn remake_damaged_trees(&self) -> Result<(), BuildError> {
+        let Some(home) = &self.spool else { return Ok(()) };
+        let (sealer, sorter) = (self.sealer(home), self.sorter(home));
+        for id in sealer.damaged().await? {
+            if let Err(error) = sorter.remake(id).await {
+                tracing::error!(delivery_id = %id, ?error, "a damaged tree could not be made again; its mail is in the spool");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens the store the configuration names.
+///
+/// # Errors
+/// When it is somebody else's (SQLite), or its URL makes no sense (Postgres).
+pub async fn open_store(config: &Config) -> Result<Db, DbError> {
+    let store = &config.store;
+    Ok(match store.kind {
+        StoreKind::Sqlite => Db::Lite(
+            Lite::open(&LiteSettings {
+                directory: config.server.state_dir.clone(),
+                readers: store.sqlite_readers.get(),
+                queue_bound: store.queue_bound.get() as usize,
+            })
+            .await?,
+        ),
+        StoreKind::Postgres => Db::Pg(Pg::open(&PgSettings {
+            url: store.url.reveal().to_owned(),
+            queue_connections: store.queue_connections.get(),
+            bulk_connections: store.bulk_connections.get(),
+            read_connections: store.read_connections.get(),
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: store.statement_timeout.get(),
+        })?),
+    })
+}
+
+/// Migrates, waiting for a server that is away.
+async fn migrate_patiently(db: &Db) -> Result<(), DbError> {
+    loop {
+        match db.migrate().await {
+            Ok(0) => return Ok(()),
+            Ok(steps) => return Ok(tracing::info!(steps, "the schema was brought up to date")),
+            Err(error) if error.kind() == DbErrorKind::Unavailable => {
+                tracing::warn!(%error, "the store is away; waiting for it");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What people call a customer: its name where nobody said.
+fn title(customer: &Customer) -> String {
+    customer.title.clone().unwrap_or_else(|| customer.name.to_string())
+}
+
+/// Everything that must happen before the first claim: stored ends, days, this process's row, leases of dead ones.
+async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
+    let applied = delivery::recover(db).await?;
+    if applied > 0 {
+        tracing::info!(applied, "ends of jobs that a crash had cut off were applied");
+    }
+    let boot = BootId::fresh();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let worker = db
+        .write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                job::store::make_days(&mut tx).await?;
+                let worker = job::store::register_worker(&mut tx, boot, &host).await?;
+                job::store::release_leases_of_others(&mut tx, worker).await?;
+                Ok(worker)
+            })
+        })
+        .await?;
+    register_customers(db, config).await?;
+    Ok((boot, worker))
+}
+
+/// Registers the customers of the configuration.
+pub(super) async fn register_customers(db: &Db, config: &Config) -> Result<(), DbError> {
+    let customers: Vec<_> =
+        config.customers.iter().map(|customer| (customer.name.to_string(), title(customer))).collect();
+    db.write(Lane::State, move |mut tx| {
+        Box::pin(async move { delivery::store::register_customers(&mut tx, &customers).await })
+    })
+    .await
+}
+
+async fn volumes(db: &Db, config: &Config) -> Result<(Arc<Volume>, Arc<Volume>), BuildError> {
+    let inbox = open_volume(db, "inbox", &config.volume.inbox).await?;
+    let archive = open_volume(db, "archive", &config.volume.archive).await?;
+    Ok((inbox, archive))
+}
+
+/// Opens a volume: its marker must be the one the store knows, which on first use is registered.
+async fn open_volume(
+    db: &Db,
+    name: &'static str,
+    settings: &VolumeSettings,
+) -> Result<Arc<Volume>, BuildError> {
+    if settings.kind == VolumeKind::Memory {
+        return Ok(Arc::new(Volume::memory(name, MEMORY_VOLUME_BYTES)));
+    }
+    let registered = db
+        .read(View::State, move |mut tx| {
+            Box::pin(async move { delivery::store::registered_volume(&mut tx, name).await })
+        })
+        .await?;
+    let volume = Volume::open(name, &settings.path, registered)?;
+    let marker = volume.id();
+    let agreed = db
+        .write(Lane::State, move |mut tx| {
+            Box::pin(async move { delivery::store::register_volume(&mut tx, name, marker).await })
+        })
+        .await?;
+    if agreed != marker {
+        let why = format!("volume {name} shows marker {marker}, another process registered {agreed}");
+        return Err(DbError::new(DbErrorKind::Conflict, why).into());
+    }
+    Ok(Arc::new(volume))
+}
+
+fn open_spool(config: &Config) -> Result<HomeSpool, BuildError> {
+    let path = config.spool.path.clone();
+    HomeSpool::open(config).map_err(|source| BuildError::Spool { path, source })
+}
+
+fn make_directory(path: &Path) -> Result<(), BuildError> {
+    std::fs::create_dir_all(path).map_err(|source| BuildError::Directory { path: path.to_owned(), source })
+}
+
+fn host_settings(config: &Config) -> host::Settings {
+    let modules = &config.modules;
+    host::Settings {
+        program: beside_this_program(&modules.program),
+        tmp: config.server.tmp_dir.clone(),
+        children: modules.children.get() as usize,
+        queue: 1024,
+        cpu_seconds: modules.cpu.get().as_secs().max(1),
+        data_bytes: modules.memory_bytes.bytes(),
+        wall: modules.wall.get(),
+        spill_bytes: modules.spill_bytes.bytes() + config.mail.message_bytes.bytes(),
+        recycle_after: modules.recycle_after.get(),
+    }
+}
+
+/// A bare name is looked for beside the running program, so that a build directory works as it is.
+#[must_use]
+pub fn beside_this_program(program: &Path) -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(program)));
+    match beside {
+        Some(beside) if program.components().count() == 1 && beside.exists() => beside,
+        _ => program.to_owned(),
+    }
+}
+
+fn accepting(config: &Config) -> BatchSettings {
+    BatchSettings {
+        items: config.store.batch_items.get() as usize,
+        linger: config.store.batch_linger.get(),
+        bound: config.store.queue_bound.get() as usize,
+        parallel: 4,
+    }
+}
+
+/// With SQLite one batch at a time: its two commits go through one writer each.
+fn finishing(config: &Config, db: &Db) -> BatchSettings {
+    BatchSettings {
+        items: config.store.batch_items.get() as usize,
+        linger: config.jobs.finish_linger.get(),
+        bound: config.store.queue_bound.get() as usize,
+        parallel: if db.is_pg() { 2 } else { 1 },
+    }
+}

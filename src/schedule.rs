@@ -1,0 +1,226 @@
+//! Every periodic duty in one table.
+//!
+//! A duty of the leader is done by one process among all that share the store; the others ask again at their next turn. A
+//! duty that fails is logged and done again at its next turn: none of them is urgent, and none may stop the process.
+
+use crate::config::Live;
+use crate::delivery;
+use crate::ids::BootId;
+use crate::infra::db::{Db, DbError, Lane, View};
+use crate::infra::telemetry::metrics::Metrics;
+use crate::job::{self, Leader, Wake};
+use crate::log;
+use crate::mail::Leftovers;
+use crate::web::key::Keys;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Rows that one round of a duty touches at most, so that none holds a lock for long.
+const ROUND: i32 = 5_000;
+/// A leader that says nothing for so long is replaced.
+const TERM: Duration = Duration::from_secs(15);
+/// Scratch files younger than this may belong to work on its way.
+const SCRATCH_AGE: Duration = Duration::from_secs(3600);
+
+/// What the duties need.
+#[derive(Clone)]
+pub struct Keeper {
+    /// The configuration in force.
+    pub live: Live,
+    /// The store.
+    pub db: Db,
+    /// This process start.
+    pub boot: BootId,
+    /// Wakes workers when jobs become due.
+    pub wake: Wake,
+    /// Keys whose last use is to be written.
+    pub keys: Keys,
+    /// What was measured.
+    pub metrics: Metrics,
+    /// What is left over in the spool of this process.
+    pub leftovers: Option<Leftovers>,
+    /// Scratch directory of this process.
+    pub tmp: PathBuf,
+}
+
+/// Who does a duty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Every process, for itself.
+    Each,
+    /// One process with role `keeper` for all.
+    Leader,
+}
+
+type Work = fn(Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>>;
+
+struct Duty {
+    name: &'static str,
+    by: By,
+    every: fn(&Live) -> Duration,
+    work: Work,
+}
+
+/// The table.
+const DUTIES: [Duty; 8] = [
+    Duty {
+        name: "promote",
+        by: By::Leader,
+        every: |live| live.config().keeper.promote_every.get(),
+        work: promote,
+    },
+    Duty {
+        name: "expire",
+        by: By::Leader,
+        every: |live| live.config().keeper.expire_every.get(),
+        work: expire,
+    },
+    Duty {
+        name: "days",
+        by: By::Leader,
+        every: |live| live.config().keeper.partition_every.get(),
+        work: days,
+    },
+    Duty { name: "gauges", by: By::Leader, every: |_| Duration::from_secs(10), work: gauges },
+    Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
+    Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
+    Duty { name: "spool", by: By::Each, every: |live| live.config().keeper.spool_every.get(), work: spool },
+    Duty { name: "tmp", by: By::Each, every: |live| live.config().keeper.tmp_every.get(), work: tmp },
+];
+
+impl Keeper {
+    /// Does every duty at its interval until `stop`. `leads`: whether this process may lead at all.
+    pub async fn run(self, leads: bool, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        for duty in DUTIES.iter().filter(|duty| leads || duty.by == By::Each) {
+            tasks.spawn(self.clone().keep(duty, stop.clone()));
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn keep(self, duty: &'static Duty, stop: CancellationToken) {
+        let leader = Leader::new(self.db.clone(), self.boot, TERM);
+        loop {
+            let turn = async {
+                if duty.by == By::Leader && !leader.leads(duty.name).await? {
+                    return Ok(());
+                }
+                (duty.work)(self.clone()).await
+            };
+            if let Err(error) = turn.await {
+                tracing::warn!(duty = duty.name, %error, "a periodic duty failed and is done again at its next turn");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep((duty.every)(&self.live)) => {}
+            }
+        }
+    }
+}
+
+fn promote(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let work = keeper
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { job::store::promote(&mut tx, ROUND).await }));
+        if work.await? > 0 {
+            keeper.wake.wake();
+        }
+        Ok(())
+    })
+}
+
+fn expire(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let work = keeper.db.write(Lane::State, |mut tx| {
+            Box::pin(async move { delivery::store::expire_keys(&mut tx, i64::from(ROUND)).await })
+        });
+        work.await.map(|_| ())
+    })
+}
+
+fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let config = keeper.live.config();
+        let (history, entries) = (config.history.retention.get(), config.log.retention.get());
+        let work = keeper.db.write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                job::store::make_days(&mut tx).await?;
+                job::store::prune(&mut tx, history, ROUND).await?;
+                log::prune(&mut tx, entries, ROUND.unsigned_abs()).await
+            })
+        });
+        work.await.map(|_| ())
+    })
+}
+
+fn gauges(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let depths = keeper
+            .db
+            .read(View::State, |mut tx| Box::pin(async move { job::store::queue_depths(&mut tx).await }));
+        let (mut sums, mut oldest) = ([0_i64; 4], None);
+        for depth in depths.await? {
+            for (sum, count) in
+                sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held])
+            {
+                *sum += count;
+            }
+            oldest = [oldest, depth.oldest_at].into_iter().flatten().min();
+        }
+        for (state, sum) in ["available", "running", "waiting", "held"].into_iter().zip(sums) {
+            metrics::gauge!("headworks_queue_jobs", "state" => state).set(sum as f64);
+        }
+        metrics::gauge!("headworks_held_jobs").set(sums[3] as f64);
+        let age = oldest.map_or(0, |at: crate::ids::Timestamp| crate::ids::Timestamp::now().0 - at.0);
+        metrics::gauge!("headworks_queue_oldest_seconds").set(age as f64 / 1e6);
+        Ok(())
+    })
+}
+
+fn key_use(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move { keeper.keys.write_last_used().await })
+}
+
+fn fold_metrics(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        keeper.metrics.upkeep();
+        Ok(())
+    })
+}
+
+fn spool(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        match keeper.leftovers {
+            Some(leftovers) => leftovers.clear().await,
+            None => Ok(()),
+        }
+    })
+}
+
+fn tmp(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let cleared = tokio::task::spawn_blocking(move || clear_scratch(&keeper.tmp)).await;
+        if let Ok(Err(error)) = cleared {
+            tracing::warn!(%error, "the scratch directory could not be cleared");
+        }
+        Ok(())
+    })
+}
+
+/// Removes files of the scratch directory that nobody can be using any more: work in progress uses nameless ones.
+fn clear_scratch(tmp: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(tmp)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        let age = SystemTime::now().duration_since(found.modified()?).unwrap_or_default();
+        if found.is_file() && age > SCRATCH_AGE {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! A whole headworks in this process, on a store and directories of its own.
+
+use crate::stores;
+use headworks::app::App;
+use headworks::config::{self, Live, Sources};
+use headworks::delivery::{ReceiptState, ReceiptView};
+use headworks::ids::Scope;
+use headworks::ids::{ReceiptId, Timestamp};
+use headworks::load::query::{self, Question};
+use mailhandler::{Deposited, Door, Envelope, Spool};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Customer `bobs`, and rules for both hydrastor formats.
+const CUSTOMERS_AND_RULES: &str = r#"
+[[customer]]
+name = "bobs"
+recipients = ["bobs@ingest.example.com"]
+
+[[rule]]
+name = "hydrastor-report"
+when = { subject = 'System Report( grid=(?<grid>\S+))?' }
+set = { category = "hydrastor", type = "system_report", group = "{grid}" }
+settings = { zone = "Asia/Tokyo" }
+
+[[rule]]
+name = "hydrastor-alert"
+when = { subject = '\[HYDRAstor\] ALERT .*node=(?<node>\S+)' }
+set = { category = "hydrastor", type = "alert", group = "{node}" }
+settings = { zone = "Asia/Tokyo" }
+archive = true
+"#;
+
+/// Short intervals: a test should not wait for what an operator would not notice.
+const QUICK: &str = r#"
+[mail]
+seal_after = "100ms"
+[jobs]
+lease = "5s"
+poll_min = "50ms"
+poll_max = "200ms"
+backoff_base = "100ms"
+[spool]
+min_free_bytes = "1MiB"
+min_free_inodes = 10
+domains = ["ingest.example.com"]
+"#;
+
+/// A directory and the configuration of an appliance in it.
+pub struct Site {
+    pub directory: tempfile::TempDir,
+    environment: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+}
+
+/// An appliance at work.
+pub struct Appliance {
+    pub app: std::sync::Arc<App>,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+}
+
+/// Runs `body` at a site per store.
+pub async fn each_site<F, B>(body: F)
+where
+    F: Fn(Site) -> B,
+    B: Future<Output = ()>,
+{
+    eprintln!("store: sqlite");
+    body(Site::new(None, "")).await;
+    if let Some(server) = stores::postgres() {
+        eprintln!("store: postgres");
+        stores::with_database(&server, |url| body(Site::new(Some(url), ""))).await;
+    }
+}
+
+impl Site {
+    pub fn new(postgres: Option<String>, extra: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let kind = if postgres.is_some() { "postgres" } else { "sqlite" };
+        let state = directory.path().join("state");
+        let config = format!(
+            "[server]\nstate_dir = {:?}\n[store]\nkind = {kind:?}\n[modules]\nprogram = {:?}\n{QUICK}\n{extra}\n{CUSTOMERS_AND_RULES}",
+            state,
+            modules_program(),
+        );
+        std::fs::write(directory.path().join("headworks.toml"), config).unwrap();
+        let environment =
+            postgres.map(|url| ("HEADWORKS__STORE__URL".into(), url.into())).into_iter().collect();
+        Self { directory, environment }
+    }
+
+    pub fn sources(&self) -> Sources {
+        Sources {
+            file: Some(self.directory.path().join("headworks.toml")),
+            environment: self.environment.clone(),
+            ..Sources::default()
+        }
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub async fn start(&self) -> Appliance {
+        let live = Live::new(config::load(&self.sources()).unwrap());
+        let app = std::sync::Arc::new(App::build(live).await.unwrap());
+        let stop = CancellationToken::new();
+        let (worker, stopping) = (app.clone(), stop.clone());
+        let running = tokio::spawn(async move { worker.run(stopping).await });
+        Appliance { app, stop, running }
+    }
+}
+
+impl Appliance {
+    /// Puts a mail into the spool, as `mailhandler` does.
+    pub fn deposit(&self, queue_id: &str, recipient: &str, message: &[u8]) -> ReceiptId {
+        deposit(&self.app.spool.as_ref().unwrap().spool, queue_id, recipient, message)
+    }
+
+    /// Waits until the receipt says something else than that work goes on.
+    pub async fn settled(&self, receipt: ReceiptId) -> ReceiptState {
+        for _ in 0..600 {
+            if let Some(view) = ReceiptView::find(&self.app.db, receipt).await.unwrap()
+                && view.state != ReceiptState::Working
+            {
+                return view.state;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("receipt {receipt} did not settle");
+    }
+
+    /// All rows of a table as JSON objects.
+    pub async fn rows(&self, table: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        let question = Question { limit: 1000, ..Question::default() };
+        query::rows(&self.app.db, &Scope::All, &self.app.tables, table, &question)
+            .await
+            .unwrap()
+            .objects()
+            .collect()
+    }
+
+    /// Waits until nothing is in the spool.
+    pub async fn spool_is_empty(&self) {
+        let spool = self.app.spool.as_ref().unwrap().spool.clone();
+        for _ in 0..200 {
+            if spool.list().unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the spool still holds {:?}", spool.list().unwrap());
+    }
+
+    /// Stops as SIGTERM does.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.running.await.unwrap();
+        self.app.db.close().await;
+    }
+}
+
+/// Deposits a mail into any spool.
+pub fn deposit(spool: &Spool, queue_id: &str, recipient: &str, message: &[u8]) -> ReceiptId {
+    let mut draft = spool.draft().unwrap();
+    draft.write(message).unwrap();
+    let key = mailhandler::mail_key(spool.id(), queue_id.as_bytes(), recipient.as_bytes());
+    let receipt_id = mailhandler::receipt_id(&key, &draft.digest());
+    let envelope = Envelope {
+        spool_id: spool.id(),
+        receipt_id,
+        door: Door::Pipe,
+        received_at: Timestamp::now().0,
+        queue_id: queue_id.into(),
+        sender: b"grid@example.net".to_vec(),
+        recipient: recipient.into(),
+        original_recipient: recipient.into(),
+        client_address: Vec::new(),
+        client_name: Vec::new(),
+        client_helo: Vec::new(),
+        client_protocol: Vec::new(),
+        sasl_user: Vec::new(),
+        nexthop: Vec::new(),
+        declared_bytes: None,
+        problems: Vec::new(),
+        program: "test".into(),
+    };
+    assert!(matches!(
+        draft.seal(&envelope).unwrap().deposit().unwrap(),
+        Deposited::New | Deposited::Duplicate
+    ));
+    spool.sync().unwrap();
+    ReceiptId(receipt_id)
+}
+
+/// A mail of the hydrastor fixtures.
+pub fn fixture(case: &str) -> Vec<u8> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/hydrastor/fixtures").join(case).join("mail.eml");
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The built `headworks-modules`.
+pub fn modules_program() -> PathBuf {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let name = "headworks-modules";
+            if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
+                return PathBuf::from(dist).join(name);
+            }
+            let built =
+                std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
+            assert!(built.unwrap().success());
+            std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
+        })
+        .clone()
+}

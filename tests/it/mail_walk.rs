@@ -1,0 +1,64 @@
+//! One mail from the spool to rows, on both stores.
+
+use crate::appliance::{each_site, fixture};
+use headworks::delivery::ReceiptState;
+
+const TO: &str = "bobs@ingest.example.com";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_becomes_rows_and_leaves_the_spool() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let receipt = appliance.deposit("4Q1", TO, &fixture("system_report/01_happy_path"));
+        assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
+        let grids = appliance.rows("hydrastor_grid_snapshot").await;
+        assert_eq!(grids.len(), 1);
+        assert_eq!(grids[0]["customer"], "bobs");
+        assert_eq!(grids[0]["profile"], "hydrastor-assumed-1");
+        assert_eq!(appliance.rows("hydrastor_node_snapshot").await.len(), 2);
+        appliance.spool_is_empty().await;
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_no_rule_expects_is_held_and_sealed() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let receipt = appliance.deposit("4Q2", TO, b"Subject: lunch?\n\nAt noon.\n");
+        assert_eq!(appliance.settled(receipt).await, ReceiptState::Held);
+        let stranger = appliance.deposit("4Q3", "nobody@ingest.example.com", b"Subject: x\n\ny\n");
+        assert_eq!(appliance.settled(stranger).await, ReceiptState::Held);
+        appliance.spool_is_empty().await;
+        let held = site.state().join("inbox/_held/mail");
+        let mut reasons: Vec<_> = std::fs::read_dir(held)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        reasons.sort();
+        assert_eq!(reasons, ["no_rule", "unknown_customer"]);
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_deposited_while_nothing_runs_is_taken_in_at_start() {
+    each_site(|site| async move {
+        let first = site.start().await;
+        let spool = first.app.spool.as_ref().unwrap().spool.clone();
+        first.stop().await;
+        let receipts: Vec<_> = (0..20)
+            .map(|n| crate::appliance::deposit(&spool, &format!("Q{n}"), TO, &fixture("alert/01_warning")))
+            .collect();
+        drop(spool);
+        let second = site.start().await;
+        for receipt in receipts {
+            assert_eq!(second.settled(receipt).await, ReceiptState::Completed);
+        }
+        assert_eq!(second.rows("hydrastor_alert").await.len(), 1, "twenty copies are one alert");
+        second.stop().await;
+    })
+    .await;
+}
