@@ -10,9 +10,9 @@ use headworks::infra::db::{Db, Lane};
 use headworks::on_either;
 use sqlx::AssertSqlSafe;
 
-/// Runs one store function in a transaction of its own: `write!(db, tx => store::end(&mut tx, &ends))`.
+/// Runs one store function in a transaction of its own: `commit!(db, tx => store::end(&mut tx, &ends))`.
 #[macro_export]
-macro_rules! write {
+macro_rules! commit {
     ($db:expr, $tx:ident => $call:expr) => {
         $db.write(headworks::infra::db::Lane::State, move |mut $tx| Box::pin(async move { $call.await }))
             .await
@@ -21,7 +21,7 @@ macro_rules! write {
 
 /// Runs one store function on a connection for reading state.
 #[macro_export]
-macro_rules! read {
+macro_rules! look {
     ($db:expr, $tx:ident => $call:expr) => {
         $db.read(headworks::infra::db::View::State, move |mut $tx| Box::pin(async move { $call.await })).await
     };
