@@ -115,8 +115,18 @@ impl Jobs {
         !commit!(self.db, tx => store::renew(&mut tx, &held, lease)).unwrap().is_empty()
     }
 
+    /// Whether the lease is still this run's, even while somebody else has the row locked.
+    async fn stands(&self, job: &Job) -> bool {
+        let held = [(job.id, job.lease_token)];
+        !commit!(self.db, tx => store::standing(&mut tx, &held)).unwrap().is_empty()
+    }
+
     async fn promote(&self) -> u64 {
-        commit!(self.db, tx => store::promote(&mut tx, 10_000)).unwrap()
+        self.promote_some(10_000).await
+    }
+
+    async fn promote_some(&self, limit: i32) -> u64 {
+        commit!(self.db, tx => store::promote(&mut tx, limit)).unwrap()
     }
 
     async fn cancel(&self, id: JobId) -> Act {
