@@ -13,6 +13,7 @@
 //! anything but the store: callers hand `write` a closure and await the answer, so one that goes away cancels nothing.
 
 mod column;
+pub mod days;
 mod error;
 mod lite;
 mod lock;
