@@ -14,3 +14,4 @@ pub mod infra;
 
 // [3] what headworks is made of
 pub mod job;
+pub mod log;
