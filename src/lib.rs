@@ -33,3 +33,4 @@ pub mod schedule;
 
 // [7] the command line
 pub mod cli;
+pub mod log;

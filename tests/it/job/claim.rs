@@ -103,6 +103,8 @@ async fn an_expired_lease_is_taken_over_and_counted_as_lost() {
         for lost in 0..3 {
             let job = jobs.claim_for(1, GONE).await.pop().unwrap();
             assert_eq!((job.id, job.lost, job.crashes, job.attempt), (id, lost, 0, 0));
+            // The clock of SQLite's SQL counts in milliseconds.
+            tokio::time::sleep(Duration::from_millis(2)).await;
             assert_eq!(jobs.state(id).await, State::Orphaned);
         }
         let (queue, worker) = (jobs.queue, jobs.worker);

@@ -318,7 +318,7 @@ async fn a_stop_gives_back_what_runs_too_long_and_what_was_never_started() {
         let jobs = Jobs::on(db).await;
         let settings =
             RunnerSettings { grace: Duration::from_millis(50), lease: Duration::from_secs(600), ..SETTINGS };
-        let rules = QueueRules { concurrency: 2, prefetch: 2, ..RULES };
+        let rules = QueueRules { concurrency: 2, ..RULES };
         let working = Working::start(&jobs, settings, rules, handler(obey));
         let ids = jobs.insert(vec![jobs.job_that("for ever"); 3]).await;
         for id in &ids {
