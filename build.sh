@@ -10,7 +10,8 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --release --locked --workspace --bins --exclude mailhandler --exclude hwbench
 # mailhandler is linked statically: what Postfix runs must not depend on a library that is being upgraded. Flags cannot
 # differ by package in one build, and naming the target keeps them away from build scripts.
-RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" \
+# A panic there must reach Postfix as a signal (deferred), never as exit 101 (bounced).
+RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" CARGO_PROFILE_RELEASE_PANIC=abort \
     cargo build --release --locked -p mailhandler --bin mailhandler --target "$host"
 
 mkdir -p "$target/dist"

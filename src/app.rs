@@ -17,7 +17,7 @@ pub use spool::HomeSpool;
 use crate::config::{Config, Live, Role};
 use crate::delivery::{Acceptor, Finisher, Work};
 use crate::ids::{BootId, SpoolId};
-use crate::infra::db::Db;
+use crate::infra::db::{Db, DbError};
 use crate::infra::host::Host;
 use crate::infra::volume::Volume;
 use crate::job::{
@@ -102,6 +102,27 @@ impl App {
             archive: Arc::clone(&self.archive),
             after: self.live.config().mail.seal_after.get(),
         }
+    }
+
+    /// Registers customers that the configuration has come to name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn register_customers(&self) -> Result<(), DbError> {
+        build::register_customers(&self.db, &self.live.config()).await
+    }
+
+    /// Whether the spool takes mail: what `mailhandler` asks before each.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub async fn spool_has_room(&self) -> Result<(), String> {
+        let Some(home) = &self.spool else { return Ok(()) };
+        let (spool, settings) = (home.spool.clone(), self.live.config().spool.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)
+        });
+        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     fn runner(&self) -> Runner<Work> {

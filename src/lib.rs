@@ -22,8 +22,14 @@ pub mod web;
 pub mod delivery;
 
 // [5] features: they meet in the job table, the log and stored bytes only
+pub mod jobs_api;
 pub mod mail;
 pub mod parse;
 
-// [6] the whole
+// [6] the whole: every part, every URL, every duty
 pub mod app;
+pub mod router;
+pub mod schedule;
+
+// [7] the command line
+pub mod cli;

@@ -179,12 +179,20 @@ fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File, Head
         .iter()
         .map(|header| (header.name.clone(), header.value.text.clone()))
         .collect();
-    let message = path.join(tree::MESSAGE).map_err(bad)?;
-    let file = inbox.open_file(&message).map_err(|error| match error.kind {
-        VolumeErrorKind::NotFound => Interrupted::Failed(format!("{message} is gone")),
+    let (name, input) = match (manifest.message, manifest.parts.into_iter().next()) {
+        (None, Some(part)) => {
+            let name = part.facts.name.map(|name| name.text);
+            let media_type = Some(part.facts.media_type);
+            (part.stored_name, Input::File { file_bytes: stored.len_bytes, name, media_type })
+        }
+        _ => (tree::MESSAGE.to_owned(), Input::Mail { message_bytes: stored.len_bytes }),
+    };
+    let place = path.join(&name).map_err(bad)?;
+    let file = inbox.open_file(&place).map_err(|error| match error.kind {
+        VolumeErrorKind::NotFound => Interrupted::Failed(format!("{place} is gone")),
         _ => error.into(),
     })?;
-    Ok((Input::Mail { message_bytes: stored.len_bytes }, file, headers))
+    Ok((input, file, headers))
 }
 
 /// Rows and findings of one run.

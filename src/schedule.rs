@@ -133,7 +133,7 @@ fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
             Box::pin(async move {
                 job::store::make_days(&mut tx).await?;
                 job::store::prune(&mut tx, history, ROUND).await?;
-                log::prune(&mut tx, entries, ROUND).await
+                log::prune(&mut tx, entries, ROUND.unsigned_abs()).await
             })
         });
         work.await.map(|_| ())

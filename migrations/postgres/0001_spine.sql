@@ -186,7 +186,8 @@ CREATE TABLE leader (                             -- who does the periodic dutie
 
 CREATE TABLE topic (
   id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name text NOT NULL UNIQUE
+  name text NOT NULL UNIQUE,
+  pruned bigint NOT NULL DEFAULT 0                -- highest seq that was pruned: a reader behind it has a gap
 );
 CREATE SEQUENCE log_seq;
 CREATE TABLE log (

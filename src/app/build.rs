@@ -77,7 +77,7 @@ impl App {
         let (queues, wake) = (Queues::new(db.clone()), Wake::default());
         let app = Self {
             acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
-            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db)),
+            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db)).await?,
             modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
             leases: Leases::default(),
             live,
@@ -162,8 +162,6 @@ async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
         tracing::info!(applied, "ends of jobs that a crash had cut off were applied");
     }
     let boot = BootId::fresh();
-    let customers: Vec<_> =
-        config.customers.iter().map(|customer| (customer.name.to_string(), title(customer))).collect();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let worker = db
         .write(Lane::State, move |mut tx| {
@@ -171,12 +169,22 @@ async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
                 job::store::make_days(&mut tx).await?;
                 let worker = job::store::register_worker(&mut tx, boot, &host).await?;
                 job::store::release_leases_of_others(&mut tx, worker).await?;
-                delivery::store::register_customers(&mut tx, &customers).await?;
                 Ok(worker)
             })
         })
         .await?;
+    register_customers(db, config).await?;
     Ok((boot, worker))
+}
+
+/// Registers the customers of the configuration.
+pub(super) async fn register_customers(db: &Db, config: &Config) -> Result<(), DbError> {
+    let customers: Vec<_> =
+        config.customers.iter().map(|customer| (customer.name.to_string(), title(customer))).collect();
+    db.write(Lane::State, move |mut tx| {
+        Box::pin(async move { delivery::store::register_customers(&mut tx, &customers).await })
+    })
+    .await
 }
 
 async fn volumes(db: &Db, config: &Config) -> Result<(Arc<Volume>, Arc<Volume>), BuildError> {

@@ -126,6 +126,16 @@ impl Global {
     }
 }
 
+/// Writes to standard output: the one place that does.
+///
+/// # Errors
+/// When it cannot be written.
+fn out(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(())
+}
+
 /// The command line as clap knows it, for completions and the manual page.
 #[must_use]
 pub fn command() -> clap::Command {

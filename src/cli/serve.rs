@@ -2,14 +2,15 @@
 
 use super::{Exit, Failure, Global};
 use crate::app::App;
-use crate::config::{Live, Role, Sources};
-use crate::infra::telemetry::{self, metrics::Metrics};
+use crate::config::{self, Live, Role, Sources};
+use crate::infra::telemetry::{log, metrics::Metrics};
 use crate::router::Doors;
 use crate::schedule::Keeper;
 use crate::web::health::{Check, Health};
 use crate::web::key::Keys;
 use crate::web::listen::{self, Listen, Serving};
-use crate::web::{Control, Kit};
+use crate::web::Kit;
+use crate::web::control::Control;
 use clap::Args;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::level_filters::LevelFilter;
 
 /// Longest wait for the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,10 +45,10 @@ impl Serve {
             sources.flags.push(format!("server.roles=[{}]", roles.join(",")));
         }
         let live = Live::new(
-            crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?,
+            config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?,
         );
         let telemetry = &live.config().telemetry;
-        telemetry::log::start(telemetry.level.into(), telemetry.format.into())?;
+        log::start(level(telemetry.level), format(telemetry.format))?;
         let metrics = Metrics::install()?;
         let server = Server::start(live, metrics).await?;
         server.until_told(&sources).await?;
@@ -169,7 +171,7 @@ async fn serve_http(
     for listen in &config.listen {
         listens.push(Listen { address: listen.address, router: doors.router(&listen.doors)? });
     }
-    let everything: BTreeSet<_> = [crate::config::Door::Api].into();
+    let everything: BTreeSet<_> = [config::Door::Api].into();
     let control = Control { path: config.server.control_socket.clone(), router: doors.router(&everything)? };
     let limits = listen::Limits {
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
@@ -178,6 +180,24 @@ async fn serve_http(
         connections: http.connections.get() as usize,
     };
     Ok(listen::start(listens, Some(control), limits).await?)
+}
+
+const fn level(level: config::Level) -> LevelFilter {
+    match level {
+        config::Level::Error => LevelFilter::ERROR,
+        config::Level::Warn => LevelFilter::WARN,
+        config::Level::Info => LevelFilter::INFO,
+        config::Level::Debug => LevelFilter::DEBUG,
+        config::Level::Trace => LevelFilter::TRACE,
+    }
+}
+
+const fn format(format: config::Format) -> log::Format {
+    match format {
+        config::Format::Auto => log::Format::Auto,
+        config::Format::Json => log::Format::Json,
+        config::Format::Pretty => log::Format::Pretty,
+    }
 }
 
 /// What `/readyz` asks.

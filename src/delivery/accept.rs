@@ -32,7 +32,7 @@ pub struct NewDelivery {
     pub home: Option<SpoolId>,
     /// Where it belongs, for doors whose senders say so.
     pub coordinates: Option<Coordinates>,
-    /// Stored tree path, for doors that made the tree already.
+    /// Path of its tree, for doors that made and sealed it already.
     pub path: Option<String>,
     /// Settings for the module, for doors whose senders say so.
     pub settings: serde_json::Value,
@@ -141,8 +141,10 @@ async fn commit(db: &Db, items: Vec<(NewDelivery, i16)>) -> Vec<Result<Accepted,
     let items: Arc<[_]> = items.into();
     match write(db, Arc::clone(&items)).await {
         Ok(accepted) => accepted,
-        // Somebody's content spoilt the batch: each for itself, so only the culprit is refused.
-        Err(error) if error.kind() == DbErrorKind::Content && items.len() > 1 => {
+        // Somebody's content or path spoilt the batch: each for itself, so only the culprit is refused.
+        Err(error)
+            if matches!(error.kind(), DbErrorKind::Content | DbErrorKind::Conflict) && items.len() > 1 =>
+        {
             let mut answers = Vec::with_capacity(items.len());
             for item in items.iter() {
                 let one = write(db, Arc::from([item.clone()])).await;

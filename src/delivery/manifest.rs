@@ -22,9 +22,10 @@ pub struct Manifest {
     /// Whose tree it is and how it came.
     #[serde(flatten)]
     pub about: About,
-    /// `message.eml`.
-    pub message: FileFacts,
-    /// Parts in document order; part 1 is the first. Held mail may have none.
+    /// `message.eml`; none where what came was no mail but a file, which is part 1 then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<FileFacts>,
+    /// Parts in document order; part 1 is the first. Mail that is held, or that nobody took apart yet, may have none.
     pub parts: Vec<Part>,
 }
 
@@ -61,11 +62,11 @@ pub struct About {
 /// The envelope as the door recorded it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Kind of door: `pipe`, `lmtp`, …
+    /// Kind of door: `pipe`, `lmtp`, `rest`, …
     pub door: String,
-    /// Envelope sender; empty for the null sender.
+    /// Envelope sender; empty for the null sender. For `rest`, the name of the key.
     pub sender: RawText,
-    /// Envelope recipient this delivery is for.
+    /// Envelope recipient this delivery is for. For `rest`, the customer.
     pub recipient: RawText,
     /// The recipient before aliases, where the mail system told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -345,7 +346,12 @@ mod tests {
             software: BTreeMap::from([("headworks".into(), "0.1.0".into())]),
         };
         let message = FileFacts::from(Stored::of(b"message"));
-        Manifest { schema: Schema::V1, about, message, parts: parts(&[part(&file, "Nodes.csv")]) }
+        Manifest {
+            schema: Schema::V1,
+            about,
+            message: Some(message),
+            parts: parts(&[part(&file, "Nodes.csv")]),
+        }
     }
 
     #[test]

@@ -15,17 +15,25 @@
 
 mod accept;
 mod batch;
+mod coming;
 mod finish;
 pub mod manifest;
+mod operate;
 pub mod part_name;
 mod receipt;
+mod replay;
 mod rows;
 pub mod store;
+mod timeline;
 pub mod tree;
 pub mod tree_path;
 
 pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
 pub use batch::{BatchSettings, Busy};
+pub use coming::{Arrivals, Coming, ComingError, Terms};
 pub use finish::{Finisher, Sorted, Work, recover};
+pub use operate::{Cancelled, OperateError, Operator, list_held};
 pub use receipt::{ReceiptState, ReceiptView};
+pub use replay::Again;
 pub use rows::Rows;
+pub use timeline::{Event, Loaded, Trace};

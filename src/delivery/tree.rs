@@ -31,9 +31,9 @@ const MANIFEST_LIMIT_BYTES: u64 = 64 << 20;
 pub struct Contents<'a> {
     /// Whose it is and how it came.
     pub about: About,
-    /// The message, for example in its spool entry.
-    pub message: FileRange<'a>,
-    /// Its parts in document order.
+    /// The message, for example in its spool entry; none where what came is no mail.
+    pub message: Option<FileRange<'a>>,
+    /// Its parts in document order; what came, where that is no mail.
     pub parts: Vec<PartRecord<'a>>,
 }
 
@@ -44,7 +44,7 @@ impl Contents<'_> {
         Manifest {
             schema: Schema::V1,
             about: self.about.clone(),
-            message: self.message.stored.into(),
+            message: self.message.map(|message| message.stored.into()),
             parts: parts(&self.parts),
         }
     }
@@ -105,7 +105,9 @@ pub fn write(volume: &Volume, path: &SubPath, contents: &Contents<'_>) -> Result
     }
     let manifest = contents.manifest();
     clear_what_does_not_belong(volume, path, &manifest)?;
-    place(volume, &inside(path, MESSAGE), contents.message)?;
+    if let Some(message) = contents.message {
+        place(volume, &inside(path, MESSAGE), message)?;
+    }
     for (part, record) in manifest.parts.iter().zip(&contents.parts) {
         place(volume, &inside(path, &part.stored_name), record.bytes)?;
     }
@@ -182,7 +184,7 @@ fn compare(
 /// The files a tree with this manifest holds, apart from the manifest.
 fn files(manifest: &Manifest) -> BTreeMap<&str, Stored> {
     let parts = manifest.parts.iter().map(|part| (part.stored_name.as_str(), part.file.stored()));
-    parts.chain([(MESSAGE, manifest.message.stored())]).collect()
+    parts.chain(manifest.message.map(|message| (MESSAGE, message.stored()))).collect()
 }
 
 /// Removes a manifest that promises too much, and files of an earlier run that split the message in another way.

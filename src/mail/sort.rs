@@ -190,7 +190,7 @@ impl Sorter {
         tokio::task::spawn_blocking(move || {
             let parts = parts::records(&split, &message.file)?;
             let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
-            let contents = Contents { about, message: bytes, parts };
+            let contents = Contents { about, message: Some(bytes), parts };
             if let Written::Taken(other) = tree::write(&inbox, &path, &contents)? {
                 return Err(Interrupted::Failed(format!("{path} holds the tree of delivery {other}")));
             }

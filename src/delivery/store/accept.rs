@@ -184,10 +184,11 @@ pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[(&NewDelivery, bool)]) 
             sqlx::query(text).bind(&rows).execute(&mut **connection).await?;
             let text = "
                 INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
-                                      envelope, home, path)
+                                      envelope, home, path, sorted_at, sealed_at)
                 SELECT unhex(d.value->>'id'), unhex(d.value->>'receipt'), d.value->>'source', d.value->>'customer',
                        d.value->>'category', d.value->>'type', d.value->>'grp', d.value->>'settings', d.value->>'received_at',
-                       unhex(d.value->>'digest'), d.value->>'bytes', d.value->>'envelope', unhex(d.value->>'home'), d.value->>'path'
+                       unhex(d.value->>'digest'), d.value->>'bytes', d.value->>'envelope', unhex(d.value->>'home'), d.value->>'path',
+                       d.value->>'sealed_at', d.value->>'sealed_at'
                 FROM json_each($1) d";
             sqlx::query(text).bind(&rows).execute(&mut **connection).await?;
             Ok(())
@@ -201,8 +202,9 @@ async fn insert_deliveries_pg(
 ) -> Result<(), DbError> {
     let text = "
         INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
-                              envelope, home, path)
-        SELECT id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path
+                              envelope, home, path, sorted_at, sealed_at)
+        SELECT id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path,
+               CASE WHEN path IS NOT NULL THEN now() END, CASE WHEN path IS NOT NULL THEN now() END
         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
                     $9::timestamptz[], $10::bytea[], $11::bigint[], $12::jsonb[], $13::uuid[], $14::text[])
              AS d(id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path)
@@ -248,6 +250,7 @@ fn lite_row(item: &NewDelivery, reused: bool) -> serde_json::Value {
         "envelope": item.envelope.to_string(),
         "home": item.home.map(|home| home.0.simple().to_string()),
         "path": item.path,
+        "sealed_at": item.path.is_some().then(|| Timestamp::now().0),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Reads of deliveries and receipts. Every one that serves a caller takes the caller's [`Scope`] first.
 
-use crate::ids::{DeliveryId, Digest, ReceiptId, Scope, SpoolId, Timestamp};
+use crate::ids::{DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
@@ -102,6 +102,79 @@ pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<Deliver
                bytes, envelope, home, path, stale_path, sorted_at, sealed_at
         FROM delivery WHERE receipt_id = $1";
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
+}
+
+/// The deliveries among `ids` that the scope may see, in no order.
+///
+/// # Errors
+/// When the store fails.
+pub async fn of_ids(scope: &Scope, tx: &mut Tx<'_>, ids: &[DeliveryId]) -> Result<Vec<DeliveryRow>, DbError> {
+    Ok(match tx {
+        Tx::Pg(connection) => {
+            among::<Postgres>(scope, ids).build_query_as().fetch_all(&mut **connection).await?
+        }
+        Tx::Lite(connection) => {
+            among::<Sqlite>(scope, ids).build_query_as().fetch_all(&mut **connection).await?
+        }
+    })
+}
+
+fn among<DB>(scope: &Scope, ids: &[DeliveryId]) -> QueryBuilder<DB>
+where
+    DB: Database,
+    String: for<'q> Encode<'q, DB> + Type<DB>,
+    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    let mut query = QueryBuilder::<DB>::new(format!("SELECT {COLUMNS} FROM delivery WHERE id IN (NULL"));
+    for id in ids {
+        query.push(", ").push_bind(*id);
+    }
+    query.push(")");
+    if let Some(customer) = scope.customer() {
+        query.push(" AND customer = ").push_bind(customer.to_owned());
+    }
+    query
+}
+
+/// One delivery, locked until the end of the transaction, so that operators' acts on it come one after the other.
+///
+/// # Errors
+/// When the store fails.
+pub async fn lock(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Option<DeliveryRow>, DbError> {
+    if let Tx::Pg(connection) = tx {
+        let text = "SELECT 1 FROM delivery WHERE id = $1 FOR UPDATE";
+        sqlx::query(text).bind(id).execute(&mut **connection).await?;
+    }
+    get(scope, tx, id).await
+}
+
+/// The delivery that was accepted under a key with these bytes, while the key is remembered.
+///
+/// # Errors
+/// When the store fails.
+pub async fn by_key(
+    tx: &mut Tx<'_>,
+    key: &[u8; 32],
+    digest: &Digest,
+) -> Result<Option<DeliveryRow>, DbError> {
+    let text = "SELECT receipt_id FROM ingest_key WHERE key = $1 AND digest = $2";
+    let receipt: Option<ReceiptId> = on_either!(&mut *tx, c => {
+        sqlx::query_scalar(text).bind(key.to_vec()).bind(*digest).fetch_optional(c).await?
+    });
+    match receipt {
+        Some(receipt) => by_receipt(tx, receipt).await,
+        None => Ok(None),
+    }
+}
+
+/// Whether a customer is registered.
+///
+/// # Errors
+/// When the store fails.
+pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> {
+    let text = "SELECT count(*) FROM customer WHERE name = $1";
+    let found: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(name.as_str()).fetch_one(c).await?);
+    Ok(found > 0)
 }
 
 /// Deliveries that match, newest first, at most `limit`.

@@ -74,7 +74,7 @@ fn contents(file: &File, delivery: u128) -> Contents<'_> {
         record(file, "1", None, "text/plain", BODY),
         record(file, "2", Some("Nodes.csv"), "text/csv", TABLE),
     ];
-    Contents { about, message: range(file, whole), parts }
+    Contents { about, message: Some(range(file, whole)), parts }
 }
 
 fn path() -> SubPath {

@@ -13,6 +13,7 @@
 //! anything but the store: callers hand `write` a closure and await the answer, so one that goes away cancels nothing.
 
 mod column;
+pub mod days;
 mod error;
 mod lite;
 mod lock;
@@ -130,6 +131,20 @@ impl Db {
             Self::Pg(pg) => pg.migrate().await,
             Self::Lite(lite) => lite.migrate().await,
         }
+    }
+
+    /// Asks the store for nothing, to see whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read(View::State, |mut tx| {
+            Box::pin(async move {
+                let one: i32 = on_either!(&mut tx, c => sqlx::query_scalar("SELECT 1").fetch_one(c).await?);
+                if one == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::Corrupt, "one is not one")) }
+            })
+        })
+        .await
     }
 
     /// Whether this is Postgres: for the few decisions above the stores that depend on it.

@@ -209,6 +209,17 @@ pub async fn of_receipt(scope: &Scope, tx: &mut Tx<'_>, id: ReceiptId) -> Result
     select(scope, tx, &Filter { receipt_id: Some(id), ..Filter::default() }, 1000).await
 }
 
+/// Arguments of a finished job, for its repetition.
+///
+/// # Errors
+/// When the store fails.
+pub async fn arguments(tx: &mut Tx<'_>, id: JobId) -> Result<Option<serde_json::Value>, DbError> {
+    let text = "SELECT args FROM job_done WHERE id = $1";
+    let found: Option<sqlx::types::Json<serde_json::Value>> =
+        on_either!(tx, c => sqlx::query_scalar(text).bind(id).fetch_optional(c).await?);
+    Ok(found.map(|json| json.0))
+}
+
 /// How full a queue is.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct QueueDepth {

@@ -1,0 +1,284 @@
+//! What operators do: release, assign, discard, cancel, retry, replay.
+//!
+//! Each is one transaction: what the operator may see, the change, and a note of who did it. Workers are woken after it.
+//! A job outside the operator's scope does not exist.
+//!
+//! ```text
+//!   held ──release──▶ available      the rules are asked again, where the job is a `sort`
+//!        ──assign───▶ available      with coordinates set by hand
+//!        ──discard──▶ discarded
+//!   live ──cancel───▶ cancelled      at once, or when its run has heard of it
+//!   failed, cancelled, discarded ──retry──▶ a new job that names the old one
+//! ```
+
+use super::store;
+use crate::ids::{Coordinates, DeliveryId, JobId, Scope, Slug};
+use crate::infra::db::{Db, DbError, Fut, Lane, Tx};
+use crate::job::store::{Act, Filter, JobView, NewJob, Note};
+use crate::job::{self, Kind, Priority, State, Wake};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Somebody who may change what becomes of work.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The store.
+    pub db: Db,
+    /// Told that there is something to do.
+    pub wake: Wake,
+    /// Whose things they may touch.
+    pub scope: Scope,
+    /// Who they are, for the timeline.
+    pub actor: String,
+}
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub enum OperateError {
+    /// There is no such thing, or not for this operator.
+    #[error("there is no such thing")]
+    NotFound,
+    /// What it is in does not allow this.
+    #[error("{0}")]
+    WrongState(Cow<'static, str>),
+    /// Not one of ours.
+    #[error("customer {0} is not registered")]
+    UnknownCustomer(Slug),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] DbError),
+}
+
+/// What came of a cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It has ended.
+    Ended,
+    /// It runs; its run is told.
+    Requested,
+}
+
+/// A refusal is a value: the transaction has changed nothing and commits.
+pub(super) type Came<T> = Result<T, OperateError>;
+
+impl Operator {
+    /// Runs a held job again.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn release(&self, id: JobId) -> Came<()> {
+        let scope = self.scope.clone();
+        let note = self.note("released", None);
+        self.act(move |mut tx| {
+            Box::pin(async move {
+                let job = match held(&scope, &mut tx, id).await? {
+                    Ok(job) => job,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                if job::store::release(&mut tx, id).await? != Act::Done {
+                    return Ok(wrong("the job is not held any more"));
+                }
+                if let (Kind::Sort, Some(delivery)) = (job.kind, job.delivery_id) {
+                    store::start_over(&mut tx, delivery).await?;
+                }
+                no_longer_held(&mut tx, &job).await?;
+                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
+                Ok(Ok(()))
+            })
+        })
+        .await
+    }
+
+    /// Gives a held mail its coordinates and lets it go on.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn assign(&self, id: JobId, coordinates: Coordinates) -> Came<()> {
+        let scope = self.scope.clone();
+        let Coordinates { customer, category, kind, group } = &coordinates;
+        let note = self.note("assigned", Some(format!("{customer}/{category}/{kind}/{group}")));
+        self.act(move |mut tx| {
+            Box::pin(async move {
+                let job = match held(&scope, &mut tx, id).await? {
+                    Ok(job) => job,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                let (Kind::Sort, Some(delivery)) = (job.kind, job.delivery_id) else {
+                    return Ok(wrong("only mail that waits to be sorted can be given coordinates"));
+                };
+                let foreign = scope.customer().is_some_and(|own| own != coordinates.customer.as_str());
+                if foreign || !store::is_customer(&mut tx, &coordinates.customer).await? {
+                    return Ok(Err(OperateError::UnknownCustomer(coordinates.customer)));
+                }
+                if job::store::release(&mut tx, id).await? != Act::Done {
+                    return Ok(wrong("the job is not held any more"));
+                }
+                store::assign(&mut tx, delivery, &coordinates).await?;
+                no_longer_held(&mut tx, &job).await?;
+                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
+                Ok(Ok(()))
+            })
+        })
+        .await
+    }
+
+    /// Ends a held job: it need not be done.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn discard(&self, id: JobId) -> Came<()> {
+        let (scope, why) = (self.scope.clone(), format!("discarded by {}", self.actor));
+        let note = self.note("discarded", None);
+        self.act(move |mut tx| {
+            Box::pin(async move {
+                let job = match held(&scope, &mut tx, id).await? {
+                    Ok(job) => job,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                if job::store::discard(&mut tx, id, &why).await? != Act::Done {
+                    return Ok(wrong("the job is not held any more"));
+                }
+                no_longer_held(&mut tx, &job).await?;
+                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
+                Ok(Ok(()))
+            })
+        })
+        .await
+    }
+
+    /// Calls a job off.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn cancel(&self, id: JobId) -> Came<Cancelled> {
+        let (scope, why) = (self.scope.clone(), format!("cancelled by {}", self.actor));
+        let note = self.note("cancelled", None);
+        self.act(move |mut tx| {
+            Box::pin(async move {
+                let Some(job) = job::store::get(&scope, &mut tx, id).await? else {
+                    return Ok(Err(OperateError::NotFound));
+                };
+                let came = match job::store::cancel(&mut tx, id, &why).await? {
+                    Act::Done => Cancelled::Ended,
+                    Act::Requested => Cancelled::Requested,
+                    Act::WrongState | Act::NotFound => return Ok(wrong("the job has ended")),
+                };
+                if job.state == State::Held {
+                    no_longer_held(&mut tx, &job).await?;
+                }
+                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
+                Ok(Ok(came))
+            })
+        })
+        .await
+    }
+
+    /// Does a job once more that ended other than well; returns the new one.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn retry(&self, id: JobId) -> Came<JobId> {
+        let scope = self.scope.clone();
+        let note = self.note("retried", Some(format!("repeats job {id}")));
+        self.act(move |mut tx| {
+            Box::pin(async move {
+                let Some(job) = job::store::get(&scope, &mut tx, id).await? else {
+                    return Ok(Err(OperateError::NotFound));
+                };
+                match job.state {
+                    State::Failed | State::Cancelled | State::Discarded => {}
+                    State::Completed => return Ok(wrong("the job completed; replay its delivery instead")),
+                    _ => return Ok(wrong("the job has not ended")),
+                }
+                if let Some(delivery) = job.delivery_id {
+                    store::lock(&scope, &mut tx, delivery).await?;
+                    let all = job::store::of_delivery(&scope, &mut tx, delivery).await?;
+                    if let Some(other) = all.iter().find(|other| other.retry_of == Some(id)) {
+                        return Ok(wrong(format!("job {} repeats it", other.id)));
+                    }
+                }
+                let Some(args) = job::store::arguments(&mut tx, id).await? else {
+                    return Ok(Err(OperateError::NotFound));
+                };
+                let queue = job::store::queue_id(&mut tx, &job.queue).await?;
+                let new = repetition(&job, queue, args);
+                let made = job::store::insert(&mut tx, &[new]).await?;
+                let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
+                job::store::note(&mut tx, &[of_job(note, &JobView { id: made, ..job })]).await?;
+                Ok(Ok(made))
+            })
+        })
+        .await
+    }
+
+    pub(super) fn note(&self, event: &'static str, detail: Option<String>) -> Note {
+        Note { event: event.into(), actor: Some(self.actor.clone()), detail, ..Note::default() }
+    }
+
+    pub(super) async fn act<T, F>(&self, f: F) -> Came<T>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, Came<T>> + Send + 'static,
+    {
+        let came = self.db.write(Lane::State, f).await??;
+        self.wake.wake();
+        Ok(came)
+    }
+}
+
+pub(super) fn wrong<T>(why: impl Into<Cow<'static, str>>) -> Came<T> {
+    Err(OperateError::WrongState(why.into()))
+}
+
+fn of_job(note: Note, job: &JobView) -> Note {
+    Note { delivery_id: job.delivery_id, job_id: Some(job.id), ..note }
+}
+
+fn repetition(job: &JobView, queue: i16, args: serde_json::Value) -> NewJob {
+    NewJob {
+        queue,
+        kind: job.kind,
+        priority: Priority::Urgent,
+        delivery_id: job.delivery_id,
+        receipt_id: job.receipt_id,
+        parent_id: None,
+        retry_of: Some(job.id),
+        signals: None,
+        max_attempts: u16::try_from(job.max_attempts).unwrap_or(1),
+        delay: Duration::ZERO,
+        args,
+    }
+}
+
+async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<Came<JobView>, DbError> {
+    Ok(match job::store::get(scope, tx, id).await? {
+        None => Err(OperateError::NotFound),
+        Some(job) if job.state == State::Held => Ok(job),
+        Some(job) => wrong(format!("the job is {}, not held", job.state.word())),
+    })
+}
+
+async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView) -> Result<(), DbError> {
+    match job.delivery_id {
+        Some(delivery) => store::set_held(tx, delivery, None).await,
+        None => Ok(()),
+    }
+}
+
+/// Jobs that wait for an operator, newest first, each with its delivery; at most `limit`, below `before`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn list_held(
+    scope: &Scope,
+    tx: &mut Tx<'_>,
+    filter: Filter,
+    limit: u32,
+) -> Result<Vec<(JobView, Option<store::DeliveryRow>)>, DbError> {
+    let filter = Filter { state: Some(State::Held), ..filter };
+    let jobs = job::store::list(scope, tx, &filter, limit).await?;
+    let ids: Vec<DeliveryId> = jobs.iter().filter_map(|job| job.delivery_id).collect();
+    let rows = store::of_ids(scope, tx, &ids).await?;
+    let row = |job: &JobView| rows.iter().find(|row| Some(row.id) == job.delivery_id).cloned();
+    Ok(jobs.into_iter().map(|job| (row(&job), job)).map(|(row, job)| (job, row)).collect())
+}

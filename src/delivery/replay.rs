@@ -1,0 +1,101 @@
+//! Replay: a delivery is read once more, as if it had just arrived.
+//!
+//! A new job does it; what it loads replaces the delivery's older load in its finishing commit. With `sort` a mail is
+//! taken apart and the rules are asked again, without it the module alone reads the tree anew.
+
+use super::operate::{Came, OperateError, Operator, wrong};
+use super::store::{self, DeliveryRow};
+use crate::ids::{DeliveryId, JobId};
+use crate::infra::db::View;
+use crate::job::store::{JobView, NewJob, Note};
+use crate::job::{self, Kind, Priority, QueueName};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What a replay does first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Ask the rules again.
+    Sort,
+    /// Hand the parts to the module.
+    Parse,
+}
+
+impl Operator {
+    /// Inserts the job of a replay and returns it. `attempts` says how many failed runs a job of a queue may have.
+    ///
+    /// # Errors
+    /// See [`OperateError`]; a delivery with work under way is in the wrong state.
+    pub async fn replay(
+        &self,
+        id: DeliveryId,
+        from: Again,
+        modules: &BTreeSet<String>,
+        attempts: impl Fn(&QueueName) -> u16,
+    ) -> Came<JobId> {
+        let scope = self.scope.clone();
+        let found = self
+            .db
+            .read(View::State, move |mut tx| Box::pin(async move { store::get(&scope, &mut tx, id).await }));
+        let delivery = found.await?.ok_or(OperateError::NotFound)?;
+        let queue = queue(&delivery, from, modules)?;
+        let (scope, max_attempts, note) = (self.scope.clone(), attempts(&queue), self.note("replayed", None));
+        self.act(move |mut tx| {
+            Box::pin(async move {
+                if store::lock(&scope, &mut tx, id).await?.is_none() {
+                    return Ok(Err(OperateError::NotFound));
+                }
+                let jobs = job::store::of_delivery(&scope, &mut tx, id).await?;
+                if let Some(live) = jobs.iter().find(|job| !job.state.is_final()) {
+                    return Ok(wrong(format!("job {} of it is {}", live.id, live.state.word())));
+                }
+                let row = job::store::queue_id(&mut tx, &queue.to_string()).await?;
+                let new = first_job(&delivery, queue.kind, row, max_attempts, &jobs);
+                let made = job::store::insert(&mut tx, &[new]).await?;
+                let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
+                if from == Again::Sort {
+                    store::start_over(&mut tx, id).await?;
+                }
+                let note = Note { delivery_id: Some(id), job_id: Some(made), ..note };
+                job::store::note(&mut tx, &[note]).await?;
+                Ok(Ok(made))
+            })
+        })
+        .await
+    }
+}
+
+fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> Came<QueueName> {
+    if from == Again::Sort {
+        return match delivery.home {
+            Some(home) => Ok(QueueName::sort(home)),
+            None => wrong("it is no mail, so there is nothing to sort"),
+        };
+    }
+    let (Some(category), Some(kind)) = (&delivery.category, &delivery.type_) else {
+        return wrong("it has no coordinates; replay it with sort=true");
+    };
+    let module = format!("{category}/{kind}");
+    if modules.contains(&module) {
+        Ok(QueueName::parse(&module))
+    } else {
+        wrong(format!("no module reads {module}"))
+    }
+}
+
+/// The job names the newest one of its kind, whose end counts in the receipt no more.
+fn first_job(delivery: &DeliveryRow, kind: Kind, queue: i16, max_attempts: u16, jobs: &[JobView]) -> NewJob {
+    NewJob {
+        queue,
+        kind,
+        priority: Priority::Low,
+        delivery_id: Some(delivery.id),
+        receipt_id: Some(delivery.receipt_id),
+        parent_id: None,
+        retry_of: jobs.iter().filter(|job| job.kind == kind).map(|job| job.id).max(),
+        signals: None,
+        max_attempts,
+        delay: Duration::ZERO,
+        args: serde_json::json!({}),
+    }
+}

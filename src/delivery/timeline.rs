@@ -1,0 +1,121 @@
+//! Everything that is known of one delivery: what it is, what was done, what came of it.
+//!
+//! The timeline is derived from what is stored anyway (times of the delivery, its jobs and its loads); the notes tell
+//! what those cannot: failed attempts, crashes, acts of operators.
+
+use super::store::{self, DeliveryRow};
+use crate::ids::{DeliveryId, JobId, Scope, Timestamp};
+use crate::infra::db::{Db, DbError, View};
+use crate::job::{self, store::JobView, store::TimelineRow};
+use crate::load::query::{FindingRow, LoadRow, findings_of_load, loads_of_delivery};
+use std::borrow::Cow;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// Stable word.
+    pub event: Cow<'static, str>,
+    /// Which job, where it concerns one.
+    pub job_id: Option<JobId>,
+    /// Who did it; `None`: headworks.
+    pub actor: Option<String>,
+    /// What exactly.
+    pub detail: Option<String>,
+}
+
+/// One delivery, whole.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Its row.
+    pub delivery: DeliveryRow,
+    /// Its jobs, newest first.
+    pub jobs: Vec<JobView>,
+    /// What happened, oldest first.
+    pub timeline: Vec<Event>,
+    /// What it led to.
+    pub loads: Vec<Loaded>,
+}
+
+/// A load and its first findings.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Its row.
+    pub load: LoadRow,
+    /// In order, cut at the caller's limit.
+    pub findings: Vec<FindingRow>,
+}
+
+impl Trace {
+    /// Gathers it; `None` where there is no such delivery for `scope`. Of each load at most `findings` are read.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of(db: &Db, scope: &Scope, id: DeliveryId, findings: u32) -> Result<Option<Self>, DbError> {
+        let seen = scope.clone();
+        let state = db.read(View::State, move |mut tx| {
+            Box::pin(async move {
+                let Some(delivery) = store::get(&seen, &mut tx, id).await? else { return Ok(None) };
+                let jobs = job::store::of_delivery(&seen, &mut tx, id).await?;
+                let notes = job::store::timeline_of_delivery(&seen, &mut tx, id).await?;
+                Ok(Some((delivery, jobs, notes)))
+            })
+        });
+        let Some((delivery, jobs, notes)) = state.await? else { return Ok(None) };
+        let mut loads = Vec::new();
+        for load in loads_of_delivery(db, scope, id).await? {
+            let findings = findings_of_load(db, scope, load.id, 0, findings).await?;
+            loads.push(Loaded { load, findings });
+        }
+        let timeline = timeline(&delivery, &jobs, notes, &loads);
+        Ok(Some(Self { delivery, jobs, timeline, loads }))
+    }
+}
+
+fn timeline(
+    delivery: &DeliveryRow,
+    jobs: &[JobView],
+    notes: Vec<TimelineRow>,
+    loads: &[Loaded],
+) -> Vec<Event> {
+    let mut events = of_delivery(delivery);
+    events.extend(jobs.iter().rev().flat_map(of_job));
+    events.extend(loads.iter().map(|loaded| of_load(&loaded.load)));
+    events.extend(notes.into_iter().map(|note| Event {
+        at: note.at,
+        event: note.event.into(),
+        job_id: note.job_id,
+        actor: note.actor,
+        detail: note.detail,
+    }));
+    events.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
+    events
+}
+
+fn event(at: Timestamp, event: &'static str, job_id: Option<JobId>, detail: Option<String>) -> Event {
+    Event { at, event: event.into(), job_id, actor: None, detail }
+}
+
+fn of_delivery(delivery: &DeliveryRow) -> Vec<Event> {
+    let place = [&delivery.customer, &delivery.category, &delivery.type_, &delivery.group];
+    let place: Vec<&str> = place.into_iter().filter_map(|word| word.as_deref()).collect();
+    let mut events = vec![event(delivery.received_at, "received", None, Some(delivery.source.clone()))];
+    events.extend(delivery.sorted_at.map(|at| event(at, "sorted", None, Some(place.join("/")))));
+    events.extend(delivery.sealed_at.map(|at| event(at, "sealed", None, delivery.path.clone())));
+    events
+}
+
+fn of_job(job: &JobView) -> Vec<Event> {
+    let mut events = vec![event(job.created_at, "queued", Some(job.id), Some(job.queue.clone()))];
+    events.extend(job.first_started_at.map(|at| event(at, "started", Some(job.id), None)));
+    events
+        .extend(job.finished_at.map(|at| event(at, job.state.word(), Some(job.id), job.last_error.clone())));
+    events
+}
+
+fn of_load(load: &LoadRow) -> Event {
+    let changed: u64 = load.row_counts.values().map(|counts| counts.inserted + counts.updated).sum();
+    let detail = format!("{} {}: {changed} rows new or changed", load.module, load.parser_version);
+    event(load.loaded_at, "loaded", Some(load.job_id), Some(detail))
+}
