@@ -8,10 +8,11 @@
 //! Where something low must cause something above it, the function is passed in here: the job runner gets `perform`, which
 //! knows the kinds, and `finish`, which knows deliveries.
 
+mod api;
 mod build;
 mod spool;
 
-pub use build::{BuildError, open_store};
+pub use build::{BuildError, host_settings, open_store};
 pub use spool::HomeSpool;
 
 use crate::config::{Config, Live, Role};

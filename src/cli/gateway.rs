@@ -8,12 +8,12 @@
 //!
 //! Whichever it is, a command is one request to one handler, so there is one set of rules and one note in the timeline.
 
-use super::serve::Parts;
-use super::{Exit, Failure, Global, owner};
+use super::{Exit, Failure, Global, owner, serve};
 use crate::app::{App, BuildError};
-use crate::config::Live;
+use crate::config::{Door, Live};
 use crate::infra::db::DbErrorKind;
-use crate::web::Caller;
+use crate::infra::telemetry::metrics::Metrics;
+use crate::web::{Caller, Keys};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, Method, Request, StatusCode, header};
@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Where the API is nested.
@@ -78,6 +79,14 @@ impl Gateway {
     /// # Errors
     /// What the API says against it.
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, None).await.map(|answer| json(&answer))
+    }
+
+    /// `GET`: bytes.
+    ///
+    /// # Errors
+    /// What the API says against it.
+    pub async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
         self.ask(Method::GET, path, None).await
     }
 
@@ -86,23 +95,30 @@ impl Gateway {
     /// # Errors
     /// What the API says against it.
     pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        self.ask(Method::POST, path, body).await
+        let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
+        self.ask(Method::POST, path, body).await.map(|answer| json(&answer))
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    /// `POST` with a mail as the body.
+    ///
+    /// # Errors
+    /// What the API says against it.
+    pub async fn post_mail(&self, path: &str, mail: Bytes) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, Some(("message/rfc822", mail))).await.map(|answer| json(&answer))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Bytes, Failure> {
         let mut request = Request::builder().method(method).uri(format!("{BASE}{path}"));
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some((media_type, _)) = &body {
+            request = request.header(header::CONTENT_TYPE, *media_type);
         }
-        let bytes = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(bytes)))?;
+        let mut request = request.body(Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default()))?;
         let (status, body) = match self {
             Self::Socket(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|error| unreachable(path.display(), error))?;
                 send(stream, "localhost", request).await
             }
             Self::Remote { authority, key } => {
-                let mut request = request;
                 if let Some(key) = key {
                     let value = key.parse().map_err(|_| Failure::new(Exit::Usage, "the key is no visible text"))?;
                     request.headers_mut().insert(API_KEY, value);
@@ -112,7 +128,7 @@ impl Gateway {
             }
             Self::Here(here) => here.answer(request).await,
         }?;
-        judge(status, &body)
+        judge(status, body)
     }
 
     /// Lets go of what is held.
@@ -134,7 +150,8 @@ impl Here {
         let loaded = crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?;
         owner::become_owner(&loaded.config().server.state_dir)?;
         let app = Arc::new(App::build(Live::new(loaded)).await.map_err(|error| not_built(&error))?);
-        let router = Parts::of(&app)?.router()?;
+        let doors = serve::doors(&app, &Keys::new(app.db.clone()), &Metrics::install()?, &CancellationToken::new());
+        let router = doors.router(&[Door::Api].into())?;
         Ok(Self { app, router })
     }
 
@@ -195,12 +212,16 @@ where
     Ok(collected.map_err(broken)?.to_bytes())
 }
 
+fn json(answer: &[u8]) -> Value {
+    serde_json::from_slice(answer).unwrap_or_default()
+}
+
 /// What an answer means for the command: its body, or why not.
-fn judge(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+fn judge(status: StatusCode, body: Bytes) -> Result<Bytes, Failure> {
     if status.is_success() {
-        return Ok(value);
+        return Ok(body);
     }
+    let value = json(&body);
     let exit = match status {
         StatusCode::NOT_FOUND => Exit::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT => Exit::Refused,
@@ -251,6 +272,7 @@ mod tests {
     use super::{authority, encoded, judge};
     use crate::cli::Exit;
     use axum::http::StatusCode;
+    use hyper::body::Bytes;
 
     #[test]
     fn names_of_queues_fit_into_one_segment() {
@@ -259,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_answer_decides_the_exit() {
-        let exit = |status: u16| judge(StatusCode::from_u16(status).unwrap(), b"").unwrap_err().exit;
+        let exit = |status: u16| judge(StatusCode::from_u16(status).unwrap(), Bytes::new()).unwrap_err().exit;
         assert_eq!(exit(404), Exit::NotFound);
         assert_eq!([exit(401), exit(403), exit(409)], [Exit::Refused; 3]);
         assert_eq!([exit(400), exit(422)], [Exit::Usage; 2]);
@@ -270,7 +292,7 @@ mod tests {
     #[test]
     fn a_refusal_says_what_and_where() {
         let body = br#"{"title":"The request says what cannot be","errors":[{"pointer":"/grants/0","detail":"unknown"}]}"#;
-        let failure = judge(StatusCode::UNPROCESSABLE_ENTITY, body).unwrap_err();
+        let failure = judge(StatusCode::UNPROCESSABLE_ENTITY, Bytes::from_static(body)).unwrap_err();
         assert_eq!(failure.message, "The request says what cannot be: /grants/0: unknown");
     }
 

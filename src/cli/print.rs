@@ -43,6 +43,17 @@ pub fn one(json: bool, object: &Value) -> Result<(), Failure> {
     if json { out(&json_line(object)) } else { out(&fields(object)) }
 }
 
+/// Prints a list within something larger under its name; nothing where it is empty.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn section(name: &str, columns: &[Column], items: &Value) -> Result<(), Failure> {
+    match items.as_array() {
+        Some(items) if !items.is_empty() => out(&format!("\n{name}\n{}", table(columns, items))),
+        _ => Ok(()),
+    }
+}
+
 /// The object as one line of JSON, safe on a terminal and the same to a parser.
 pub fn json_line(object: &Value) -> String {
     let mut line = Vec::new();

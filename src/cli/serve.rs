@@ -145,14 +145,9 @@ impl Server {
     }
 }
 
-async fn serve_http(
-    app: &Arc<App>,
-    keys: &Keys,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) -> Result<Serving, Failure> {
-    let config = app.live.config();
-    let http = &config.http;
+/// What every listener of this process serves from.
+pub(super) fn doors(app: &Arc<App>, keys: &Keys, metrics: &Metrics, stop: &CancellationToken) -> Doors {
+    let http = &app.live.config().http;
     let kit = Kit {
         keys: keys.clone(),
         limits: crate::web::Limits {
@@ -162,16 +157,27 @@ async fn serve_http(
             max_page: http.max_page.get(),
         },
     };
-    let doors = Doors {
+    Doors {
         api: app.api(kit.clone()),
         health: Health::new(kit, metrics.clone(), checks(app, stop)),
         request_timeout: http.request_timeout.get(),
-    };
+    }
+}
+
+async fn serve_http(
+    app: &Arc<App>,
+    keys: &Keys,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<Serving, Failure> {
+    let config = app.live.config();
+    let http = &config.http;
+    let doors = doors(app, keys, metrics, stop);
     let mut listens = Vec::new();
     for listen in &config.listen {
         listens.push(Listen { address: listen.address, router: doors.router(&listen.doors)? });
     }
-    let everything: BTreeSet<_> = [config::Door::Api].into();
+    let everything: BTreeSet<_> = [Door::Api].into();
     let control = Control { path: config.server.control_socket.clone(), router: doors.router(&everything)? };
     let limits = listen::Limits {
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
@@ -180,24 +186,6 @@ async fn serve_http(
         connections: http.connections.get() as usize,
     };
     Ok(listen::start(listens, Some(control), limits).await?)
-}
-
-const fn level(level: config::Level) -> LevelFilter {
-    match level {
-        config::Level::Error => LevelFilter::ERROR,
-        config::Level::Warn => LevelFilter::WARN,
-        config::Level::Info => LevelFilter::INFO,
-        config::Level::Debug => LevelFilter::DEBUG,
-        config::Level::Trace => LevelFilter::TRACE,
-    }
-}
-
-const fn format(format: config::Format) -> log::Format {
-    match format {
-        config::Format::Auto => log::Format::Auto,
-        config::Format::Json => log::Format::Json,
-        config::Format::Pretty => log::Format::Pretty,
-    }
 }
 
 /// What `/readyz` asks.

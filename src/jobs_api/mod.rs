@@ -50,7 +50,8 @@ pub type Explain = Arc<
 /// Whether a spool of this host holds the entry of a receipt that the store does not know yet.
 pub type InSpool = Arc<dyn Fn(Uuid) -> bool + Send + Sync>;
 
-/// The parts of the API.
+/// The parts of the API; cheap to clone.
+#[derive(Clone)]
 pub struct Api {
     /// The store.
     pub db: Db,

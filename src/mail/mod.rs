@@ -13,6 +13,7 @@
 //! From the yes until the seal the spool entry is the durable copy; from accept on the delivery row, not the file, is
 //! the authority for the envelope. Nothing between intake and seal fsyncs but the store.
 
+mod explain;
 mod intake;
 mod record;
 pub mod rules;
@@ -21,6 +22,7 @@ mod snippet;
 mod sort;
 mod watch;
 
+pub use explain::{Explained, explain};
 pub use intake::Intake;
 pub use record::MailRecord;
 pub use sealer::Sealer;
