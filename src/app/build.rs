@@ -77,7 +77,8 @@ impl App {
         let (queues, wake) = (Queues::new(db.clone()), Wake::default());
         let app = Self {
             acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
-            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db)).await?,
+            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db))
+                .await?,
             modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
             leases: Leases::default(),
             live,

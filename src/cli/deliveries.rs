@@ -135,7 +135,10 @@ async fn delivery_of(gateway: &Gateway, id: &str) -> Result<String, Failure> {
         return job["delivery_id"].as_str().map(str::to_owned).ok_or_else(nothing);
     }
     let id: Uuid = id.parse().map_err(|_| {
-        Failure::new(Exit::Usage, format!("{id:?} is neither the id of a delivery or receipt nor the number of a job"))
+        Failure::new(
+            Exit::Usage,
+            format!("{id:?} is neither the id of a delivery or receipt nor the number of a job"),
+        )
     })?;
     // Receipts are UUIDv8, deliveries UUIDv7.
     if id.get_version_num() != 8 {
@@ -152,7 +155,9 @@ async fn rules(gateway: &Gateway, trace: &Value) -> Result<Value, Failure> {
     }
     let delivery = &trace["delivery"];
     let envelope = |field: &str| delivery["envelope"][field]["text"].as_str();
-    let mail = gateway.bytes(&format!("/deliveries/{}/message", delivery["id"].as_str().unwrap_or_default())).await?;
+    let mail = gateway
+        .bytes(&format!("/deliveries/{}/message", delivery["id"].as_str().unwrap_or_default()))
+        .await?;
     let query = Query::default()
         .with("recipient", Some(envelope("recipient").unwrap_or_default()))
         .with("sender", envelope("sender"));

@@ -115,15 +115,18 @@ impl Gateway {
         let mut request = request.body(Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default()))?;
         let (status, body) = match self {
             Self::Socket(path) => {
-                let stream = UnixStream::connect(path).await.map_err(|error| unreachable(path.display(), error))?;
+                let stream =
+                    UnixStream::connect(path).await.map_err(|error| unreachable(path.display(), error))?;
                 send(stream, "localhost", request).await
             }
             Self::Remote { authority, key } => {
                 if let Some(key) = key {
-                    let value = key.parse().map_err(|_| Failure::new(Exit::Usage, "the key is no visible text"))?;
+                    let value =
+                        key.parse().map_err(|_| Failure::new(Exit::Usage, "the key is no visible text"))?;
                     request.headers_mut().insert(API_KEY, value);
                 }
-                let stream = TcpStream::connect(authority).await.map_err(|error| unreachable(authority, error))?;
+                let stream =
+                    TcpStream::connect(authority).await.map_err(|error| unreachable(authority, error))?;
                 send(stream, authority, request).await
             }
             Self::Here(here) => here.answer(request).await,
@@ -147,10 +150,12 @@ impl Here {
     pub async fn open(global: &Global, role: &str) -> Result<Self, Failure> {
         let mut sources = global.sources();
         sources.flags.push(format!("server.roles=[{role:?}]"));
-        let loaded = crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?;
+        let loaded =
+            crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?;
         owner::become_owner(&loaded.config().server.state_dir)?;
         let app = Arc::new(App::build(Live::new(loaded)).await.map_err(|error| not_built(&error))?);
-        let doors = serve::doors(&app, &Keys::new(app.db.clone()), &Metrics::install()?, &CancellationToken::new());
+        let doors =
+            serve::doors(&app, &Keys::new(app.db.clone()), &Metrics::install()?, &CancellationToken::new());
         let router = doors.router(&[Door::Api].into())?;
         Ok(Self { app, router })
     }
@@ -172,7 +177,9 @@ impl Here {
 /// Text as one segment of a path or one value of a query.
 pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Whether a server answers at a socket that may not be there.
@@ -187,7 +194,11 @@ async fn answers(socket: &Path) -> Result<bool, Failure> {
     }
 }
 
-async fn send<S>(stream: S, host: &str, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure>
+async fn send<S>(
+    stream: S,
+    host: &str,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -226,13 +237,20 @@ fn judge(status: StatusCode, body: Bytes) -> Result<Bytes, Failure> {
         StatusCode::NOT_FOUND => Exit::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT => Exit::Refused,
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Exit::Usage,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Exit::Unreachable,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            Exit::Unreachable
+        }
         _ => Exit::Failed,
     };
     let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let mut said = vec![text(&value, "title"), text(&value, "detail")];
     for fault in value["errors"].as_array().into_iter().flatten() {
-        said.push(format!("{}{}: {}", text(fault, "pointer"), text(fault, "parameter"), text(fault, "detail")));
+        said.push(format!(
+            "{}{}: {}",
+            text(fault, "pointer"),
+            text(fault, "parameter"),
+            text(fault, "detail")
+        ));
     }
     said.retain(|line| !line.is_empty());
     let message = if said.is_empty() { format!("the server answered {status}") } else { said.join(": ") };

@@ -112,7 +112,8 @@ impl Held {
                 Exit::Done
             }
             Self::Assign { job, customer, category, type_, group, form } => {
-                let wanted = json!({"customer": customer, "category": category, "type": type_, "group": group});
+                let wanted =
+                    json!({"customer": customer, "category": category, "type": type_, "group": group});
                 let came = gateway.post(&format!("/held/{job}/assign"), Some(&wanted)).await?;
                 acted(&form, global, &came, "goes on: job")?;
                 Exit::Done
@@ -122,7 +123,9 @@ impl Held {
                 let why = format!("{} held jobs would be discarded for good; say --yes to do it", jobs.len());
                 return Err(Failure::new(Exit::Refused, why));
             }
-            Self::Discard { jobs, yes: true, form } => each(&gateway, global, &form, &jobs, "discard").await?,
+            Self::Discard { jobs, yes: true, form } => {
+                each(&gateway, global, &form, &jobs, "discard").await?
+            }
         };
         gateway.close().await;
         Ok(exit)

@@ -79,7 +79,8 @@ impl Jobs {
         let gateway = Gateway::open(global).await?;
         match self {
             Self::List { listing, state, queue, coordinates } => {
-                let query = coordinates.query().with("state", state.as_deref()).with("queue", queue.as_deref());
+                let query =
+                    coordinates.query().with("state", state.as_deref()).with("queue", queue.as_deref());
                 listing.print(global, &gateway, &query.at("/jobs"), &COLUMNS).await?;
             }
             Self::Show { id, form } => show(form.json, &gateway.get(&format!("/jobs/{id}")).await?)?,
@@ -89,7 +90,11 @@ impl Jobs {
             }
             Self::Cancel { id, form } => {
                 let came = gateway.post(&format!("/jobs/{id}/cancel"), None).await?;
-                let said = if came["came"] == "requested" { "its run is told to stop: job" } else { "cancelled: job" };
+                let said = if came["came"] == "requested" {
+                    "its run is told to stop: job"
+                } else {
+                    "cancelled: job"
+                };
                 acted(&form, global, &came, said)?;
             }
         }

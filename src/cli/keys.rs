@@ -40,9 +40,7 @@ pub enum Keys {
         listing: Listing,
     },
     /// End a key.
-    Revoke {
-        name: String,
-    },
+    Revoke { name: String },
 }
 
 /// What a key is to be.

@@ -92,7 +92,13 @@ impl Listing {
     ///
     /// # Errors
     /// What the API says against it.
-    pub async fn print(&self, global: &Global, gateway: &Gateway, path: &str, columns: &[Column]) -> Result<(), Failure> {
+    pub async fn print(
+        &self,
+        global: &Global,
+        gateway: &Gateway,
+        path: &str,
+        columns: &[Column],
+    ) -> Result<(), Failure> {
         let mut pages = Pages::new(gateway, path, self.cursor.clone());
         let mut items = Vec::new();
         while items.len() < self.limit {
@@ -140,7 +146,8 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let joint = if self.path.contains('?') { '&' } else { '?' };
-        let cursor = self.cursor.as_deref().map(|cursor| format!("&cursor={}", encoded(cursor))).unwrap_or_default();
+        let cursor =
+            self.cursor.as_deref().map(|cursor| format!("&cursor={}", encoded(cursor))).unwrap_or_default();
         let mut page = self.gateway.get(&format!("{}{joint}limit={limit}{cursor}", self.path)).await?;
         self.cursor = page["next"].as_str().map(str::to_owned);
         self.ended = self.cursor.is_none();
@@ -157,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_query_holds_what_was_given() {
-        let query = Query::default().with("state", Some("held")).with("queue", None).with("group", Some("a b"));
+        let query =
+            Query::default().with("state", Some("held")).with("queue", None).with("group", Some("a b"));
         assert_eq!(query.at("/jobs"), "/jobs?state=held&group=a%20b");
         assert_eq!(Query::default().at("/jobs"), "/jobs");
     }

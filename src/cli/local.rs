@@ -26,7 +26,10 @@ pub async fn host(config: &Config) -> Result<Host, Failure> {
 pub fn mail(path: &Path) -> Result<(File, u64), Failure> {
     let wrong = |error: std::io::Error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        Failure::new(if missing { Exit::NotFound } else { Exit::Failed }, format!("{}: {error}", path.display()))
+        Failure::new(
+            if missing { Exit::NotFound } else { Exit::Failed },
+            format!("{}: {error}", path.display()),
+        )
     };
     let file = File::open(path).map_err(wrong)?;
     let found = file.metadata().map_err(wrong)?;

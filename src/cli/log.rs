@@ -43,7 +43,10 @@ impl Log {
             let from = after.as_deref().map(|after| format!("?after={}", encoded(after))).unwrap_or_default();
             let page = gateway.get(&format!("/log/{}{from}", encoded(&topic))).await?;
             if page["gap"] == true {
-                eprintln!("headworks: entries behind {} are gone", after.as_deref().unwrap_or("the beginning"));
+                eprintln!(
+                    "headworks: entries behind {} are gone",
+                    after.as_deref().unwrap_or("the beginning")
+                );
             }
             let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
             print::list(true, &[], items)?;

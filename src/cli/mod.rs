@@ -223,18 +223,9 @@ impl Global {
 
     /// The configuration, checked.
     fn load(&self) -> Result<crate::config::Loaded, Failure> {
-        crate::config::load(&self.sources()).map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
+        crate::config::load(&self.sources())
+            .map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
     }
-}
-
-/// Writes to standard output: the one place that does.
-///
-/// # Errors
-/// When it cannot be written.
-fn out(text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
 }
 
 /// The command line as clap knows it, for completions and the manual page.

@@ -27,9 +27,7 @@ pub enum Modules {
         listing: Listing,
     },
     /// Run the fixtures of one module, or of all. In a source checkout.
-    Test {
-        name: Option<String>,
-    },
+    Test { name: Option<String> },
     /// Copy the template into a new module whose test passes at once. In a source checkout.
     New {
         /// `[a-z][a-z0-9_]*`
@@ -62,7 +60,9 @@ impl Modules {
             Self::New { name } => {
                 let folder = new::make(&new::checkout()?, &name)?;
                 global.say(&format!("made {}; try: cargo test -p module-{name}", folder.display()));
-                global.say("to have it shipped, add it to modules/host/Cargo.toml and modules/host/src/registry.rs");
+                global.say(
+                    "to have it shipped, add it to modules/host/Cargo.toml and modules/host/src/registry.rs",
+                );
                 Ok(Exit::Done)
             }
             Self::DraftProfile { file, module } => draft(global, &file, module).await,
@@ -101,7 +101,8 @@ async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<E
         Decision::Routed(route) => Some(route),
         Decision::Held(_) => None,
     };
-    let by_rule = routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.kind));
+    let by_rule =
+        routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.kind));
     let module = module.or(by_rule).ok_or_else(|| {
         Failure::new(Exit::Usage, "no rule says which module reads this mail: name one with --module")
     })?;
@@ -110,7 +111,10 @@ async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<E
     let fields = split.head.fields.iter().map(|field| (field.name.clone(), field.value.clone()));
     let parse = Parse {
         coordinates: module_api::Coordinates {
-            customer: explained.explanation.customer.map_or_else(|| "none".into(), |customer| customer.to_string()),
+            customer: explained
+                .explanation
+                .customer
+                .map_or_else(|| "none".into(), |customer| customer.to_string()),
             category: category.to_owned(),
             kind: kind.to_owned(),
             group: routed.as_ref().map_or_else(|| "none".into(), |route| route.coordinates.group.to_string()),

@@ -23,10 +23,12 @@ pub fn become_owner(state_dir: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     if !own.is_root() {
-        let why = format!("{} is of user {}: run this as that user or as root", state_dir.display(), owner.uid());
+        let why =
+            format!("{} is of user {}: run this as that user or as root", state_dir.display(), owner.uid());
         return Err(Failure::new(Exit::Refused, why));
     }
     let program = std::env::current_exe()?;
-    let error = Command::new(&program).args(std::env::args_os().skip(1)).uid(owner.uid()).gid(owner.gid()).exec();
+    let error =
+        Command::new(&program).args(std::env::args_os().skip(1)).uid(owner.uid()).gid(owner.gid()).exec();
     Err(Failure::new(Exit::Failed, format!("{} as user {}: {error}", program.display(), owner.uid())))
 }

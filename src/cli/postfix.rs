@@ -22,7 +22,8 @@ impl Postfix {
         let config = loaded.config();
         let path = &config.spool.path;
         if !path.join("id").exists() {
-            let why = format!("there is no spool at {} yet: start the server once, it makes one", path.display());
+            let why =
+                format!("there is no spool at {} yet: start the server once, it makes one", path.display());
             return Err(Failure::new(Exit::NotFound, why));
         }
         let spool = Spool::open(path, None)?;

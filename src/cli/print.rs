@@ -3,7 +3,7 @@
 //! Everything a stranger may have written (subjects, addresses, errors) is escaped here, in cells and in JSON alike.
 
 use super::{Exit, Failure};
-use crate::infra::terminal::{escape, json_string};
+use crate::infra::telemetry::terminal::{escape, json_string};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
@@ -85,9 +85,9 @@ fn fields(object: &Value) -> String {
 
 fn blank() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     if io::stdout().is_terminal() {
-        table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         if let Ok(size) = rustix::termios::tcgetwinsize(io::stdout()) {
             table.set_width(size.ws_col.max(40));
         }
@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_table_has_a_heading_and_one_line_per_object() {
-        let items = [json!({"id": 1, "created_at": "2026-11-21T13:00:00.123456Z"}), json!({"id": 20, "kind": null})];
+        let items =
+            [json!({"id": 1, "created_at": "2026-11-21T13:00:00.123456Z"}), json!({"id": 20, "kind": null})];
         let shown = table(&[("id", "/id"), ("created", "/created_at"), ("kind", "/kind")], &items);
         let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines, [vec!["ID", "CREATED", "KIND"], vec!["1", "2026-11-21", "13:00:00"], vec!["20"]]);

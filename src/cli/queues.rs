@@ -48,10 +48,16 @@ impl Queues {
         match self {
             Self::List { listing } => listing.print_all(&gateway.get("/queues").await?, &COLUMNS)?,
             Self::Pause { name, form } => {
-                print::one(form.json, &gateway.post(&format!("/queues/{}/pause", encoded(&name)), None).await?)?;
+                print::one(
+                    form.json,
+                    &gateway.post(&format!("/queues/{}/pause", encoded(&name)), None).await?,
+                )?;
             }
             Self::Resume { name, form } => {
-                print::one(form.json, &gateway.post(&format!("/queues/{}/resume", encoded(&name)), None).await?)?;
+                print::one(
+                    form.json,
+                    &gateway.post(&format!("/queues/{}/resume", encoded(&name)), None).await?,
+                )?;
             }
         }
         gateway.close().await;

@@ -39,7 +39,8 @@ impl Rules {
         if form.json {
             print::out(&print::json_line(&serde_json::to_value(&explained)?))?;
         } else {
-            let field = |name, value: &str| format!("{name} {}\n", crate::infra::terminal::escape(value));
+            let field =
+                |name, value: &str| format!("{name} {}\n", crate::infra::telemetry::terminal::escape(value));
             print::out(&field("recipient", &explained.recipient))?;
             print::out(&field("sender", &explained.sender))?;
             print::out(&explained.explanation.to_string())?;

@@ -6,11 +6,11 @@ use crate::config::{self, Live, Role, Sources};
 use crate::infra::telemetry::{log, metrics::Metrics};
 use crate::router::Doors;
 use crate::schedule::Keeper;
+use crate::web::Kit;
+use crate::web::control::Control;
 use crate::web::health::{Check, Health};
 use crate::web::key::Keys;
 use crate::web::listen::{self, Listen, Serving};
-use crate::web::Kit;
-use crate::web::control::Control;
 use clap::Args;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -87,7 +87,8 @@ impl Server {
             wake: app.wake.clone(),
             keys,
             metrics,
-            spool: app.spool.as_ref().map(|home| home.spool.clone()),
+            leftovers: app.leftovers(),
+            tmp: config.server.tmp_dir.clone(),
         };
         tasks.spawn(keeper.run(config.server.roles.contains(&Role::Keeper), stop.clone()));
         let (working, stopping) = (Arc::clone(&app), stop.clone());
@@ -177,7 +178,7 @@ async fn serve_http(
     for listen in &config.listen {
         listens.push(Listen { address: listen.address, router: doors.router(&listen.doors)? });
     }
-    let everything: BTreeSet<_> = [Door::Api].into();
+    let everything: BTreeSet<_> = [config::Door::Api].into();
     let control = Control { path: config.server.control_socket.clone(), router: doors.router(&everything)? };
     let limits = listen::Limits {
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
@@ -188,6 +189,24 @@ async fn serve_http(
     Ok(listen::start(listens, Some(control), limits).await?)
 }
 
+const fn level(level: config::Level) -> LevelFilter {
+    match level {
+        config::Level::Error => LevelFilter::ERROR,
+        config::Level::Warn => LevelFilter::WARN,
+        config::Level::Info => LevelFilter::INFO,
+        config::Level::Debug => LevelFilter::DEBUG,
+        config::Level::Trace => LevelFilter::TRACE,
+    }
+}
+
+const fn format(format: config::Format) -> log::Format {
+    match format {
+        config::Format::Auto => log::Format::Auto,
+        config::Format::Json => log::Format::Json,
+        config::Format::Pretty => log::Format::Pretty,
+    }
+}
+
 /// What `/readyz` asks.
 fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
     let (db, spooled, stop) = (app.db.clone(), Arc::clone(app), stop.clone());
@@ -195,19 +214,20 @@ fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
     vec![
         Check::new("process", move || {
             let stopping = stop.is_cancelled();
-            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(()) } }
+            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(None) } }
         }),
         Check::new("store", move || {
             let db = db.clone();
-            async move { db.ping().await.map_err(|error| error.to_string()) }
+            async move { db.ping().await.map(|()| None).map_err(|error| error.to_string()) }
         }),
         Check::new("spool", move || {
             let app = Arc::clone(&spooled);
-            async move { app.spool_has_room().await }
+            async move { app.spool_has_room().await.map(|()| None) }
         }),
         Check::new("modules", move || {
             let walls = modules.state().walls;
-            async move { if walls.seccomp_calls > 0 { Ok(()) } else { Err("no sandbox stands".to_owned()) } }
+            let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
+            async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
         }),
     ]
 }

@@ -378,16 +378,17 @@ impl Drop for Ticket {
     }
 }
 
-/// Queues to claim for: those whose buffer has run low, each up to twice its concurrency in all, so that claims come in
-/// batches and a freed slot finds its next job here.
+/// Queues to claim for: those whose buffer has run low, each up to its concurrency and what may be claimed ahead, so that
+/// claims come in batches and a freed slot finds its next job here.
 fn free_slots(slots: &HashMap<i16, Slots>) -> Vec<(i16, u32)> {
     let mut free: Vec<_> = slots
         .iter()
         .filter_map(|(&queue, slot)| {
             let limit = slot.rules.concurrency as usize;
             let running = slot.running.load(Ordering::Relaxed);
-            let low = slot.buffer.len() * 2 <= limit;
-            let want = (limit * 2).saturating_sub(running + slot.buffer.len());
+            let ahead = slot.rules.prefetch as usize;
+            let low = slot.buffer.len() * 2 <= ahead;
+            let want = (limit + ahead).saturating_sub(running + slot.buffer.len());
             (low && want > 0 && limit > 0).then(|| (queue, u32::try_from(want).unwrap_or(u32::MAX)))
         })
         .collect();

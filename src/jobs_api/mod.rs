@@ -50,15 +50,14 @@ pub type Explain = Arc<
 /// Whether a spool of this host holds the entry of a receipt that the store does not know yet.
 pub type InSpool = Arc<dyn Fn(Uuid) -> bool + Send + Sync>;
 
-/// The parts of the API; cheap to clone.
-#[derive(Clone)]
+/// The parts of the API.
 pub struct Api {
     /// The store.
     pub db: Db,
     /// Keys and limits.
     pub kit: Kit,
     /// The configuration in force.
-    pub live: Arc<Live>,
+    pub live: Live,
     /// The declared tables.
     pub tables: Tables,
     /// What the modules declare.
@@ -105,7 +104,7 @@ impl Api {
 }
 
 /// The routes, to be nested at [`BASE`].
-pub fn routes(api: Api) -> OpenApiRouter {
+pub fn routes(api: Arc<Api>) -> OpenApiRouter {
     OpenApiRouter::new()
         .merge(jobs::routes())
         .merge(held::routes())
@@ -116,7 +115,7 @@ pub fn routes(api: Api) -> OpenApiRouter {
         .merge(modules::routes())
         .merge(rules::routes())
         .merge(keys::routes())
-        .with_state(Arc::new(api))
+        .with_state(api)
 }
 
 /// An instant as a filter: nothing of ours is older than 1970, and the stores hold no year before.

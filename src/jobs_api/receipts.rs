@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<Ctx> {
 }
 
 /// Where an accepted thing stands. Needs no key.
-#[utoipa::path(get, path = "/receipts/{id}", tag = "receipts", security(()), params(("id" = ReceiptId, Path)),
+#[utoipa::path(get, path = "/receipts/{id}", tag = "receipts", security(()), params(("id" = inline(ReceiptId), Path)),
     responses((status = 200, body = Receipt), Refusals))]
 async fn show(State(api): State<Ctx>, Path(id): Path<ReceiptId>) -> Result<Json<Receipt>, Problem> {
     if let Some(found) = ReceiptView::find(&api.db, id).await? {

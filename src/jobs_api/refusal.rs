@@ -28,7 +28,11 @@ fn declared(kinds: &[Kind]) -> BTreeMap<String, RefOr<Response>> {
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         use Kind::{Forbidden, Internal, Malformed, NotFound, Unauthorized, Unavailable};
-        declared(&[Malformed, Unauthorized, Forbidden, NotFound, Internal, Unavailable])
+        let mut all = declared(&[Malformed, Unauthorized, Forbidden, NotFound, Internal, Unavailable]);
+        // Answered before any route is looked for, so without a body.
+        let head = ResponseBuilder::new().description("The head of the request is too large");
+        all.insert("431".to_owned(), RefOr::T(head.build()));
+        all
     }
 }
 

@@ -17,8 +17,10 @@ use utoipa_axum::routes;
 #[into_params(parameter_in = Query)]
 struct Envelope {
     /// Envelope recipient.
+    #[param(inline)]
     recipient: Text,
     /// Envelope sender; the null sender where it is missing.
+    #[param(inline)]
     sender: Option<Text>,
 }
 
@@ -28,7 +30,7 @@ pub fn routes() -> OpenApiRouter<Ctx> {
 
 /// Explains which customer, rule and coordinates a mail would get.
 #[utoipa::path(post, path = "/rules/test", tag = "rules", params(Envelope),
-    request_body(content = Vec<u8>, content_type = "message/rfc822"),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The mail."),
     responses((status = 200, body = serde_json::Value), Refusals, Bodies))]
 async fn test(
     _may: MayAll<Operate>,

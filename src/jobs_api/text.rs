@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Deserializer};
 
-/// Longest text, in bytes.
-const MAX_BYTES: usize = 1024;
+/// Longest text, in characters.
+const MAX_CHARS: usize = 256;
 
-/// At most 1024 bytes without U+0000, which Postgres cannot hold.
+/// At most 256 characters without U+0000, which Postgres cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text(pub String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.len() > MAX_BYTES || text.contains('\0') {
-            return Err(serde::de::Error::custom("is longer than 1024 bytes or holds U+0000"));
+        if text.chars().count() > MAX_CHARS || text.contains('\0') {
+            return Err(serde::de::Error::custom("is longer than 256 characters or holds U+0000"));
         }
         Ok(Self(text))
     }
@@ -23,7 +23,7 @@ impl utoipa::PartialSchema for Text {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::Type::String)
-            .max_length(Some(MAX_BYTES))
+            .max_length(Some(MAX_CHARS))
             .into()
     }
 }

@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn what_a_delivering_system_added_goes_before_what_the_writer_wrote() {
-        let field = |name: &str, value: &str| Field { name: name.into(), value: value.into(), raw: Vec::new() };
+        let field =
+            |name: &str, value: &str| Field { name: name.into(), value: value.into(), raw: Vec::new() };
         let written = field("To", "\"Bob\" <bob@example.com>, ann@example.com");
         let mut head = Head { fields: vec![written], ..Head::default() };
         assert_eq!(address(&head, &RECIPIENT), "bob@example.com");

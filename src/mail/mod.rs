@@ -15,6 +15,7 @@
 
 mod explain;
 mod intake;
+mod leftovers;
 mod record;
 pub mod rules;
 mod sealer;
@@ -24,6 +25,7 @@ mod watch;
 
 pub use explain::{Explained, explain};
 pub use intake::Intake;
+pub use leftovers::Leftovers;
 pub use record::MailRecord;
 pub use sealer::Sealer;
 pub use snippet::snippet;

@@ -1,7 +1,7 @@
 //! The log on both stores: the order of a topic is the order of its commits, and nobody misses an entry.
 
 use crate::stores::each_store;
-use crate::{read, write};
+use crate::{commit, look};
 use headworks::infra::db::{Db, DbError, DbErrorKind};
 use headworks::log::{self, Entry, Page, Position, TopicId, Topics};
 use headworks::{job, on_either};
@@ -14,11 +14,11 @@ fn entry(topic: TopicId, body: &str) -> Entry {
 }
 
 async fn append(db: &Db, entries: Vec<Entry>) -> Result<(), DbError> {
-    write!(db, tx => log::append(&mut tx, &entries))
+    commit!(db, tx => log::append(&mut tx, &entries))
 }
 
 async fn page(db: &Db, topic: TopicId, after: Position, limit: u32) -> Page {
-    read!(db, tx => log::read(&mut tx, topic, after, limit)).unwrap()
+    look!(db, tx => log::read(&mut tx, topic, after, limit)).unwrap()
 }
 
 async fn bodies(db: &Db, topic: TopicId) -> Vec<String> {
@@ -27,7 +27,7 @@ async fn bodies(db: &Db, topic: TopicId) -> Vec<String> {
 }
 
 async fn two_topics(db: &Db) -> (TopicId, TopicId) {
-    write!(db, tx => job::store::make_days(&mut tx)).unwrap();
+    commit!(db, tx => job::store::make_days(&mut tx)).unwrap();
     let topics = Topics::new(db.clone());
     (topics.id("first").await.unwrap(), topics.id("second").await.unwrap())
 }
@@ -51,7 +51,7 @@ async fn an_entry_comes_back_as_it_was_appended() {
         assert_eq!(got.next, got.entries[2].position);
         assert_eq!(page(&db, topic, got.next, 10).await.entries, []);
         assert_eq!(page(&db, topic, got.next, 10).await.next, got.next);
-        let topics = read!(db, tx => log::topics(&mut tx)).unwrap();
+        let topics = look!(db, tx => log::topics(&mut tx)).unwrap();
         assert_eq!(topics, [(topic, "first".to_owned()), (other, "second".to_owned())]);
     })
     .await;
@@ -98,7 +98,7 @@ async fn write_rounds(db: Db, writer: usize, rounds: usize, first: TopicId, seco
         if writer % 2 == 1 {
             entries.reverse();
         }
-        let done: Result<(), DbError> = write!(db, tx => async {
+        let done: Result<(), DbError> = commit!(db, tx => async {
             log::append(&mut tx, &entries).await?;
             if round % 3 == 0 {
                 tokio::time::sleep(LATE_COMMIT).await;
@@ -143,7 +143,7 @@ async fn a_reader_behind_what_was_pruned_hears_of_a_gap() {
         age_everything_in(&db, topic).await;
         append(&db, vec![entry(topic, "young")]).await.unwrap();
 
-        let pruned = write!(db, tx => log::prune(&mut tx, Duration::from_secs(24 * 3600), 100)).unwrap();
+        let pruned = commit!(db, tx => log::prune(&mut tx, Duration::from_secs(24 * 3600), 100)).unwrap();
         assert!(pruned > 0);
         assert_eq!(bodies(&db, topic).await, ["young"]);
         for behind in [Position::START, at_old] {
@@ -183,7 +183,7 @@ async fn a_missing_day_is_named_and_can_be_made() {
         let refused = append(&db, vec![entry(topic, "early")]).await;
         if db.is_pg() {
             assert_eq!(refused.unwrap_err().kind(), DbErrorKind::MissingPartition);
-            write!(db, tx => job::store::make_days(&mut tx)).unwrap();
+            commit!(db, tx => job::store::make_days(&mut tx)).unwrap();
             append(&db, vec![entry(topic, "early")]).await.unwrap();
         }
         assert_eq!(bodies(&db, topic).await, ["early"]);
@@ -197,7 +197,7 @@ async fn an_entry_leaves_only_if_its_transaction_commits() {
         let (topic, _) = two_topics(&db).await;
         append(&db, vec![entry(topic, "before")]).await.unwrap();
         let lost = entry(topic, "of a transaction that fails later");
-        let refused: Result<(), DbError> = write!(db, tx => async {
+        let refused: Result<(), DbError> = commit!(db, tx => async {
             log::append(&mut tx, &[lost]).await?;
             let text = "INSERT INTO topic (name) VALUES ('first')";
             on_either!(&mut tx, c => { sqlx::query(text).execute(c).await?; });

@@ -1,31 +1,26 @@
 //! The integration tests: one binary, one module per concern.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
-//! The integration tests, as one binary.
-#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+mod api;
 mod appliance;
+mod catalogue;
 mod floors;
+mod job;
 mod load;
+mod log;
 mod mail_walk;
 mod sandbox;
 mod sandboxed_modules;
 mod stores;
 mod web;
-//! The integration tests: one binary.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
-
-mod catalogue;
-mod job;
-mod log;
-mod stores;
 
 use headworks::infra::db::{Db, Lane};
 use headworks::on_either;
 use sqlx::AssertSqlSafe;
 
-/// Runs one store function in a transaction of its own: `write!(db, tx => store::end(&mut tx, &ends))`.
+/// Runs one store function in a transaction of its own: `commit!(db, tx => store::end(&mut tx, &ends))`.
 #[macro_export]
-macro_rules! write {
+macro_rules! commit {
     ($db:expr, $tx:ident => $call:expr) => {
         $db.write(headworks::infra::db::Lane::State, move |mut $tx| Box::pin(async move { $call.await }))
             .await
@@ -34,7 +29,7 @@ macro_rules! write {
 
 /// Runs one store function on a connection for reading state.
 #[macro_export]
-macro_rules! read {
+macro_rules! look {
     ($db:expr, $tx:ident => $call:expr) => {
         $db.read(headworks::infra::db::View::State, move |mut $tx| Box::pin(async move { $call.await })).await
     };

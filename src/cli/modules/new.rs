@@ -15,7 +15,9 @@ const WORD: &str = "template";
 pub fn checkout() -> Result<PathBuf, Failure> {
     let here = std::env::current_dir()?;
     let root = here.ancestors().find(|directory| directory.join("modules/_template/Cargo.toml").exists());
-    let missing = || Failure::new(Exit::Usage, "this is no source checkout of headworks: there is no modules/_template");
+    let missing = || {
+        Failure::new(Exit::Usage, "this is no source checkout of headworks: there is no modules/_template")
+    };
     root.map(Path::to_owned).ok_or_else(missing)
 }
 
@@ -60,7 +62,12 @@ fn is_name(name: &str) -> bool {
 fn with_member(manifest: &str, name: &str) -> Option<String> {
     let beside = |text: &str, line: &str| {
         let end = text.find(line)? + line.len();
-        Some(format!("{}{}{}", &text[..end], line.replace("_template", name).replace(WORD, name), &text[end..]))
+        Some(format!(
+            "{}{}{}",
+            &text[..end],
+            line.replace("_template", name).replace(WORD, name),
+            &text[end..]
+        ))
     };
     let member = beside(manifest, "  \"modules/_template\",\n")?;
     beside(&member, "module-template = { path = \"modules/_template\" }\n")
@@ -101,7 +108,9 @@ mod tests {
     #[test]
     fn names_are_words_of_the_shell_and_of_rust() {
         assert!(is_name("acme") && is_name("a1_b"));
-        assert!(!is_name("") && !is_name("Acme") && !is_name("1a") && !is_name("../x") && !is_name("_template"));
+        assert!(
+            !is_name("") && !is_name("Acme") && !is_name("1a") && !is_name("../x") && !is_name("_template")
+        );
     }
 
     #[test]

@@ -302,3 +302,13 @@ pub async fn held_budget(tx: &mut Tx<'_>) -> Result<Vec<(String, i64, i64)>, DbE
     let text = "SELECT source, count(*), CAST(sum(bytes) AS bigint) FROM delivery WHERE held_reason IS NOT NULL GROUP BY source";
     Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
 }
+
+/// Whether anything was accepted under a key.
+///
+/// # Errors
+/// When the store fails.
+pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError> {
+    let text = "SELECT count(*) FROM ingest_key WHERE key = $1";
+    let known: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(&key[..]).fetch_one(c).await?);
+    Ok(known > 0)
+}

@@ -30,17 +30,23 @@ const OCTETS: &str = "application/octet-stream";
 #[into_params(parameter_in = Query)]
 pub struct Place {
     /// Whose it is; not needed with a customer's key.
+    #[param(inline)]
     customer: Option<Slug>,
     /// Family of formats.
+    #[param(inline)]
     category: Slug,
     /// Format.
     #[serde(rename = "type")]
+    #[param(inline)]
     type_: Slug,
     /// What it is about; any text, `none` where it is missing.
+    #[param(inline)]
     group: Option<Text>,
     /// Its name; that of the form's file where it is missing.
+    #[param(inline)]
     name: Option<Text>,
     /// Its media type, where `Content-Type` does not say it.
+    #[param(inline)]
     media_type: Option<Text>,
 }
 

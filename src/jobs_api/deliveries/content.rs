@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tokio_util::io::ReaderStream;
 
 /// The exact bytes of a mail.
-#[utoipa::path(get, path = "/deliveries/{id}/message", tag = "deliveries", params(("id" = DeliveryId, Path)),
+#[utoipa::path(get, path = "/deliveries/{id}/message", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), Refusals))]
 pub async fn message(
     may: May<Content>,
@@ -33,7 +33,7 @@ pub async fn message(
 
 /// The bytes of a part after transfer-decoding.
 #[utoipa::path(get, path = "/deliveries/{id}/parts/{n}", tag = "deliveries",
-    params(("id" = DeliveryId, Path), ("n" = u32, Path, description = "Number of the part, from 1.")),
+    params(("id" = inline(DeliveryId), Path), ("n" = u32, Path, description = "Number of the part, from 1.")),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), Refusals))]
 pub async fn part(
     may: May<Content>,

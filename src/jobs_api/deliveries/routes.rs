@@ -30,15 +30,20 @@ const FINDINGS: u32 = 1000;
 #[into_params(parameter_in = Query)]
 struct DeliveryFilter {
     /// Came in this way.
+    #[param(inline)]
     source: Option<Text>,
     /// Of this customer.
+    #[param(inline)]
     customer: Option<Text>,
     /// Of this category.
+    #[param(inline)]
     category: Option<Text>,
     /// Of this type.
     #[serde(rename = "type")]
+    #[param(inline)]
     type_: Option<Text>,
     /// Of this group.
+    #[param(inline)]
     group: Option<Text>,
     /// Wait for an operator.
     held: Option<bool>,
@@ -46,6 +51,7 @@ struct DeliveryFilter {
     #[param(inline)]
     receipt: Option<ReceiptId>,
     /// Arrived since.
+    #[param(inline)]
     since: Option<Since>,
 }
 
@@ -95,7 +101,7 @@ async fn list(
 }
 
 /// One delivery and what it holds.
-#[utoipa::path(get, path = "/deliveries/{id}", tag = "deliveries", params(("id" = DeliveryId, Path)),
+#[utoipa::path(get, path = "/deliveries/{id}", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
     responses((status = 200, body = DeliveryDetail), Refusals))]
 async fn show(
     may: May<Read>,
@@ -112,7 +118,7 @@ async fn show(
 }
 
 /// Everything that is known of one delivery.
-#[utoipa::path(get, path = "/deliveries/{id}/trace", tag = "deliveries", params(("id" = DeliveryId, Path)),
+#[utoipa::path(get, path = "/deliveries/{id}/trace", tag = "deliveries", params(("id" = inline(DeliveryId), Path)),
     responses((status = 200, body = DeliveryTrace), Refusals))]
 async fn trace(
     may: May<Read>,
@@ -125,7 +131,7 @@ async fn trace(
 }
 
 /// Reads a delivery once more: what that loads replaces what it loaded before.
-#[utoipa::path(post, path = "/deliveries/{id}/replay", tag = "deliveries", params(("id" = DeliveryId, Path), Replay),
+#[utoipa::path(post, path = "/deliveries/{id}/replay", tag = "deliveries", params(("id" = inline(DeliveryId), Path), Replay),
     responses((status = 202, body = Acted, headers(("location" = String))), Refusals, Conflicts))]
 async fn replay(
     may: May<Operate>,

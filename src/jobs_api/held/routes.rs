@@ -27,10 +27,13 @@ use utoipa_axum::routes;
 #[into_params(parameter_in = Query)]
 struct HeldFilter {
     /// Came in this way.
+    #[param(inline)]
     source: Option<Text>,
     /// Of this customer.
+    #[param(inline)]
     customer: Option<Text>,
     /// Queued since.
+    #[param(inline)]
     since: Option<Since>,
 }
 
@@ -67,7 +70,7 @@ async fn list(
 }
 
 /// One thing that waits, with what it holds.
-#[utoipa::path(get, path = "/held/{job}", tag = "held", params(("job" = JobId, Path)),
+#[utoipa::path(get, path = "/held/{job}", tag = "held", params(("job" = inline(JobId), Path)),
     responses((status = 200, body = HeldDetail), Refusals))]
 async fn show(
     may: May<Read>,
@@ -82,7 +85,7 @@ async fn show(
 }
 
 /// Gives a held mail its coordinates and lets it go on.
-#[utoipa::path(post, path = "/held/{job}/assign", tag = "held", params(("job" = JobId, Path)),
+#[utoipa::path(post, path = "/held/{job}/assign", tag = "held", params(("job" = inline(JobId), Path)),
     request_body = Assignment, responses((status = 200, body = Acted), Refusals, Conflicts, Bodies))]
 async fn assign(
     may: May<Operate>,
@@ -95,7 +98,7 @@ async fn assign(
 }
 
 /// Runs it again; a mail goes through the rules again.
-#[utoipa::path(post, path = "/held/{job}/release", tag = "held", params(("job" = JobId, Path)),
+#[utoipa::path(post, path = "/held/{job}/release", tag = "held", params(("job" = inline(JobId), Path)),
     responses((status = 200, body = Acted), Refusals, Conflicts))]
 async fn release(
     may: May<Operate>,
@@ -107,7 +110,7 @@ async fn release(
 }
 
 /// Ends it: it need not be done.
-#[utoipa::path(post, path = "/held/{job}/discard", tag = "held", params(("job" = JobId, Path)),
+#[utoipa::path(post, path = "/held/{job}/discard", tag = "held", params(("job" = inline(JobId), Path)),
     responses((status = 200, body = Acted), Refusals, Conflicts))]
 async fn discard(
     may: May<Operate>,

@@ -31,19 +31,26 @@ struct JobFilter {
     #[param(inline)]
     state: Option<JobState>,
     /// Of this queue.
+    #[param(inline)]
     queue: Option<Text>,
     /// Came in this way.
+    #[param(inline)]
     source: Option<Text>,
     /// Of this customer.
+    #[param(inline)]
     customer: Option<Text>,
     /// Of this category.
+    #[param(inline)]
     category: Option<Text>,
     /// Of this type.
     #[serde(rename = "type")]
+    #[param(inline)]
     type_: Option<Text>,
     /// Of this group.
+    #[param(inline)]
     group: Option<Text>,
     /// Queued since.
+    #[param(inline)]
     since: Option<Since>,
 }
 
@@ -85,7 +92,7 @@ async fn list(
 }
 
 /// One job with its timeline, findings, progress and links.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)),
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = inline(JobId), Path)),
     responses((status = 200, body = JobDetail), Refusals))]
 async fn show(
     may: May<Read>,
@@ -105,7 +112,7 @@ async fn show(
 }
 
 /// Does a job once more that failed, was cancelled or was discarded.
-#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = JobId, Path)),
+#[utoipa::path(post, path = "/jobs/{id}/retry", tag = "jobs", params(("id" = inline(JobId), Path)),
     responses((status = 202, body = Acted, headers(("location" = String))), Refusals, Conflicts))]
 async fn retry(
     may: May<Operate>,
@@ -118,7 +125,7 @@ async fn retry(
 }
 
 /// Calls a job off: at once, or when its run has heard of it.
-#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = JobId, Path)),
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = inline(JobId), Path)),
     responses((status = 200, body = Acted), Refusals, Conflicts))]
 async fn cancel(
     may: May<Operate>,
@@ -136,7 +143,7 @@ async fn cancel(
 }
 
 /// Runs a held job again.
-#[utoipa::path(post, path = "/jobs/{id}/release", tag = "jobs", params(("id" = JobId, Path)),
+#[utoipa::path(post, path = "/jobs/{id}/release", tag = "jobs", params(("id" = inline(JobId), Path)),
     responses((status = 200, body = Acted), Refusals, Conflicts))]
 async fn release(
     may: May<Operate>,
