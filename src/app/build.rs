@@ -231,7 +231,9 @@ fn make_directory(path: &Path) -> Result<(), BuildError> {
     std::fs::create_dir_all(path).map_err(|source| BuildError::Directory { path: path.to_owned(), source })
 }
 
-fn host_settings(config: &Config) -> host::Settings {
+/// How the configuration wants module processes run.
+#[must_use]
+pub fn host_settings(config: &Config) -> host::Settings {
     let modules = &config.modules;
     host::Settings {
         program: beside_this_program(&modules.program),

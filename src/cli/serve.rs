@@ -146,14 +146,9 @@ impl Server {
     }
 }
 
-async fn serve_http(
-    app: &Arc<App>,
-    keys: &Keys,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) -> Result<Serving, Failure> {
-    let config = app.live.config();
-    let http = &config.http;
+/// What every listener of this process serves from.
+pub(super) fn doors(app: &Arc<App>, keys: &Keys, metrics: &Metrics, stop: &CancellationToken) -> Doors {
+    let http = &app.live.config().http;
     let kit = Kit {
         keys: keys.clone(),
         limits: crate::web::Limits {
@@ -163,11 +158,22 @@ async fn serve_http(
             max_page: http.max_page.get(),
         },
     };
-    let doors = Doors {
+    Doors {
         api: app.api(kit.clone()),
         health: Health::new(kit, metrics.clone(), checks(app, stop)),
         request_timeout: http.request_timeout.get(),
-    };
+    }
+}
+
+async fn serve_http(
+    app: &Arc<App>,
+    keys: &Keys,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<Serving, Failure> {
+    let config = app.live.config();
+    let http = &config.http;
+    let doors = doors(app, keys, metrics, stop);
     let mut listens = Vec::new();
     for listen in &config.listen {
         listens.push(Listen { address: listen.address, router: doors.router(&listen.doors)? });

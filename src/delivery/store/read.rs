@@ -71,6 +71,8 @@ pub struct Filter {
     pub held: bool,
     /// Waits for this reason.
     pub held_reason: Option<String>,
+    /// Of this receipt.
+    pub receipt: Option<ReceiptId>,
     /// Arrived since.
     pub since: Option<Timestamp>,
     /// Only those after this one in the order of the list: the cursor.
@@ -203,6 +205,7 @@ where
     String: for<'q> Encode<'q, DB> + Type<DB>,
     Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
     DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
+    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
     i64: for<'q> Encode<'q, DB> + Type<DB>,
 {
     let mut query = QueryBuilder::<DB>::new(format!("SELECT {COLUMNS} FROM delivery WHERE true"));
@@ -222,6 +225,9 @@ where
     }
     if filter.held {
         query.push(" AND held_reason IS NOT NULL");
+    }
+    if let Some(receipt) = filter.receipt {
+        query.push(" AND receipt_id = ").push_bind(receipt);
     }
     if let Some(since) = filter.since {
         query.push(" AND received_at >= ").push_bind(since);

@@ -5,7 +5,7 @@ use super::wire::{Contents, Delivery, DeliveryDetail, DeliveryTrace};
 use super::{coming, content};
 use crate::delivery::store::{self, Filter};
 use crate::delivery::{Again, Trace};
-use crate::ids::{DeliveryId, Timestamp};
+use crate::ids::{DeliveryId, ReceiptId, Timestamp};
 use crate::infra::db::View;
 use crate::jobs_api::jobs::wire::Acted;
 use crate::jobs_api::refusal::{Conflicts, Refusals};
@@ -47,6 +47,9 @@ struct DeliveryFilter {
     group: Option<Text>,
     /// Wait for an operator.
     held: Option<bool>,
+    /// Of this receipt.
+    #[param(inline)]
+    receipt: Option<ReceiptId>,
     /// Arrived since.
     #[param(inline)]
     since: Option<Since>,
@@ -86,6 +89,7 @@ async fn list(
         group: text(filter.group),
         held: filter.held.unwrap_or(false),
         held_reason: None,
+        receipt: filter.receipt,
         since: instant(filter.since),
         before: page.after().copied(),
     };
