@@ -33,4 +33,3 @@ pub mod schedule;
 
 // [7] the command line
 pub mod cli;
-pub mod log;

@@ -104,6 +104,7 @@ async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
     let (sender, started) = mpsc::unbounded_channel();
     let rules = QueueRules {
         concurrency: 4,
+        prefetch: 4,
         max_attempts: 5,
         soft_timeout: LEASE,
         hard_timeout: LEASE,
