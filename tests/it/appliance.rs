@@ -4,16 +4,16 @@ use crate::stores;
 use headworks::app::App;
 use headworks::config::{self, Live, Sources};
 use headworks::delivery::{ReceiptState, ReceiptView};
+use headworks::ids::Scope;
 use headworks::ids::{ReceiptId, Timestamp};
 use headworks::load::query::{self, Question};
-use headworks::ids::Scope;
 use mailhandler::{Deposited, Door, Envelope, Spool};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Customer `bobs`, and rules for both hydrastor formats.
-const CUSTOMERS_AND_RULES: &str = r#"
+pub const CUSTOMERS_AND_RULES: &str = r#"
 [[customer]]
 name = "bobs"
 recipients = ["bobs@ingest.example.com"]
@@ -33,7 +33,7 @@ archive = true
 "#;
 
 /// Short intervals: a test should not wait for what an operator would not notice.
-const QUICK: &str = r#"
+pub const QUICK: &str = r#"
 [mail]
 seal_after = "100ms"
 [jobs]
@@ -85,7 +85,8 @@ impl Site {
             modules_program(),
         );
         std::fs::write(directory.path().join("headworks.toml"), config).unwrap();
-        let environment = postgres.map(|url| ("HEADWORKS__STORE__URL".into(), url.into())).into_iter().collect();
+        let environment =
+            postgres.map(|url| ("HEADWORKS__STORE__URL".into(), url.into())).into_iter().collect();
         Self { directory, environment }
     }
 
@@ -133,7 +134,11 @@ impl Appliance {
     /// All rows of a table as JSON objects.
     pub async fn rows(&self, table: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
         let question = Question { limit: 1000, ..Question::default() };
-        query::rows(&self.app.db, &Scope::All, &self.app.tables, table, &question).await.unwrap().objects().collect()
+        query::rows(&self.app.db, &Scope::All, &self.app.tables, table, &question)
+            .await
+            .unwrap()
+            .objects()
+            .collect()
     }
 
     /// Waits until nothing is in the spool.
@@ -181,29 +186,33 @@ pub fn deposit(spool: &Spool, queue_id: &str, recipient: &str, message: &[u8]) -
         problems: Vec::new(),
         program: "test".into(),
     };
-    assert!(matches!(draft.seal(&envelope).unwrap().deposit().unwrap(), Deposited::New | Deposited::Duplicate));
+    assert!(matches!(
+        draft.seal(&envelope).unwrap().deposit().unwrap(),
+        Deposited::New | Deposited::Duplicate
+    ));
     spool.sync().unwrap();
     ReceiptId(receipt_id)
 }
 
 /// A mail of the hydrastor fixtures.
 pub fn fixture(case: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/hydrastor/fixtures").join(case).join("mail.eml");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/hydrastor/fixtures").join(case).join("mail.eml");
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The built `headworks-modules`.
 pub fn modules_program() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let name = "headworks-modules";
-            if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
-                return PathBuf::from(dist).join(name);
-            }
-            let built = std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
-            assert!(built.unwrap().success());
-            std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
-        })
-        .clone()
+    BUILT.get_or_init(|| built("headworks-modules")).clone()
+}
+
+/// A program of another package: the one that is shipped, else built now beside this test.
+pub fn built(name: &str) -> PathBuf {
+    if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
+        return PathBuf::from(dist).join(name);
+    }
+    let built = std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
+    assert!(built.unwrap().success());
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
 }

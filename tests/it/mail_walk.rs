@@ -32,8 +32,10 @@ async fn mail_that_no_rule_expects_is_held_and_sealed() {
         assert_eq!(appliance.settled(stranger).await, ReceiptState::Held);
         appliance.spool_is_empty().await;
         let held = site.state().join("inbox/_held/mail");
-        let mut reasons: Vec<_> =
-            std::fs::read_dir(held).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut reasons: Vec<_> = std::fs::read_dir(held)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         reasons.sort();
         assert_eq!(reasons, ["no_rule", "unknown_customer"]);
         appliance.stop().await;
