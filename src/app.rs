@@ -9,13 +9,14 @@
 //! knows the kinds, and `finish`, which knows deliveries.
 
 mod build;
+mod explain;
 mod spool;
 
-pub use build::{BuildError, open_store};
+pub use build::{BuildError, host_settings, open_store};
 pub use spool::HomeSpool;
 
 use crate::config::{Config, Live, Role};
-use crate::delivery::{Acceptor, Finisher, Work};
+use crate::delivery::{Acceptor, Arrivals, Finisher, Work};
 use crate::ids::{BootId, SpoolId};
 use crate::infra::db::{Db, DbError};
 use crate::infra::host::Host;
@@ -24,9 +25,12 @@ use crate::job::{
     Backoff, Finish, HoldReason, Kind, Leases, Outcome, Perform, QueueName, QueueRules, Queues, RulesOf, Run,
     Runner, RunnerSettings, Wake,
 };
+use crate::jobs_api::Api;
 use crate::load::Tables;
-use crate::mail::{Intake, Sealer, Sorter};
+use crate::mail::{Intake, Leftovers, Sealer, Sorter};
 use crate::parse::Parser;
+use crate::web::Kit;
+use mailhandler::EntryName;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -90,6 +94,43 @@ impl App {
         tasks.spawn(async move { wake.relay(&db, &stop).await });
         tasks.close();
         tasks.wait().await;
+    }
+
+    /// The parts of the REST API.
+    #[must_use]
+    pub fn api(&self, kit: Kit) -> Arc<Api> {
+        let spool = self.spool.as_ref().map(|home| home.spool.clone());
+        Arc::new(Api {
+            db: self.db.clone(),
+            kit,
+            live: self.live.clone(),
+            tables: self.tables.clone(),
+            modules: self.host.declarations().into(),
+            arrivals: Arrivals {
+                db: self.db.clone(),
+                inbox: Arc::clone(&self.inbox),
+                acceptor: self.acceptor.clone(),
+                modules: Arc::clone(&self.modules),
+            },
+            tmp: self.live.config().server.tmp_dir.clone(),
+            wake: self.wake.clone(),
+            leases: self.leases.clone(),
+            explain: explain::explainer(self.host.clone(), self.live.clone()),
+            in_spool: Arc::new(move |id| {
+                spool.as_ref().is_some_and(|spool| spool.read(EntryName::whole(id)).is_ok())
+            }),
+        })
+    }
+
+    /// What clears leftovers from this process's spool.
+    #[must_use]
+    pub fn leftovers(&self) -> Option<Leftovers> {
+        self.spool.as_ref().map(|home| Leftovers {
+            spool: home.spool.clone(),
+            acceptor: self.acceptor.clone(),
+            db: self.db.clone(),
+            live: self.live.clone(),
+        })
     }
 
     /// The sealer of this process's spool.
@@ -220,6 +261,7 @@ fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
     let limits = config.queue_limits(queue.kind.word(), family);
     (!limits.paused).then(|| QueueRules {
         concurrency: limits.concurrency.get(),
+        prefetch: limits.prefetch,
         max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
         soft_timeout: limits.soft_timeout,
         hard_timeout: limits.hard_timeout,

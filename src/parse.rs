@@ -17,7 +17,7 @@ use crate::infra::host::{Collect, Host, Ran};
 use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
 use crate::job::{HoldReason, Interrupted, Job, Outcome, Run};
 use crate::load::{NewLoad, Source};
-use module_api::frame::{self, ArchiveLimits, Budget, Input, MimeLimits, Parse, PartRecord};
+use module_api::frame::{self, Input, Parse, PartRecord};
 use module_api::{Content, Envelope, Finding, Row};
 use std::fs::File;
 use std::io;
@@ -109,7 +109,6 @@ impl Parser {
 
     fn request(&self, subject: &Subject, input: Input, headers: Headers) -> Parse {
         let config = self.live.config();
-        let (mail, modules) = (&config.mail, &config.modules);
         let text =
             |field: &str| subject.delivery.envelope[field]["text"].as_str().unwrap_or_default().to_owned();
         let subject_line = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("subject"));
@@ -130,27 +129,9 @@ impl Parser {
             received_at: subject.delivery.received_at.0,
             settings: serde_json::from_value(subject.delivery.settings.clone()).unwrap_or_default(),
             input,
-            mime: MimeLimits {
-                message_bytes: mail.message_bytes.bytes(),
-                depth: mail.depth.get(),
-                parts: mail.parts.get(),
-                header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
-                header_lines: mail.header_lines.get() as usize,
-            },
-            archive: ArchiveLimits {
-                depth: modules.archive_depth.get(),
-                members: modules.archive_members.get(),
-                member_bytes: modules.archive_member_bytes.bytes(),
-                total_bytes: modules.spill_bytes.bytes(),
-                ratio: u64::from(modules.archive_ratio.get()),
-                ratio_from_bytes: modules.archive_ratio_after.bytes(),
-            },
-            budget: Budget {
-                rows: u64::from(modules.rows.get()),
-                output_bytes: modules.row_bytes.bytes(),
-                findings: u64::from(modules.findings.get()),
-                ..Budget::default()
-            },
+            mime: config.mail.limits(),
+            archive: config.modules.archive_limits(),
+            budget: config.modules.budget(),
         }
     }
 }

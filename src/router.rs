@@ -12,6 +12,7 @@ use crate::web::health::{self, Health};
 use crate::web::{edge, openapi};
 use axum::Router;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -19,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 #[derive(Clone)]
 pub struct Doors {
     /// `/api/1.0`.
-    pub api: Api,
+    pub api: Arc<Api>,
     /// Health, version, metrics.
     pub health: Health,
     /// Longest time from the first byte of a request to its answer.
@@ -34,7 +35,7 @@ impl Doors {
     pub fn router(&self, doors: &BTreeSet<Door>) -> Result<Router, serde_json::Error> {
         let mut routes = OpenApiRouter::new().merge(health::routes(self.health.clone()));
         if doors.contains(&Door::Api) {
-            routes = routes.nest("/api/1.0", jobs_api::routes(self.api.clone()));
+            routes = routes.nest(jobs_api::BASE, jobs_api::routes(Arc::clone(&self.api)));
         }
         let (routes, document) = routes.split_for_parts();
         Ok(edge::finish(edge::timed(routes.merge(openapi::routes(document)?), self.request_timeout)))

@@ -10,11 +10,11 @@ use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::telemetry::metrics::Metrics;
 use crate::job::{self, Leader, Wake};
 use crate::log;
+use crate::mail::Leftovers;
 use crate::web::key::Keys;
-use mailhandler::Spool;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,8 +22,8 @@ use tokio_util::task::TaskTracker;
 const ROUND: i32 = 5_000;
 /// A leader that says nothing for so long is replaced.
 const TERM: Duration = Duration::from_secs(15);
-/// Leftovers in the spool younger than this belong to a mail on its way.
-const SPOOL_LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+/// Scratch files younger than this may belong to work on its way.
+const SCRATCH_AGE: Duration = Duration::from_secs(3600);
 
 /// What the duties need.
 #[derive(Clone)]
@@ -40,8 +40,10 @@ pub struct Keeper {
     pub keys: Keys,
     /// What was measured.
     pub metrics: Metrics,
-    /// The spool of this process.
-    pub spool: Option<Spool>,
+    /// What is left over in the spool of this process.
+    pub leftovers: Option<Leftovers>,
+    /// Scratch directory of this process.
+    pub tmp: PathBuf,
 }
 
 /// Who does a duty.
@@ -63,14 +65,30 @@ struct Duty {
 }
 
 /// The table.
-const DUTIES: [Duty; 7] = [
-    Duty { name: "promote", by: By::Leader, every: |live| live.config().keeper.promote_every.get(), work: promote },
-    Duty { name: "expire", by: By::Leader, every: |live| live.config().keeper.expire_every.get(), work: expire },
-    Duty { name: "days", by: By::Leader, every: |live| live.config().keeper.partition_every.get(), work: days },
+const DUTIES: [Duty; 8] = [
+    Duty {
+        name: "promote",
+        by: By::Leader,
+        every: |live| live.config().keeper.promote_every.get(),
+        work: promote,
+    },
+    Duty {
+        name: "expire",
+        by: By::Leader,
+        every: |live| live.config().keeper.expire_every.get(),
+        work: expire,
+    },
+    Duty {
+        name: "days",
+        by: By::Leader,
+        every: |live| live.config().keeper.partition_every.get(),
+        work: days,
+    },
     Duty { name: "gauges", by: By::Leader, every: |_| Duration::from_secs(10), work: gauges },
     Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
     Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
     Duty { name: "spool", by: By::Each, every: |live| live.config().keeper.spool_every.get(), work: spool },
+    Duty { name: "tmp", by: By::Each, every: |live| live.config().keeper.tmp_every.get(), work: tmp },
 ];
 
 impl Keeper {
@@ -106,9 +124,9 @@ impl Keeper {
 
 fn promote(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
     Box::pin(async move {
-        let work = keeper.db.write(Lane::State, |mut tx| {
-            Box::pin(async move { job::store::promote(&mut tx, ROUND).await })
-        });
+        let work = keeper
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { job::store::promote(&mut tx, ROUND).await }));
         if work.await? > 0 {
             keeper.wake.wake();
         }
@@ -133,7 +151,7 @@ fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
             Box::pin(async move {
                 job::store::make_days(&mut tx).await?;
                 job::store::prune(&mut tx, history, ROUND).await?;
-                log::prune(&mut tx, entries, ROUND).await
+                log::prune(&mut tx, entries, ROUND.unsigned_abs()).await
             })
         });
         work.await.map(|_| ())
@@ -142,12 +160,14 @@ fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
 
 fn gauges(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
     Box::pin(async move {
-        let depths = keeper.db.read(View::State, |mut tx| {
-            Box::pin(async move { job::store::queue_depths(&mut tx).await })
-        });
+        let depths = keeper
+            .db
+            .read(View::State, |mut tx| Box::pin(async move { job::store::queue_depths(&mut tx).await }));
         let (mut sums, mut oldest) = ([0_i64; 4], None);
         for depth in depths.await? {
-            for (sum, count) in sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held]) {
+            for (sum, count) in
+                sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held])
+            {
                 *sum += count;
             }
             oldest = [oldest, depth.oldest_at].into_iter().flatten().min();
@@ -175,14 +195,32 @@ fn fold_metrics(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbErro
 
 fn spool(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
     Box::pin(async move {
-        let Some(spool) = keeper.spool else { return Ok(()) };
-        let spool = Arc::new(spool);
-        match tokio::task::spawn_blocking(move || spool.sweep(SPOOL_LEFTOVER_AGE)).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(removed)) => tracing::info!(removed, "leftovers of broken deposits were removed from the spool"),
-            Ok(Err(error)) => tracing::warn!(%error, "the spool could not be swept"),
-            Err(error) => tracing::error!(%error, "sweeping the spool ended badly"),
+        match keeper.leftovers {
+            Some(leftovers) => leftovers.clear().await,
+            None => Ok(()),
+        }
+    })
+}
+
+fn tmp(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let cleared = tokio::task::spawn_blocking(move || clear_scratch(&keeper.tmp)).await;
+        if let Ok(Err(error)) = cleared {
+            tracing::warn!(%error, "the scratch directory could not be cleared");
         }
         Ok(())
     })
+}
+
+/// Removes files of the scratch directory that nobody can be using any more: work in progress uses nameless ones.
+fn clear_scratch(tmp: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(tmp)? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        let age = SystemTime::now().duration_since(found.modified()?).unwrap_or_default();
+        if found.is_file() && age > SCRATCH_AGE {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }

@@ -127,7 +127,7 @@ CREATE TABLE job (                                -- live jobs only; small and h
   CHECK ((lease_token IS NULL) = (lease_until IS NULL)),
   CHECK (lane = 0 OR lease_token IS NULL),
   CHECK (lane <> 3 OR wait_reason IS NOT NULL)
-) WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 -- No index and no predicate below holds a column that a claim or a heartbeat changes: claims stay HOT.
 CREATE INDEX job_fetch ON job (queue, priority, pos) WHERE lane = 0;
@@ -186,7 +186,8 @@ CREATE TABLE leader (                             -- who does the periodic dutie
 
 CREATE TABLE topic (
   id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  name text NOT NULL UNIQUE
+  name text NOT NULL UNIQUE,
+  pruned bigint NOT NULL DEFAULT 0                -- highest seq that was pruned: a reader behind it has a gap
 );
 CREATE SEQUENCE log_seq;
 CREATE TABLE log (

@@ -189,7 +189,8 @@ CREATE TABLE leader (                             -- who does the periodic dutie
 
 CREATE TABLE topic (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  name TEXT NOT NULL UNIQUE
+  name TEXT NOT NULL UNIQUE,
+  pruned INTEGER NOT NULL DEFAULT 0               -- highest seq that was pruned: a reader behind it has a gap
 ) STRICT;
 CREATE TABLE log (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,           -- commit order within a topic; a hole is a rollback

@@ -77,7 +77,8 @@ impl App {
         let (queues, wake) = (Queues::new(db.clone()), Wake::default());
         let app = Self {
             acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
-            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db)),
+            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db))
+                .await?,
             modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
             leases: Leases::default(),
             live,
@@ -230,7 +231,9 @@ fn make_directory(path: &Path) -> Result<(), BuildError> {
     std::fs::create_dir_all(path).map_err(|source| BuildError::Directory { path: path.to_owned(), source })
 }
 
-fn host_settings(config: &Config) -> host::Settings {
+/// How the configuration wants module processes run.
+#[must_use]
+pub fn host_settings(config: &Config) -> host::Settings {
     let modules = &config.modules;
     host::Settings {
         program: beside_this_program(&modules.program),

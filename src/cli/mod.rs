@@ -4,11 +4,30 @@
 //! codes ([`Exit`]) are the contract of product.md 3.1.
 
 mod config;
+mod deliveries;
+mod demo;
+mod gateway;
+mod held;
+mod jobs;
+mod keys;
+mod listing;
+mod local;
+mod log;
 mod migrate;
+mod modules;
+mod owner;
+mod postfix;
+mod print;
+mod queues;
+mod rules;
 mod serve;
+mod shell;
+mod verify;
+
+use print::out;
 
 use crate::config::{Errors, Sources};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +50,18 @@ pub struct Global {
     /// Overrides one setting, for example `--set jobs.lease=1m`; secrets are refused. May be repeated.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Speak to the server at this address (http:// only) instead of the one on this host.
+    #[arg(long, global = true, env = "HEADWORKS_URL", value_name = "URL")]
+    url: Option<String>,
+    /// File with the key for --url; without it, HEADWORKS_KEY is taken.
+    #[arg(long, global = true, env = "HEADWORKS_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Say nothing on standard error but what went wrong.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// No colours in help and in complaints about the command line.
+    #[arg(long, global = true)]
+    no_color: bool,
     /// Least important level that is logged: error, warn, info, debug, trace.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -40,11 +71,50 @@ pub struct Global {
 enum Command {
     /// Run the server.
     Serve(serve::Serve),
+    /// See it work, from nothing, in a temporary directory.
+    Demo(demo::Demo),
     /// Bring the schema of the store up to this version.
     Migrate,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Config),
+    /// Who may ask.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// What is to be done, is done, was done.
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// What waits for an operator.
+    #[command(subcommand)]
+    Held(held::Held),
+    /// What came.
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
+    /// Print the whole story of one delivery, receipt or job.
+    Trace(deliveries::Trace),
+    /// Read a delivery once more.
+    Replay(deliveries::Replay),
+    /// What the rules make of a mail.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// The parsers.
+    #[command(subcommand)]
+    Modules(modules::Modules),
+    /// Queues of jobs.
+    #[command(subcommand)]
+    Queues(queues::Queues),
+    /// The log of events.
+    #[command(subcommand)]
+    Log(log::Log),
+    /// Compare what is on the volumes with what the store knows.
+    Verify(verify::Verify),
+    /// How Postfix hands its mail to us.
+    #[command(subcommand)]
+    Postfix(postfix::Postfix),
+    /// Print completions for a shell.
+    Completions(shell::Completions),
+    /// Print the manual page, in roff.
+    Man,
 }
 
 /// How a command ended.
@@ -89,15 +159,24 @@ impl<E: std::error::Error> From<E> for Failure {
 /// Parses the command line, runs one command, says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let exit = match run(cli) {
+    let exit = match run(parse()) {
         Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("headworks: {}", failure.message);
+            if !failure.message.is_empty() {
+                eprintln!("headworks: {}", failure.message);
+            }
             failure.exit
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Ends the process where the command line is wrong or asks for help only. `NO_COLOR` and `TERM=dumb` are clap's to see.
+fn parse() -> Cli {
+    let plain = std::env::args_os().any(|argument| argument == "--no-color");
+    let colors = if plain { clap::ColorChoice::Never } else { clap::ColorChoice::Auto };
+    let mut matches = Cli::command().color(colors).get_matches();
+    Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
 }
 
 #[tokio::main]
@@ -105,8 +184,23 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.command {
         Command::Serve(serve) => serve.run(&global).await,
+        Command::Demo(demo) => demo.run(&global).await,
         Command::Migrate => migrate::run(&global).await,
         Command::Config(config) => config.run(&global),
+        Command::Keys(keys) => keys.run(&global).await,
+        Command::Jobs(jobs) => jobs.run(&global).await,
+        Command::Held(held) => held.run(&global).await,
+        Command::Deliveries(deliveries) => deliveries.run(&global).await,
+        Command::Trace(trace) => trace.run(&global).await,
+        Command::Replay(replay) => replay.run(&global).await,
+        Command::Rules(rules) => rules.run(&global).await,
+        Command::Modules(modules) => modules.run(&global).await,
+        Command::Queues(queues) => queues.run(&global).await,
+        Command::Log(log) => log.run(&global).await,
+        Command::Verify(verify) => verify.run(&global).await,
+        Command::Postfix(postfix) => postfix.run(&global),
+        Command::Completions(completions) => completions.run(),
+        Command::Man => shell::man(),
     }
 }
 
@@ -120,20 +214,18 @@ impl Global {
         Sources::of_process(self.config.clone().or_else(usual), flags)
     }
 
+    /// Says something to a person, on standard error.
+    fn say(&self, what: &str) {
+        if !self.quiet {
+            eprintln!("{what}");
+        }
+    }
+
     /// The configuration, checked.
     fn load(&self) -> Result<crate::config::Loaded, Failure> {
-        crate::config::load(&self.sources()).map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
+        crate::config::load(&self.sources())
+            .map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
     }
-}
-
-/// Writes to standard output: the one place that does.
-///
-/// # Errors
-/// When it cannot be written.
-fn out(text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
 }
 
 /// The command line as clap knows it, for completions and the manual page.

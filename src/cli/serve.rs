@@ -6,11 +6,11 @@ use crate::config::{self, Live, Role, Sources};
 use crate::infra::telemetry::{log, metrics::Metrics};
 use crate::router::Doors;
 use crate::schedule::Keeper;
+use crate::web::Kit;
+use crate::web::control::Control;
 use crate::web::health::{Check, Health};
 use crate::web::key::Keys;
 use crate::web::listen::{self, Listen, Serving};
-use crate::web::Kit;
-use crate::web::control::Control;
 use clap::Args;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -87,7 +87,8 @@ impl Server {
             wake: app.wake.clone(),
             keys,
             metrics,
-            spool: app.spool.as_ref().map(|home| home.spool.clone()),
+            leftovers: app.leftovers(),
+            tmp: config.server.tmp_dir.clone(),
         };
         tasks.spawn(keeper.run(config.server.roles.contains(&Role::Keeper), stop.clone()));
         let (working, stopping) = (Arc::clone(&app), stop.clone());
@@ -145,14 +146,9 @@ impl Server {
     }
 }
 
-async fn serve_http(
-    app: &Arc<App>,
-    keys: &Keys,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) -> Result<Serving, Failure> {
-    let config = app.live.config();
-    let http = &config.http;
+/// What every listener of this process serves from.
+pub(super) fn doors(app: &Arc<App>, keys: &Keys, metrics: &Metrics, stop: &CancellationToken) -> Doors {
+    let http = &app.live.config().http;
     let kit = Kit {
         keys: keys.clone(),
         limits: crate::web::Limits {
@@ -162,11 +158,22 @@ async fn serve_http(
             max_page: http.max_page.get(),
         },
     };
-    let doors = Doors {
+    Doors {
         api: app.api(kit.clone()),
         health: Health::new(kit, metrics.clone(), checks(app, stop)),
         request_timeout: http.request_timeout.get(),
-    };
+    }
+}
+
+async fn serve_http(
+    app: &Arc<App>,
+    keys: &Keys,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<Serving, Failure> {
+    let config = app.live.config();
+    let http = &config.http;
+    let doors = doors(app, keys, metrics, stop);
     let mut listens = Vec::new();
     for listen in &config.listen {
         listens.push(Listen { address: listen.address, router: doors.router(&listen.doors)? });
@@ -207,19 +214,20 @@ fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
     vec![
         Check::new("process", move || {
             let stopping = stop.is_cancelled();
-            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(()) } }
+            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(None) } }
         }),
         Check::new("store", move || {
             let db = db.clone();
-            async move { db.ping().await.map_err(|error| error.to_string()) }
+            async move { db.ping().await.map(|()| None).map_err(|error| error.to_string()) }
         }),
         Check::new("spool", move || {
             let app = Arc::clone(&spooled);
-            async move { app.spool_has_room().await }
+            async move { app.spool_has_room().await.map(|()| None) }
         }),
         Check::new("modules", move || {
             let walls = modules.state().walls;
-            async move { if walls.seccomp_calls > 0 { Ok(()) } else { Err("no sandbox stands".to_owned()) } }
+            let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
+            async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
         }),
     ]
 }

@@ -1,6 +1,7 @@
 //! What one mail may cost, and how long it is remembered.
 
 use super::{ByteSize, Period};
+use module_api::frame::MimeLimits;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
@@ -31,4 +32,18 @@ pub struct Mail {
     pub held_count: NonZeroU32,
     /// Most bytes of held mails per source before new ones are put off.
     pub held_bytes: ByteSize,
+}
+
+impl Mail {
+    /// The limits of taking one mail apart.
+    #[must_use]
+    pub fn limits(&self) -> MimeLimits {
+        MimeLimits {
+            message_bytes: self.message_bytes.bytes(),
+            depth: self.depth.get(),
+            parts: self.parts.get(),
+            header_bytes: usize::try_from(self.header_bytes.bytes()).unwrap_or(usize::MAX),
+            header_lines: self.header_lines.get() as usize,
+        }
+    }
 }

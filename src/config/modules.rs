@@ -1,6 +1,7 @@
 //! The sandboxed processes that parse what arrived.
 
 use super::{ByteSize, Period};
+use module_api::frame::{ArchiveLimits, Budget};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
@@ -40,4 +41,30 @@ pub struct Modules {
     pub archive_ratio: NonZeroU32,
     /// Bytes an archive may expand to before its ratio counts.
     pub archive_ratio_after: ByteSize,
+}
+
+impl Modules {
+    /// The limits of expanding the archives of one delivery.
+    #[must_use]
+    pub fn archive_limits(&self) -> ArchiveLimits {
+        ArchiveLimits {
+            depth: self.archive_depth.get(),
+            members: self.archive_members.get(),
+            member_bytes: self.archive_member_bytes.bytes(),
+            total_bytes: self.spill_bytes.bytes(),
+            ratio: u64::from(self.archive_ratio.get()),
+            ratio_from_bytes: self.archive_ratio_after.bytes(),
+        }
+    }
+
+    /// How much a module may say of one delivery.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget {
+            rows: u64::from(self.rows.get()),
+            output_bytes: self.row_bytes.bytes(),
+            findings: u64::from(self.findings.get()),
+            ..Budget::default()
+        }
+    }
 }

@@ -72,27 +72,37 @@ pub struct Finisher {
 struct Context {
     db: Db,
     tables: Tables,
+    topics: Arc<state::Topics>,
     wake: Wake,
     committed: stored::Committed,
 }
 
 impl Finisher {
-    /// Starts gathering. `under_way` counts jobs whose end is being committed.
-    #[must_use]
-    pub fn start(db: Db, tables: Tables, wake: Wake, settings: BatchSettings) -> Self {
-        let context = Arc::new(Context { db, tables, wake, committed: stored::Committed::default() });
+    /// Starts gathering. The topics of published tables are looked up once, here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn start(db: Db, tables: Tables, wake: Wake, settings: BatchSettings) -> Result<Self, DbError> {
+        let register = log::Topics::new(db.clone());
+        let mut topics = state::Topics::new();
+        for table in tables.tables().iter().filter(|declared| declared.table.published) {
+            let name = load::topic(&table.table.name);
+            topics.insert(name.clone(), register.id(&name).await?);
+        }
+        let (topics, committed) = (Arc::new(topics), stored::Committed::default());
+        let context = Arc::new(Context { db, tables, topics, wake, committed });
         let batcher = Batcher::start(settings, move |items| {
             let context = Arc::clone(&context);
             Box::pin(async move { commit(&context, items).await })
         });
-        Self { batcher, under_way: Arc::default() }
+        Ok(Self { batcher, under_way: Arc::default() })
     }
 
     /// Ends a job. Returns after the commit; `false`: the lease was lost and nothing was written.
     ///
     /// # Errors
-    /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only when the store stays away
-    /// longer than [`patience`](Self::finish) allows.
+    /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only when the store stays away so
+    /// long that the lease may be somebody else's by now.
     pub async fn finish(&self, finished: Finished<Work>) -> Result<bool, DbError> {
         self.under_way.fetch_add(1, Ordering::SeqCst);
         let answer = self.batcher.join_patiently(finished).await;
@@ -196,7 +206,7 @@ async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Vec
 type Shared = Arc<tokio::sync::Mutex<Vec<Ending>>>;
 
 async fn in_one(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
-    let tables = context.tables.clone();
+    let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
     let large = shared.lock().await.iter().any(|ending| ending.rows() > LARGE);
     let lane = if large { Lane::Results } else { Lane::State };
     context
@@ -205,7 +215,7 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError
             Box::pin(async move {
                 let mut batch = shared.lock().await;
                 let won = state::fence(&mut tx, &batch).await?;
-                let entries = write_loads(&mut tx, &tables, &mut batch, &won).await?;
+                let entries = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
                 state::apply(&mut tx, &batch, &won, &entries).await?;
                 Ok(won)
             })
@@ -250,7 +260,8 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
             Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
         })
         .await?;
-    let (tables, batch) = (context.tables.clone(), Arc::clone(shared));
+    let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
+    let batch = Arc::clone(shared);
     let written = standing.clone();
     let done = context.committed.take();
     let forget = done.clone();
@@ -259,7 +270,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
         .write(Lane::Results, move |mut tx| {
             Box::pin(async move {
                 let mut batch = batch.lock().await;
-                let entries = write_loads(&mut tx, &tables, &mut batch, &standing).await?;
+                let entries = write_loads(&mut tx, (&tables, &topics), &mut batch, &standing).await?;
                 let stored: Vec<Stored> = batch
                     .iter()
                     .filter(|ending| standing.contains(&ending.job()))
@@ -292,7 +303,7 @@ type Entry = (JobId, log::Entry);
 /// Writes the loads of those who won, and returns the entries of published rows.
 async fn write_loads(
     tx: &mut Tx<'_>,
-    tables: &Tables,
+    (tables, topics): (&Tables, &state::Topics),
     batch: &mut [Ending],
     won: &[JobId],
 ) -> Result<Vec<Entry>, DbError> {
@@ -300,7 +311,7 @@ async fn write_loads(
     let mut small = Vec::new();
     for ending in batch.iter_mut().filter(|ending| won.contains(&ending.job())) {
         if ending.load().is_some_and(|(_, rows)| rows.in_memory().is_none()) {
-            entries.extend(write_large(tx, tables, ending).await?);
+            entries.extend(write_large(tx, (tables, topics), ending).await?);
         }
     }
     for ending in batch.iter().filter(|ending| won.contains(&ending.job())) {
@@ -317,12 +328,17 @@ async fn write_loads(
     let written = load::write(tx, tables, &loads).await?;
     // Entries of a batch belong to it as a whole; the first job stands for all, for they commit together.
     let owner = small[0].0;
-    entries.extend(written.entries.into_iter().map(|entry| (owner, state::published(entry))));
+    let published = written.entries.into_iter().filter_map(|entry| state::published(topics, entry));
+    entries.extend(published.map(|entry| (owner, entry)));
     Ok(entries)
 }
 
 /// Streams the rows of one large load.
-async fn write_large(tx: &mut Tx<'_>, tables: &Tables, ending: &mut Ending) -> Result<Vec<Entry>, DbError> {
+async fn write_large(
+    tx: &mut Tx<'_>,
+    (tables, topics): (&Tables, &state::Topics),
+    ending: &mut Ending,
+) -> Result<Vec<Entry>, DbError> {
     let unreadable = |error| DbError::new(DbErrorKind::Unavailable, error);
     let job = ending.job();
     let Some((load, rows)) = ending.load_mut() else { return Ok(Vec::new()) };
@@ -337,5 +353,6 @@ async fn write_large(tx: &mut Tx<'_>, tables: &Tables, ending: &mut Ending) -> R
         entries.extend(loading.rows(tx, &[(0, &chunk)]).await?);
     }
     entries.extend(loading.finish(tx).await?.1);
-    Ok(entries.into_iter().map(|entry| (job, state::published(entry))).collect())
+    let published = entries.into_iter().filter_map(|entry| state::published(topics, entry));
+    Ok(published.map(|entry| (job, entry)).collect())
 }

@@ -7,7 +7,7 @@ use crate::job::{self, Ended, State};
 use serde::Serialize;
 
 /// State of an accepted thing: the worst of its jobs'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptState {
     /// Everything it led to is done.

@@ -47,6 +47,17 @@ impl Slug {
     }
 }
 
+impl utoipa::PartialSchema for Slug {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .pattern(Some("^[a-z0-9_-]{1,64}$"))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Slug {}
+
 impl fmt::Display for Slug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -77,7 +88,7 @@ impl std::str::FromStr for Slug {
 }
 
 /// Where a delivery belongs: whose it is, of which family and format, and what it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Coordinates {
     /// Decided by the recipient, never by content.
     pub customer: Slug,

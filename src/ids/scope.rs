@@ -4,7 +4,9 @@ use crate::ids::Slug;
 use serde::{Deserialize, Serialize};
 
 /// One permission of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// Hand in deliveries.

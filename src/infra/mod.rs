@@ -3,5 +3,4 @@
 pub mod db;
 pub mod host;
 pub mod telemetry;
-pub mod terminal;
 pub mod volume;

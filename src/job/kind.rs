@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 /// What must be done. The number is what the store holds and never changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[schema(as = JobKind)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Split a mail, decide its coordinates, make its tree.

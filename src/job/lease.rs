@@ -3,20 +3,22 @@
 use super::store;
 use crate::ids::{JobId, LeaseToken};
 use crate::infra::db::{Db, DbError, Lane};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Why a run is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
+    /// It ran longer than it should: it may still say how far it came. Everything below outweighs this.
+    Deadline,
     /// Somebody called the job off.
     Cancelled,
     /// The lease is somebody else's now: whatever the run does is in vain.
     Lost,
-    /// It ran longer than it should.
-    Deadline,
     /// This process is going down.
     Shutdown,
 }
@@ -26,37 +28,68 @@ pub enum Stop {
 pub struct Held {
     id: JobId,
     token: LeaseToken,
-    stop: CancellationToken,
+    stop: watch::Sender<Option<Stop>>,
     state: Arc<Mutex<HeldState>>,
 }
 
 #[derive(Debug, Default)]
 struct HeldState {
-    why: Option<Stop>,
-    progress: Option<serde_json::Value>,
+    /// Not yet in the store.
+    progress: Option<Value>,
+    /// The end is being committed: the row may vanish at any moment, and that is no loss.
+    finishing: bool,
 }
 
 impl Held {
     /// Resolves when the run should stop.
     pub async fn stopped(&self) -> Stop {
-        self.stop.cancelled().await;
-        lock(&self.state).why.unwrap_or(Stop::Shutdown)
+        self.stopped_for(|_| true).await
+    }
+
+    /// Resolves when nobody waits for the run any more: every reason but the deadline.
+    pub(super) async fn given_up(&self) -> Stop {
+        self.stopped_for(|why| why != Stop::Deadline).await
+    }
+
+    async fn stopped_for(&self, concerns: impl Fn(Stop) -> bool) -> Stop {
+        let mut reasons = self.stop.subscribe();
+        let found = reasons.wait_for(|why| why.is_some_and(&concerns)).await;
+        // The sender lives in `self`, so there is always a reason in the end.
+        found.ok().and_then(|why| *why).unwrap_or(Stop::Shutdown)
     }
 
     /// Why the run should stop; `None` while it should not.
     #[must_use]
     pub fn why(&self) -> Option<Stop> {
-        lock(&self.state).why
+        *self.stop.borrow()
     }
 
     /// Says how far the run is. The last value goes out with the next heartbeat.
-    pub fn progress(&self, progress: serde_json::Value) {
+    pub fn progress(&self, progress: Value) {
         lock(&self.state).progress = Some(progress);
     }
 
     pub(super) fn stop(&self, why: Stop) {
-        lock(&self.state).why.get_or_insert(why);
-        self.stop.cancel();
+        self.stop.send_if_modified(|now| {
+            let outweighs = matches!(now, None | Some(Stop::Deadline));
+            if outweighs {
+                *now = Some(why);
+            }
+            outweighs
+        });
+    }
+
+    /// From now on the row may vanish: its end is being committed.
+    pub(super) fn finishing(&self) {
+        lock(&self.state).finishing = true;
+    }
+
+    /// Notes that `progress` is in the store.
+    fn stored(&self, progress: Option<&Value>) {
+        let mut state = lock(&self.state);
+        if state.progress.as_ref() == progress {
+            state.progress = None;
+        }
     }
 }
 
@@ -72,16 +105,21 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Adds a claimed job.
+    /// Adds a claimed job. A run of this process that still has an older lease on it has lost it.
     pub fn hold(&self, id: JobId, token: LeaseToken) -> Held {
-        let held = Held { id, token, stop: CancellationToken::new(), state: Arc::default() };
-        lock(&self.held).insert(id, held.clone());
+        let held = Held { id, token, stop: watch::Sender::new(None), state: Arc::default() };
+        if let Some(older) = lock(&self.held).insert(id, held.clone()) {
+            older.stop(Stop::Lost);
+        }
         held
     }
 
-    /// Takes a job out: it is finished, put back, or finishing.
-    pub fn drop(&self, id: JobId) {
-        lock(&self.held).remove(&id);
+    /// Takes a lease out: its job is finished or put back. A newer lease on the same job stays.
+    pub fn drop(&self, id: JobId, token: LeaseToken) {
+        let mut held = lock(&self.held);
+        if held.get(&id).is_some_and(|held| held.token == token) {
+            held.remove(&id);
+        }
     }
 
     /// Number of leases held.
@@ -125,45 +163,87 @@ impl Leases {
 
     /// One heartbeat: renews, passes on cancellations, and tells runs whose lease is gone.
     async fn renew(&self, db: &Db, lease: Duration) -> Result<(), DbError> {
-        let all: Vec<Held> = lock(&self.held).values().cloned().collect();
+        let mut all: Vec<Held> = lock(&self.held).values().cloned().collect();
         if all.is_empty() {
             return Ok(());
         }
-        let mut rows: Vec<_> = all.iter().map(|h| (h.id, h.token, lock(&h.state).progress.take())).collect();
-        rows.sort_by_key(|row| row.0);
-        let renewed = db
+        all.sort_by_key(|held| held.id);
+        let rows: Vec<_> = all.iter().map(|h| (h.id, h.token, lock(&h.state).progress.clone())).collect();
+        let sent = rows.clone();
+        let renewed: HashMap<JobId, bool> = db
             .write(Lane::Relaxed, move |mut tx| {
                 Box::pin(async move { store::renew(&mut tx, &rows, lease).await })
             })
-            .await?;
-        for row in renewed.iter().filter(|row| row.cancel_requested) {
-            self.stop(row.id, Stop::Cancelled);
-        }
-        let missing: Vec<_> = all
-            .iter()
-            .filter(|h| !renewed.iter().any(|row| row.id == h.id))
-            .map(|h| (h.id, h.token))
+            .await?
+            .into_iter()
+            .map(|row| (row.id, row.cancel_requested))
             .collect();
+        let mut missing = Vec::new();
+        for (held, (_, _, progress)) in all.into_iter().zip(&sent) {
+            match renewed.get(&held.id) {
+                Some(cancel_requested) => {
+                    held.stored(progress.as_ref());
+                    if *cancel_requested {
+                        held.stop(Stop::Cancelled);
+                    }
+                }
+                None => missing.push(held),
+            }
+        }
         self.tell_lost(db, missing).await
     }
 
     /// A row that was not renewed is locked by somebody, or no longer ours; only the second is a loss.
-    async fn tell_lost(&self, db: &Db, missing: Vec<(JobId, LeaseToken)>) -> Result<(), DbError> {
+    async fn tell_lost(&self, db: &Db, missing: Vec<Held>) -> Result<(), DbError> {
         if missing.is_empty() {
             return Ok(());
         }
-        let asked = missing.clone();
+        let asked: Vec<_> = missing.iter().map(|held| (held.id, held.token)).collect();
         let standing = db
             .write(Lane::Relaxed, move |mut tx| {
                 Box::pin(async move { store::standing(&mut tx, &asked).await })
             })
             .await?;
-        for (id, _) in missing.iter().filter(|(id, _)| !standing.contains(id)) {
-            // Finished meanwhile is the usual reason, and then it is no longer in the set.
-            if self.stop(*id, Stop::Lost) {
-                tracing::warn!(job_id = %id, "lease lost; the run is stopped");
+        for held in missing.iter().filter(|held| !standing.contains(&held.id)) {
+            if !lock(&held.state).finishing {
+                tracing::warn!(job_id = %held.id, "lease lost; the run is stopped");
             }
+            held.stop(Stop::Lost);
+            self.drop(held.id, held.token);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_lease_on_a_job_stops_the_older_run_and_outlives_it() {
+        let (leases, id) = (Leases::default(), JobId(1));
+        let (old, new) = (LeaseToken::fresh(), LeaseToken::fresh());
+        let older = leases.hold(id, old);
+        let newer = leases.hold(id, new);
+        assert_eq!((older.why(), newer.why()), (Some(Stop::Lost), None));
+        leases.drop(id, old);
+        assert_eq!(leases.len(), 1);
+        leases.drop(id, new);
+        assert!(leases.is_empty());
+    }
+
+    #[test]
+    fn a_deadline_gives_way_to_every_other_reason_and_they_to_none() {
+        let held = Leases::default().hold(JobId(1), LeaseToken::fresh());
+        let table = [
+            (Stop::Deadline, Stop::Deadline),
+            (Stop::Cancelled, Stop::Cancelled),
+            (Stop::Lost, Stop::Cancelled),
+            (Stop::Deadline, Stop::Cancelled),
+        ];
+        for (said, expected) in table {
+            held.stop(said);
+            assert_eq!(held.why(), Some(expected));
+        }
     }
 }

@@ -80,6 +80,8 @@ pub enum HoldReason {
     UnknownCustomer,
     /// Malformed where that decides routing: two From, two Subject.
     Malformed,
+    /// It was cut short on its way and never came whole.
+    CutShort,
     /// No module reads this category and type.
     NoModule,
     /// It killed its module child twice.
@@ -94,10 +96,11 @@ pub enum HoldReason {
 
 impl HoldReason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoRule,
         Self::UnknownCustomer,
         Self::Malformed,
+        Self::CutShort,
         Self::NoModule,
         Self::Poisoned,
         Self::Lost,
@@ -112,6 +115,7 @@ impl HoldReason {
             Self::NoRule => "no_rule",
             Self::UnknownCustomer => "unknown_customer",
             Self::Malformed => "malformed",
+            Self::CutShort => "cut_short",
             Self::NoModule => "no_module",
             Self::Poisoned => "poisoned",
             Self::Lost => "lost",

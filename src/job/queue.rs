@@ -69,6 +69,8 @@ impl std::str::FromStr for QueueName {
 pub struct QueueRules {
     /// Jobs that run at once in this process.
     pub concurrency: u32,
+    /// Jobs claimed ahead of free places; they wait in this process under their lease.
+    pub prefetch: u32,
     /// Failed runs a job may have.
     pub max_attempts: u16,
     /// A run is asked to stop after so long.

@@ -14,7 +14,7 @@ use super::outcome::{Finished, FinishedEnd, HoldReason, Outcome};
 use super::queue::{QueueName, QueueRules};
 use super::store::{self, Job, PutBack};
 use super::wake::Wake;
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -90,7 +90,17 @@ pub struct Runner<W> {
 struct Slots {
     rules: QueueRules,
     running: Arc<AtomicUsize>,
-    buffer: VecDeque<Job>,
+    /// Claimed, under their lease, and not yet started.
+    buffer: VecDeque<Run>,
+}
+
+/// Where started jobs are counted.
+#[derive(Default)]
+struct Started {
+    tasks: TaskTracker,
+    finishing: Arc<AtomicUsize>,
+    /// A slot is free, or a commit is through.
+    freed: Arc<Notify>,
 }
 
 impl<W: Send + 'static> Runner<W> {
@@ -104,15 +114,14 @@ impl<W: Send + 'static> Runner<W> {
                 runner.leases.renew_until(&runner.db, runner.settings.lease, &stop).await;
             })
         };
-        let tasks = TaskTracker::new();
-        let buffered = Arc::clone(&runner).dispatch(&tasks, &stop).await;
-        for job in buffered {
-            runner.put_back(&job, PutBack::Release).await;
+        let started = Started::default();
+        for run in Arc::clone(&runner).dispatch(&started, &stop).await {
+            runner.put_back(&run.job, PutBack::Release).await;
         }
-        tasks.close();
-        if tokio::time::timeout(runner.settings.grace, tasks.wait()).await.is_err() {
+        started.tasks.close();
+        if tokio::time::timeout(runner.settings.grace, started.tasks.wait()).await.is_err() {
             runner.leases.stop_all(Stop::Shutdown);
-            tasks.wait().await;
+            started.tasks.wait().await;
         }
         heartbeat_stop.cancel();
         if let Err(error) = heartbeat.await {
@@ -121,12 +130,10 @@ impl<W: Send + 'static> Runner<W> {
     }
 
     /// The loop. Returns jobs that were claimed and not started.
-    async fn dispatch(self: Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) -> Vec<Job> {
+    async fn dispatch(self: Arc<Self>, started: &Started, stop: &CancellationToken) -> Vec<Run> {
         let RunnerSettings { lease, claim_lag, sweep, poll_min, poll_max, .. } = self.settings;
         let mut claimer = Claimer::new(self.db.clone(), self.worker, lease, claim_lag, sweep);
         let mut slots: HashMap<i16, Slots> = HashMap::new();
-        let finishing = Arc::new(AtomicUsize::new(0));
-        let freed = Arc::new(Notify::new());
         let mut looked: Option<Instant> = None;
         let mut poll = poll_min;
         while !stop.is_cancelled() {
@@ -136,21 +143,12 @@ impl<W: Send + 'static> Runner<W> {
             }
             let mut found = 0;
             let free = free_slots(&slots);
-            if !free.is_empty() && finishing.load(Ordering::Relaxed) <= self.settings.max_finishing {
+            if !free.is_empty() && started.finishing.load(Ordering::Relaxed) <= self.settings.max_finishing {
                 // With SQLite, no lease is taken over while an end is being committed to its two files.
-                let take_over = self.db.is_pg() || finishing.load(Ordering::Relaxed) == 0;
+                let take_over = self.db.is_pg() || started.finishing.load(Ordering::Relaxed) == 0;
                 found = self.fill(&mut claimer, &mut slots, &free, take_over).await;
             }
-            for slot in slots.values_mut() {
-                while slot.running.load(Ordering::Relaxed) < slot.rules.concurrency as usize
-                    && let Some(job) = slot.buffer.pop_front()
-                {
-                    slot.running.fetch_add(1, Ordering::Relaxed);
-                    let ticket = Ticket { running: Arc::clone(&slot.running), freed: Arc::clone(&freed) };
-                    let finishing = Arc::clone(&finishing);
-                    tasks.spawn(Arc::clone(&self).one(job, slot.rules, ticket, finishing));
-                }
-            }
+            self.start(&mut slots, started);
             poll = if found > 0 { poll_min } else { (poll * 2).min(poll_max) };
             if found > 0 && !free_slots(&slots).is_empty() {
                 continue;
@@ -158,13 +156,14 @@ impl<W: Send + 'static> Runner<W> {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.wake.woken() => { looked = None; poll = poll_min; }
-                () = freed.notified() => {}
+                () = started.freed.notified() => {}
                 () = tokio::time::sleep(jittered(poll)) => {}
             }
         }
         slots.into_values().flat_map(|slot| slot.buffer).collect()
     }
 
+    /// Claims into the buffers; returns how many jobs there were.
     async fn fill(
         &self,
         claimer: &mut Claimer,
@@ -181,25 +180,47 @@ impl<W: Send + 'static> Runner<W> {
         };
         let found = jobs.len();
         for job in jobs {
-            self.leases.hold(job.id, job.lease_token);
+            let held = self.leases.hold(job.id, job.lease_token);
             if u16::try_from(job.lost).unwrap_or(0) >= self.settings.max_lost {
+                held.finishing();
                 let detail = format!("its lease expired {} times", job.lost);
                 self.put_back(&job, PutBack::Hold { reason: HoldReason::Lost, detail }).await;
             } else if let Some(slot) = slots.get_mut(&job.queue) {
-                slot.buffer.push_back(job);
+                slot.buffer.push_back(Run { job, held });
             }
         }
         for slot in slots.values_mut() {
-            slot.buffer.make_contiguous().sort_by_key(|job| (job.priority_code, job.pos));
+            slot.buffer.make_contiguous().sort_by_key(|run| (run.job.priority_code, run.job.pos));
         }
         found
     }
 
+    /// Starts what the buffers hold, as far as there are slots.
+    fn start(self: &Arc<Self>, slots: &mut HashMap<i16, Slots>, started: &Started) {
+        for slot in slots.values_mut() {
+            while slot.running.load(Ordering::Relaxed) < slot.rules.concurrency as usize
+                && let Some(run) = slot.buffer.pop_front()
+            {
+                let slot_ticket = Ticket::take(&slot.running, &started.freed);
+                let finishing = Arc::clone(&started.finishing);
+                let freed = Arc::clone(&started.freed);
+                let (runner, rules) = (Arc::clone(self), slot.rules);
+                started.tasks.spawn(async move {
+                    let (job, held) = (run.job.clone(), run.held.clone());
+                    let outcome = runner.perform(run, rules).await;
+                    let finish_ticket = Ticket::take(&finishing, &freed);
+                    drop(slot_ticket);
+                    held.finishing();
+                    runner.settle(job, rules, outcome).await;
+                    drop(finish_ticket);
+                });
+            }
+        }
+    }
+
     async fn refresh_queues(&self, slots: &mut HashMap<i16, Slots>) {
-        let queues = self
-            .db
-            .write(Lane::Relaxed, |mut tx| Box::pin(async move { store::queues(&mut tx).await }))
-            .await;
+        let queues =
+            self.db.read(View::State, |mut tx| Box::pin(async move { store::queues(&mut tx).await })).await;
         let queues = match queues {
             Ok(queues) => queues,
             Err(error) => return tracing::warn!(%error, "reading the queues failed"),
@@ -216,56 +237,45 @@ impl<W: Send + 'static> Runner<W> {
         }
     }
 
-    /// One job from start to end.
-    async fn one(self: Arc<Self>, job: Job, rules: QueueRules, ticket: Ticket, finishing: Arc<AtomicUsize>) {
-        let held = self.leases.hold(job.id, job.lease_token);
-        let started = Instant::now();
-        let outcome = self.perform(&job, &held, rules).await;
-        metrics::histogram!("headworks_job_seconds", "kind" => job.kind().map_or("unknown", Kind::word))
-            .record(started.elapsed().as_secs_f64());
-        drop(ticket);
-        finishing.fetch_add(1, Ordering::Relaxed);
-        self.settle(job, rules, outcome).await;
-        finishing.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Runs the handler under both deadlines.
-    async fn perform(&self, job: &Job, held: &Held, rules: QueueRules) -> Outcome<W> {
-        let run = (self.perform)(Run { job: job.clone(), held: held.clone() });
-        tokio::pin!(run);
-        let soft = tokio::time::sleep(rules.soft_timeout);
-        let hard = tokio::time::sleep(rules.hard_timeout);
-        tokio::pin!(soft, hard);
-        let mut asked = false;
-        loop {
-            tokio::select! {
-                outcome = &mut run => return outcome,
-                () = &mut soft, if !asked => { asked = true; held.stop(Stop::Deadline); }
-                () = &mut hard => {
-                    return Outcome::Retry { error: format!("gave up at its deadline of {:?}", rules.hard_timeout) };
-                }
-                why = held.stopped(), if !asked => {
-                    asked = true;
-                    match why {
-                        Stop::Lost => return Outcome::Released,
-                        Stop::Cancelled => return Outcome::Cancelled,
-                        Stop::Shutdown => return Outcome::Released,
-                        Stop::Deadline => {}
-                    }
-                }
-            }
+    /// Runs the handler until it returns, nobody waits for it any more, or it is given up at its deadline.
+    async fn perform(&self, run: Run, rules: QueueRules) -> Outcome<W> {
+        if run.job.cancel_requested {
+            return Outcome::Cancelled;
         }
+        let kind = run.job.kind().map_or("unknown", Kind::word);
+        let held = run.held.clone();
+        let begun = Instant::now();
+        let deadline = async {
+            tokio::time::sleep(rules.soft_timeout).await;
+            held.stop(Stop::Deadline);
+            tokio::time::sleep(rules.hard_timeout.saturating_sub(rules.soft_timeout)).await;
+        };
+        let outcome = tokio::select! {
+            biased;
+            why = held.given_up() => match why {
+                Stop::Cancelled => Outcome::Cancelled,
+                Stop::Lost | Stop::Shutdown | Stop::Deadline => Outcome::Released,
+            },
+            outcome = (self.perform)(run) => outcome,
+            () = deadline => {
+                Outcome::Retry { error: format!("gave up at its deadline of {:?}", rules.hard_timeout) }
+            }
+        };
+        metrics::histogram!("headworks_job_seconds", "kind" => kind).record(begun.elapsed().as_secs_f64());
+        outcome
     }
 
     /// Turns an outcome into a commit.
     async fn settle(&self, job: Job, rules: QueueRules, outcome: Outcome<W>) {
         match outcome {
-            Outcome::Done(work) => self.finish(job, Some(work), FinishedEnd::Completed).await,
-            Outcome::Failed { error, work } => self.finish(job, work, FinishedEnd::Failed(error)).await,
-            Outcome::Hold { reason, detail, work } => {
-                self.finish(job, work, FinishedEnd::Held(reason, detail)).await;
+            Outcome::Done(work) => self.finish(job, rules, Some(work), FinishedEnd::Completed).await,
+            Outcome::Failed { error, work } => {
+                self.finish(job, rules, work, FinishedEnd::Failed(error)).await;
             }
-            Outcome::Cancelled => self.finish(job, None, FinishedEnd::Cancelled).await,
+            Outcome::Hold { reason, detail, work } => {
+                self.finish(job, rules, work, FinishedEnd::Held(reason, detail)).await;
+            }
+            Outcome::Cancelled => self.finish(job, rules, None, FinishedEnd::Cancelled).await,
             Outcome::Retry { error } => self.retry(job, rules, error).await,
             Outcome::Snooze { after, reason } => {
                 self.put_back(&job, PutBack::Snooze { wait: after, reason }).await;
@@ -278,37 +288,47 @@ impl<W: Send + 'static> Runner<W> {
         }
     }
 
+    /// Another attempt, or the end where there were enough: out of attempts a mail is held, everything else has failed.
     async fn retry(&self, job: Job, rules: QueueRules, error: String) {
         let attempt = u16::try_from(job.attempt).unwrap_or(0) + 1;
         if attempt < u16::try_from(job.max_attempts).unwrap_or(1) {
-            let luck =
-                u32::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..4].try_into().unwrap_or_default());
-            let wait = rules.backoff.wait(attempt, luck);
+            let wait = rules.backoff.wait(attempt, luck());
             return self.put_back(&job, PutBack::Retry { wait, error }).await;
         }
-        match job.kind() {
-            Some(Kind::Sort) => {
-                let held = FinishedEnd::Held(HoldReason::OutOfAttempts, error);
-                self.finish(job, None, held).await;
-            }
-            _ => self.finish(job, None, FinishedEnd::Failed(error)).await,
+        let end = match job.kind() {
+            Some(Kind::Sort) => FinishedEnd::Held(HoldReason::OutOfAttempts, error),
+            _ => FinishedEnd::Failed(error),
+        };
+        if let Err(error) = self.commit(&job, None, end).await {
+            self.store_failed(&job, &error).await;
         }
     }
 
-    /// Commits an end, again and again while the store is away: the token keeps that harmless.
-    async fn finish(&self, job: Job, work: Option<W>, end: FinishedEnd) {
-        self.leases.drop(job.id);
-        let (id, put_back) = (job.id, job.clone());
-        match (self.finish)(Finished { job, work, end }).await {
-            Ok(true) => {}
-            Ok(false) => tracing::warn!(job_id = %id, "the lease was lost before the job was finished"),
+    /// Ends a job. Where the store is away the job is run again later and nobody is blamed; where it refuses what the
+    /// run wants written, that run has failed.
+    async fn finish(&self, job: Job, rules: QueueRules, work: Option<W>, end: FinishedEnd) {
+        match self.commit(&job, work, end).await {
+            Ok(()) => {}
+            Err(error) if error.is_temporary() => self.store_failed(&job, &error).await,
             Err(error) => {
-                tracing::warn!(job_id = %id, %error, "finishing failed");
-                let error = format!("its results could not be stored: {error}");
-                let wait = self.settings.poll_max;
-                self.put_back(&put_back, PutBack::Retry { wait, error }).await;
+                tracing::warn!(job_id = %job.id, %error, "what a run wanted written was refused");
+                self.retry(job, rules, format!("its results could not be stored: {error}")).await;
             }
         }
+    }
+
+    async fn commit(&self, job: &Job, work: Option<W>, end: FinishedEnd) -> Result<(), DbError> {
+        if !(self.finish)(Finished { job: job.clone(), work, end }).await? {
+            tracing::warn!(job_id = %job.id, "the lease was lost before the job was finished");
+        }
+        self.leases.drop(job.id, job.lease_token);
+        Ok(())
+    }
+
+    async fn store_failed(&self, job: &Job, error: &DbError) {
+        tracing::warn!(job_id = %job.id, %error, "finishing failed; the job will run again");
+        let reason = format!("the store failed: {error}");
+        self.put_back(job, PutBack::Snooze { wait: self.settings.poll_max, reason }).await;
     }
 
     /// Puts a job back, while the store is away again and again for up to one lease: after that it expires by itself.
@@ -334,33 +354,41 @@ impl<W: Send + 'static> Runner<W> {
                 Ok(_) => break,
             }
         }
-        self.leases.drop(job.id);
+        self.leases.drop(job.id, job.lease_token);
     }
 }
 
-/// A running job's slot, free again when dropped.
+/// One of a count, given back when dropped.
 struct Ticket {
-    running: Arc<AtomicUsize>,
+    count: Arc<AtomicUsize>,
     freed: Arc<Notify>,
+}
+
+impl Ticket {
+    fn take(count: &Arc<AtomicUsize>, freed: &Arc<Notify>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { count: Arc::clone(count), freed: Arc::clone(freed) }
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
         self.freed.notify_one();
     }
 }
 
-/// Queues to claim for: those whose buffer has run low, each up to twice its concurrency in all, so that claims come in
-/// batches and a freed slot finds its next job here.
+/// Queues to claim for: those whose buffer has run low, each up to its concurrency and what may be claimed ahead, so that
+/// claims come in batches and a freed slot finds its next job here.
 fn free_slots(slots: &HashMap<i16, Slots>) -> Vec<(i16, u32)> {
     let mut free: Vec<_> = slots
         .iter()
         .filter_map(|(&queue, slot)| {
             let limit = slot.rules.concurrency as usize;
             let running = slot.running.load(Ordering::Relaxed);
-            let low = slot.buffer.len() * 2 <= limit;
-            let want = (limit * 2).saturating_sub(running + slot.buffer.len());
+            let ahead = slot.rules.prefetch as usize;
+            let low = slot.buffer.len() * 2 <= ahead;
+            let want = (limit + ahead).saturating_sub(running + slot.buffer.len());
             (low && want > 0 && limit > 0).then(|| (queue, u32::try_from(want).unwrap_or(u32::MAX)))
         })
         .collect();
@@ -370,6 +398,10 @@ fn free_slots(slots: &HashMap<i16, Slots>) -> Vec<(i16, u32)> {
 
 /// Up to a quarter more or less, so that processes do not poll in step.
 fn jittered(poll: Duration) -> Duration {
-    let luck = uuid::Uuid::new_v4().as_bytes()[0];
-    poll.mul_f64(0.75 + f64::from(luck) / 255.0 / 2.0)
+    poll.mul_f64(0.75 + f64::from(luck()) / f64::from(u32::MAX) / 2.0)
+}
+
+/// Any number.
+fn luck() -> u32 {
+    uuid::Uuid::new_v4().as_fields().0
 }

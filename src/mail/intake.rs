@@ -5,7 +5,7 @@
 
 use super::record::MailRecord;
 use super::watch::{Heard, watch};
-use crate::config::Live;
+use crate::config::{Config, Live};
 use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
 use crate::job::{Kind, Priority, QueueName};
@@ -127,7 +127,8 @@ impl Intake {
             match entry {
                 Ok(entry) => {
                     let acceptor = self.acceptor.clone();
-                    let delivery = self.delivery(&entry);
+                    let record = MailRecord::of(entry.envelope());
+                    let delivery = delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
                     waiting.push(async move { (name, acceptor.accept(delivery).await) });
                 }
                 Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
@@ -168,31 +169,35 @@ impl Intake {
             tracing::warn!(%error, "a spool entry that is not needed cannot be removed");
         }
     }
+}
 
-    fn delivery(&self, entry: &mailhandler::Entry) -> NewDelivery {
-        let envelope = entry.envelope();
-        let config = self.live.config();
-        let home = SpoolId(self.spool.id());
-        NewDelivery {
-            key: mailhandler::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
-            digest: Digest(entry.digest()),
-            bytes: entry.message_bytes(),
-            reuse: Reuse::Flag,
-            key_ttl: config.mail.key_ttl.get(),
-            source: SOURCE.into(),
-            received_at: Timestamp(envelope.received_at),
-            envelope: serde_json::to_value(MailRecord::of(envelope)).unwrap_or_default(),
-            home: Some(home),
-            coordinates: None,
-            path: None,
-            settings: serde_json::json!({}),
-            queue: QueueName::sort(home),
-            kind: Kind::Sort,
-            priority: Priority::Normal,
-            max_attempts: u16::try_from(config.queue_limits(Kind::Sort.word(), None).max_attempts.get())
-                .unwrap_or(u16::MAX),
-            id: DeliveryId::fresh(),
-        }
+/// The delivery that an entry of spool `home` becomes.
+pub fn delivery(
+    entry: &mailhandler::Entry,
+    home: SpoolId,
+    config: &Config,
+    record: &MailRecord,
+) -> NewDelivery {
+    let envelope = entry.envelope();
+    let max_attempts = config.queue_limits(Kind::Sort.word(), None).max_attempts.get();
+    NewDelivery {
+        key: mailhandler::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
+        digest: Digest(entry.digest()),
+        bytes: entry.message_bytes(),
+        reuse: Reuse::Flag,
+        key_ttl: config.mail.key_ttl.get(),
+        source: SOURCE.into(),
+        received_at: Timestamp(envelope.received_at),
+        envelope: serde_json::to_value(record).unwrap_or_default(),
+        home: Some(home),
+        coordinates: None,
+        path: None,
+        settings: serde_json::json!({}),
+        queue: QueueName::sort(home),
+        kind: Kind::Sort,
+        priority: Priority::Normal,
+        max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
+        id: DeliveryId::fresh(),
     }
 }
 

@@ -13,7 +13,9 @@
 //! From the yes until the seal the spool entry is the durable copy; from accept on the delivery row, not the file, is
 //! the authority for the envelope. Nothing between intake and seal fsyncs but the store.
 
+mod explain;
 mod intake;
+mod leftovers;
 mod record;
 pub mod rules;
 mod sealer;
@@ -21,7 +23,9 @@ mod snippet;
 mod sort;
 mod watch;
 
+pub use explain::{Explained, explain};
 pub use intake::Intake;
+pub use leftovers::Leftovers;
 pub use record::MailRecord;
 pub use sealer::Sealer;
 pub use snippet::snippet;

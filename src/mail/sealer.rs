@@ -134,12 +134,17 @@ impl Sealer {
     /// Removes what the seal made superfluous: the spool entry, and the held tree this one came from.
     async fn let_go(&self, tree: &Unsealed) {
         let (spool, inbox) = (self.spool.clone(), Arc::clone(&self.inbox));
-        let (name, stale) = (EntryName::whole(tree.receipt_id.0), tree.stale_path.clone());
+        let names = [EntryName::whole(tree.receipt_id.0), EntryName::short(tree.receipt_id.0)];
+        let stale = tree.stale_path.clone();
         let had_stale = stale.is_some();
         let removed = tokio::task::spawn_blocking(move || -> Result<(), String> {
-            match spool.remove(name) {
-                Err(error) if error.kind() != mailhandler::Kind::NotFound => return Err(error.to_string()),
-                _ => {}
+            for name in names {
+                match spool.remove(name) {
+                    Err(error) if error.kind() != mailhandler::Kind::NotFound => {
+                        return Err(error.to_string());
+                    }
+                    _ => {}
+                }
             }
             if let Some(path) = stale.and_then(|path| path.parse::<SubPath>().ok()) {
                 inbox.remove_tree(&path).map_err(|error| error.to_string())?;

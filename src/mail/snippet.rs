@@ -33,5 +33,7 @@ fn fill(template: &str, config: &Config, spool: &Spool) -> String {
         ("@MAILHANDLER@", config.spool.mailhandler.display().to_string()),
         ("@MIN_FREE@", config.spool.min_free_bytes.bytes().to_string()),
     ];
-    values.iter().fold(template.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
+    let strict = if config.spool.strict_size { " --strict-size" } else { "" };
+    let template = template.replace(" --strict-size", strict);
+    values.iter().fold(template, |text, (placeholder, value)| text.replace(placeholder, value))
 }

@@ -23,7 +23,6 @@ use decision::{Sorting, Verdict};
 use mailhandler::Spool;
 use message::Message;
 use module_api::Problem;
-use module_api::frame::MimeLimits;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -116,14 +115,7 @@ impl Sorter {
     }
 
     async fn split(&self, message: &Message) -> Result<SplitOutput, Interrupted> {
-        let mail = &self.live.config().mail;
-        let limits = MimeLimits {
-            message_bytes: mail.message_bytes.bytes(),
-            depth: mail.depth.get(),
-            parts: mail.parts.get(),
-            header_bytes: usize::try_from(mail.header_bytes.bytes()).unwrap_or(usize::MAX),
-            header_lines: mail.header_lines.get() as usize,
-        };
+        let limits = self.live.config().mail.limits();
         Ok(self.host.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }
 

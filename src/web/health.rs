@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the answer of all of them stands.
 const STANDS: Duration = Duration::from_secs(1);
 
-type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
 
 /// One dependency and how to ask it.
 #[derive(Clone)]
@@ -34,19 +34,22 @@ pub struct Check {
 }
 
 impl Check {
-    /// A dependency; `probe` says in a few words what is wrong with it. It is given up after two seconds.
+    /// A dependency; `probe` says in a few words what is wrong with it, or what is worth knowing though nothing is. It is
+    /// given up after two seconds.
     pub fn new<F, P>(name: &'static str, probe: P) -> Self
     where
         P: Fn() -> F + Send + Sync + 'static,
-        F: Future<Output = Result<(), String>> + Send + 'static,
+        F: Future<Output = Result<Option<String>, String>> + Send + 'static,
     {
         Self { name, probe: Arc::new(move || probe().boxed()) }
     }
 
     async fn ask(&self) -> Dependency {
         let asked = tokio::time::timeout(PATIENCE, (self.probe)()).await;
-        let wrong = asked.unwrap_or_else(|_| Err("no answer".to_owned())).err();
-        Dependency { name: self.name, ready: wrong.is_none(), wrong }
+        match asked.unwrap_or_else(|_| Err("no answer".to_owned())) {
+            Ok(note) => Dependency { name: self.name, ready: true, wrong: None, note },
+            Err(wrong) => Dependency { name: self.name, ready: false, wrong: Some(wrong), note: None },
+        }
     }
 }
 
@@ -122,6 +125,9 @@ struct Dependency {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrong: Option<String>,
+    /// What is worth knowing though nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// Which build this is.

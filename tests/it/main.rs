@@ -1,12 +1,17 @@
 //! The integration tests: one binary, one module per concern.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
-//! The integration tests, as one binary.
-#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+#[macro_use]
+mod statement;
+
+mod api;
 mod appliance;
 mod crash;
+mod catalogue;
 mod floors;
+mod job;
 mod load;
+mod log;
 mod mail_walk;
 mod postfix_walk;
 mod processes;
@@ -15,3 +20,5 @@ mod sandbox;
 mod sandboxed_modules;
 mod stores;
 mod web;
+
+use statement::{execute, number};

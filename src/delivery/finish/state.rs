@@ -8,7 +8,8 @@ use crate::infra::db::{DbError, Tx};
 use crate::job::store::{End, NewJob, Note, PutBack};
 use crate::job::{self, Ended, Finished, FinishedEnd};
 use crate::load::{LogEntry, NewLoad};
-use crate::log;
+use crate::log::{self, TopicId};
+use std::collections::{BTreeMap, HashMap};
 
 /// A job on its way out, in a form that can be tried again.
 pub struct Ending {
@@ -166,12 +167,15 @@ pub async fn follow(
     if entries.is_empty() { Ok(()) } else { log::append(tx, entries).await.map(|_| ()) }
 }
 
-/// A published row as a log entry.
-pub fn published(entry: LogEntry) -> log::Entry {
-    log::Entry {
-        topic: entry.topic,
+/// Topics of published tables, by name.
+pub type Topics = HashMap<String, TopicId>;
+
+/// A published row as a log entry; none where its table was published after this process started.
+pub fn published(topics: &Topics, entry: LogEntry) -> Option<log::Entry> {
+    Some(log::Entry {
+        topic: *topics.get(&entry.topic)?,
         key: Some(entry.key.into_bytes()),
-        headers: std::collections::BTreeMap::new(),
+        headers: BTreeMap::new(),
         body: entry.body,
-    }
+    })
 }

@@ -71,6 +71,8 @@ pub struct Filter {
     pub held: bool,
     /// Waits for this reason.
     pub held_reason: Option<String>,
+    /// Of this receipt.
+    pub receipt: Option<ReceiptId>,
     /// Arrived since.
     pub since: Option<Timestamp>,
     /// Only those after this one in the order of the list: the cursor.
@@ -203,6 +205,7 @@ where
     String: for<'q> Encode<'q, DB> + Type<DB>,
     Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
     DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
+    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
     i64: for<'q> Encode<'q, DB> + Type<DB>,
 {
     let mut query = QueryBuilder::<DB>::new(format!("SELECT {COLUMNS} FROM delivery WHERE true"));
@@ -222,6 +225,9 @@ where
     }
     if filter.held {
         query.push(" AND held_reason IS NOT NULL");
+    }
+    if let Some(receipt) = filter.receipt {
+        query.push(" AND receipt_id = ").push_bind(receipt);
     }
     if let Some(since) = filter.since {
         query.push(" AND received_at >= ").push_bind(since);
@@ -295,4 +301,14 @@ pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<Rece
 pub async fn held_budget(tx: &mut Tx<'_>) -> Result<Vec<(String, i64, i64)>, DbError> {
     let text = "SELECT source, count(*), CAST(sum(bytes) AS bigint) FROM delivery WHERE held_reason IS NOT NULL GROUP BY source";
     Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+}
+
+/// Whether anything was accepted under a key.
+///
+/// # Errors
+/// When the store fails.
+pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError> {
+    let text = "SELECT count(*) FROM ingest_key WHERE key = $1";
+    let known: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(&key[..]).fetch_one(c).await?);
+    Ok(known > 0)
 }

@@ -102,14 +102,14 @@ fn kind_of(error: &dyn sqlx::error::DatabaseError) -> DbErrorKind {
     if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         return match code.as_ref() {
             "40001" | "40P01" | "55P03" => DbErrorKind::Contention,
-            "23514" if error.message().starts_with("no partition of relation") => {
-                DbErrorKind::MissingPartition
-            }
+            // A violated CHECK has a name; a row without a partition has none, and its message is translated.
+            "23514" if error.constraint().is_none() => DbErrorKind::MissingPartition,
             // connection, resources, operator intervention (shutdown, cancel), system errors, read only
             c if ["08", "53", "57", "58", "25"].iter().any(|class| c.starts_with(class)) => {
                 DbErrorKind::Unavailable
             }
-            c if c.starts_with("22") || c.starts_with("23") => DbErrorKind::Content,
+            // wrong data, broken constraints, a key too long for its index
+            c if ["22", "23", "54"].iter().any(|class| c.starts_with(class)) => DbErrorKind::Content,
             _ => DbErrorKind::Corrupt,
         };
     }

@@ -13,6 +13,7 @@
 //! anything but the store: callers hand `write` a closure and await the answer, so one that goes away cancels nothing.
 
 mod column;
+pub mod days;
 mod error;
 mod lite;
 mod lock;
@@ -23,7 +24,6 @@ pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 
-use crate::on_either;
 use sqlx::{PgConnection, SqliteConnection};
 use std::pin::Pin;
 

@@ -7,7 +7,7 @@
 //!
 //! Fields of an event come first, then those of the spans around it, innermost first; of equal names the first wins.
 
-use crate::infra::terminal::{escape, json_string};
+use super::terminal::{escape, json_string};
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -282,8 +282,10 @@ mod tests {
 
     #[test]
     fn an_error_is_written_with_its_causes() {
-        let cause = std::io::Error::other("disk on fire");
-        let error = crate::infra::db::DbError::new(crate::infra::db::DbErrorKind::Unavailable, cause);
+        #[derive(Debug, thiserror::Error)]
+        #[error("store is unavailable")]
+        struct Unavailable(#[source] std::io::Error);
+        let error = Unavailable(std::io::Error::other("disk on fire"));
         let line = written(false, || {
             tracing::error!(error = &error as &dyn std::error::Error, "write failed");
         });

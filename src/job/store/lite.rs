@@ -4,6 +4,7 @@ use super::{Act, Change, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros,
 use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, Timestamp};
 use crate::infra::db::DbError;
 use crate::job::outcome::HoldReason;
+use crate::job::state::Ended;
 use serde_json::json;
 use sqlx::SqliteConnection;
 use std::time::Duration;
@@ -61,7 +62,7 @@ WHERE id IN (SELECT id FROM job INDEXED BY job_fetch
                AND (SELECT NOT paused FROM queue WHERE queue.id = $1)
              ORDER BY pos LIMIT $4)
 RETURNING id, pos, queue, kind, priority, delivery_id, receipt_id, retry_of, attempt, crashes, lost, max_attempts, args,
-          created_at, lease_token";
+          created_at, cancel_requested, lease_token";
 
 pub async fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
     let token = LeaseToken::fresh();
@@ -85,11 +86,9 @@ pub async fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<V
 }
 
 const RENEW: &str = "
-UPDATE job SET lease_until = $2 + $3,
-       progress = coalesce((SELECT h.value->>'progress' FROM json_each($1) h WHERE h.value->>'id' = job.id), progress)
-WHERE id IN (SELECT job.id FROM json_each($1) h CROSS JOIN job ON job.id = h.value->>'id'
-             WHERE job.lease_token = unhex(h.value->>'token'))
-RETURNING id, cancel_requested";
+UPDATE job SET lease_until = $2 + $3, progress = coalesce(h.value->>'progress', progress)
+FROM json_each($1) h WHERE job.id = h.value->>'id' AND job.lease_token = unhex(h.value->>'token')
+RETURNING job.id, job.cancel_requested";
 
 pub async fn renew(
     connection: &mut SqliteConnection,
@@ -120,14 +119,16 @@ pub async fn standing(
     Ok(sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(connection).await?)
 }
 
+/// A run that failed counts as an attempt; a job named twice ends once.
 const END_COPY: &str = "
 INSERT INTO job_done (id, finished_at, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind,
                       priority, outcome, attempt, crashes, lost, max_attempts, lease_token, last_error, args, report)
 SELECT job.id, $2, job.created_at, job.first_started_at, job.delivery_id, job.receipt_id, job.parent_id, job.retry_of,
-       job.queue, job.kind, job.priority, e.value->>'outcome', job.attempt, job.crashes, job.lost, job.max_attempts,
+       job.queue, job.kind, job.priority, e.value->>'outcome', job.attempt + (e.value->>'outcome' = 1), job.crashes, job.lost,
+       job.max_attempts,
        job.lease_token, coalesce(e.value->>'error', job.last_error), job.args, e.value->>'report'
 FROM json_each($1) e CROSS JOIN job ON job.id = e.value->>'id'
-WHERE job.lease_token = unhex(e.value->>'token')";
+WHERE job.lease_token = unhex(e.value->>'token') GROUP BY job.id";
 
 const END_REMOVE: &str = "
 DELETE FROM job
@@ -153,7 +154,7 @@ pub async fn end(connection: &mut SqliteConnection, ends: &[End]) -> Result<Vec<
 const PUT_BACK: &str = "
 UPDATE job SET lane = $3, run_at = $4, attempt = attempt + $5, crashes = crashes + $6, wait_reason = $7,
        last_error = coalesce($8, last_error), pos = $9, lease_token = NULL, lease_until = NULL, progress = NULL
-WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes";
+WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes, cancel_requested";
 
 pub async fn put_back(
     connection: &mut SqliteConnection,
@@ -163,7 +164,7 @@ pub async fn put_back(
 ) -> Result<bool, DbError> {
     let change = Change::of(how);
     let place = places(connection, 1).await? + 1;
-    let changed: Option<(Option<DeliveryId>, i16)> = sqlx::query_as(PUT_BACK)
+    let changed: Option<(Option<DeliveryId>, i16, bool)> = sqlx::query_as(PUT_BACK)
         .bind(id)
         .bind(token)
         .bind(change.lane.code())
@@ -175,11 +176,13 @@ pub async fn put_back(
         .bind(place)
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((delivery_id, crashes)) = changed else { return Ok(false) };
+    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(false) };
     if let Some(event) = noted(how) {
         note(connection, id, delivery_id, event, change.detail()).await?;
     }
-    if let PutBack::Crash { limit, .. } = how
+    if cancelled {
+        end_unleased(connection, id, Ended::Cancelled, None).await?;
+    } else if let PutBack::Crash { limit, .. } = how
         && u16::try_from(crashes).unwrap_or(0) >= *limit
     {
         let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
@@ -233,22 +236,30 @@ INSERT INTO job_done (id, created_at, finished_at, first_started_at, delivery_id
 SELECT id, created_at, $4, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
        $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM job WHERE id = $1";
 
+/// Whoever waits for the job is let go on, whatever its end.
 async fn end_unleased(
     connection: &mut SqliteConnection,
     id: JobId,
-    outcome: i16,
-    why: &str,
+    end: Ended,
+    why: Option<&str>,
 ) -> Result<Act, DbError> {
-    let why = storable(why);
-    let now = Timestamp::now();
-    sqlx::query(END_UNLEASED).bind(id).bind(outcome).bind(why).bind(now).execute(&mut *connection).await?;
-    sqlx::query("DELETE FROM job WHERE id = $1").bind(id).execute(connection).await?;
+    sqlx::query(END_UNLEASED)
+        .bind(id)
+        .bind(end.code())
+        .bind(why.map(storable))
+        .bind(Timestamp::now())
+        .execute(&mut *connection)
+        .await?;
+    let text = "DELETE FROM job WHERE id = $1 RETURNING signals";
+    let waiting: Option<Option<JobId>> =
+        sqlx::query_scalar(text).bind(id).fetch_optional(&mut *connection).await?;
+    signal(connection, waiting.flatten().as_slice()).await?;
     Ok(Act::Done)
 }
 
 pub async fn cancel(connection: &mut SqliteConnection, id: JobId, why: &str) -> Result<Act, DbError> {
-    let text = "SELECT lease_until IS NOT NULL FROM job WHERE id = $1";
-    match sqlx::query_scalar(text).bind(id).fetch_optional(&mut *connection).await? {
+    let text = "SELECT coalesce(lease_until >= $2, 0) FROM job WHERE id = $1";
+    match sqlx::query_scalar(text).bind(id).bind(Timestamp::now()).fetch_optional(&mut *connection).await? {
         None => Ok(Act::NotFound),
         Some(true) => {
             sqlx::query("UPDATE job SET cancel_requested = 1 WHERE id = $1")
@@ -257,7 +268,7 @@ pub async fn cancel(connection: &mut SqliteConnection, id: JobId, why: &str) -> 
                 .await?;
             Ok(Act::Requested)
         }
-        Some(false) => end_unleased(connection, id, 2, why).await,
+        Some(false) => end_unleased(connection, id, Ended::Cancelled, Some(why)).await,
     }
 }
 
@@ -281,7 +292,7 @@ pub async fn release(connection: &mut SqliteConnection, id: JobId) -> Result<Act
 pub async fn discard(connection: &mut SqliteConnection, id: JobId, why: &str) -> Result<Act, DbError> {
     match lane(connection, id).await? {
         None => Ok(Act::NotFound),
-        Some(3) => end_unleased(connection, id, 3, why).await,
+        Some(3) => end_unleased(connection, id, Ended::Discarded, Some(why)).await,
         Some(_) => Ok(Act::WrongState),
     }
 }

@@ -83,6 +83,8 @@ pub struct Job {
     pub args: serde_json::Value,
     /// When it was inserted.
     pub created_at: Timestamp,
+    /// Somebody called it off while an earlier run, now lost, had it.
+    pub cancel_requested: bool,
     /// The right to finish it.
     pub lease_token: LeaseToken,
 }
@@ -222,12 +224,15 @@ pub const TEXT_BYTES: usize = 4096;
 /// `text` as the store can hold it: without NUL, at most [`TEXT_BYTES`].
 #[must_use]
 pub fn storable(text: &str) -> String {
-    text[..text.floor_char_boundary(TEXT_BYTES)].replace('\0', "\u{FFFD}")
+    let mut kept = text[..text.floor_char_boundary(TEXT_BYTES)].replace('\0', "\u{FFFD}");
+    kept.truncate(kept.floor_char_boundary(TEXT_BYTES));
+    kept
 }
 
-/// Whole microseconds; a longer span than fits becomes the longest that does.
+/// Whole microseconds, at most a thousand years: both stores can add that to today and take it away.
 fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    const MOST: i64 = 1_000 * 365 * 86_400 * 1_000_000;
+    i64::try_from(span.as_micros()).unwrap_or(MOST).min(MOST)
 }
 
 impl Job {
@@ -265,13 +270,14 @@ side_by_side! {
     fn standing(held: &[(JobId, LeaseToken)]) -> Vec<JobId>;
     /// Ends leased jobs: moves them to the history. Only those returned were the caller's to end.
     fn end(ends: &[End]) -> Vec<Won>;
-    /// Does something else with a leased job, and notes it. `false`: the lease was lost.
+    /// Does something else with a leased job, and notes it; one that was called off meanwhile ends as cancelled instead
+    /// of waiting for another run. `false`: the lease was lost.
     fn put_back(id: JobId, token: LeaseToken, how: &PutBack) -> bool;
     /// Makes due jobs available: scheduled and retryable ones, and waiting ones past their deadline.
     fn promote(limit: i32) -> u64;
     /// Lets waiting jobs go on.
     fn signal(jobs: &[JobId]) -> u64;
-    /// Calls a job off: one that does not run ends at once, one that runs is told.
+    /// Calls a job off: one that does not run ends at once, as does one whose lease has expired; one that runs is told.
     fn cancel(id: JobId, why: &str) -> Act;
     /// Makes a held job available again, with a clean slate of crashes and losses.
     fn release(id: JobId) -> Act;
@@ -393,9 +399,13 @@ impl<'a> Change<'a> {
             PutBack::Snooze { wait, reason } => {
                 Self { lane: Lane::Timed, wait: *wait, reason: Some(reason), ..none }
             }
-            PutBack::Hold { reason, detail } => {
-                Self { lane: Lane::Held, reason: Some(reason.word()), error: Some(detail), ..none }
-            }
+            PutBack::Hold { reason, detail } => Self {
+                lane: Lane::Held,
+                attempts: i16::from(*reason == HoldReason::OutOfAttempts),
+                reason: Some(reason.word()),
+                error: Some(detail),
+                ..none
+            },
             PutBack::Crash { how, .. } => Self { crashes: 1, error: Some(how), ..none },
             PutBack::Release => none,
             PutBack::Wait { reason, deadline } => {

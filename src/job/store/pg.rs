@@ -1,11 +1,12 @@
 //! The statements for Postgres.
 
 use super::{Act, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
-use crate::ids::{BootId, JobId, LeaseToken};
-use crate::infra::db::{DbError, DbErrorKind};
+use crate::ids::{BootId, DeliveryId, JobId, LeaseToken};
+use crate::infra::db::{DbError, days};
 use crate::job::outcome::HoldReason;
+use crate::job::state::Ended;
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection};
 use std::time::Duration;
 
 const INSERT: &str = "
@@ -58,7 +59,7 @@ UPDATE job SET lease_token = $5, claimed_by = $6, lease_until = now() + $7 * int
        first_started_at = coalesce(job.first_started_at, now())
 FROM got WHERE job.id = got.id
 RETURNING job.id, job.pos, job.queue, job.kind, job.priority, job.delivery_id, job.receipt_id, job.retry_of, job.attempt,
-          job.crashes, job.lost, job.max_attempts, job.args, job.created_at, job.lease_token";
+          job.crashes, job.lost, job.max_attempts, job.args, job.created_at, job.cancel_requested, job.lease_token";
 
 pub async fn claim(connection: &mut PgConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
     Ok(sqlx::query_as(CLAIM)
@@ -111,7 +112,7 @@ pub async fn standing(
         .await?)
 }
 
-/// Key and token, nothing else: a further predicate makes the planner choose a worse index (jobs.md 0.8).
+/// A run that failed counts as an attempt. Key and token, nothing else: a further predicate makes the planner choose a worse index (jobs.md 0.8).
 const END: &str = "
 WITH t AS (
   SELECT id, token, outcome, error, report
@@ -126,7 +127,8 @@ WITH t AS (
   INSERT INTO job_done (id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
                         outcome, attempt, crashes, lost, max_attempts, lease_token, last_error, args, report)
   SELECT id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
-         outcome, attempt, crashes, lost, max_attempts, lease_token, coalesce(error, last_error), args, report FROM d
+         outcome, attempt + (outcome = 1)::int::smallint, crashes, lost, max_attempts, lease_token,
+         coalesce(error, last_error), args, report FROM d
 )
 SELECT id, signals FROM d";
 
@@ -146,7 +148,7 @@ const PUT_BACK: &str = "
 UPDATE job SET lane = $3, run_at = now() + $4 * interval '1 microsecond', attempt = attempt + $5, crashes = crashes + $6,
        wait_reason = $7, last_error = coalesce($8, last_error), pos = nextval('job_pos'),
        lease_token = NULL, lease_until = NULL, progress = NULL
-WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes";
+WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes, cancel_requested";
 
 pub async fn put_back(
     connection: &mut PgConnection,
@@ -155,22 +157,24 @@ pub async fn put_back(
     how: &PutBack,
 ) -> Result<bool, DbError> {
     let change = super::Change::of(how);
-    let changed: Option<(Option<crate::ids::DeliveryId>, i16)> = sqlx::query_as(PUT_BACK)
+    let changed: Option<(Option<DeliveryId>, i16, bool)> = sqlx::query_as(PUT_BACK)
         .bind(id)
         .bind(token)
         .bind(change.lane.code())
         .bind(micros(change.wait))
         .bind(change.attempts)
         .bind(change.crashes)
-        .bind(change.reason.as_deref().map(storable))
-        .bind(change.error.as_deref().map(storable))
+        .bind(change.reason.map(storable))
+        .bind(change.error.map(storable))
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((delivery_id, crashes)) = changed else { return Ok(false) };
+    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(false) };
     if let Some(event) = noted(how) {
         note(connection, id, delivery_id, event, change.detail()).await?;
     }
-    if let PutBack::Crash { limit, .. } = how
+    if cancelled {
+        end_unleased(connection, id, Ended::Cancelled, None).await?;
+    } else if let PutBack::Crash { limit, .. } = how
         && u16::try_from(crashes).unwrap_or(0) >= *limit
     {
         let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
@@ -183,7 +187,7 @@ pub async fn put_back(
 async fn note(
     connection: &mut PgConnection,
     id: JobId,
-    delivery_id: Option<crate::ids::DeliveryId>,
+    delivery_id: Option<DeliveryId>,
     event: &str,
     detail: Option<&str>,
 ) -> Result<(), DbError> {
@@ -194,10 +198,11 @@ async fn note(
 }
 
 pub async fn promote(connection: &mut PgConnection, limit: i32) -> Result<u64, DbError> {
+    // The CTE keeps the planner from running the limited part more than once.
     let text = "
-        UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL
-        WHERE id IN (SELECT id FROM job WHERE lane IN (1, 2) AND run_at <= now() ORDER BY run_at LIMIT $1
-                     FOR UPDATE SKIP LOCKED)";
+        WITH due AS (SELECT id FROM job WHERE lane IN (1, 2) AND run_at <= now() ORDER BY run_at LIMIT $1
+                     FOR UPDATE SKIP LOCKED)
+        UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL FROM due WHERE job.id = due.id";
     Ok(sqlx::query(text).bind(limit).execute(connection).await?.rows_affected())
 }
 
@@ -208,20 +213,39 @@ pub async fn signal(connection: &mut PgConnection, jobs: &[JobId]) -> Result<u64
     Ok(sqlx::query(text).bind(jobs).execute(connection).await?.rows_affected())
 }
 
-/// Moves a job that nobody runs to the history.
+/// Moves a job that nobody runs, or nobody ought to, to the history.
 const END_UNLEASED: &str = "
 WITH d AS (
   DELETE FROM job WHERE id = $1
   RETURNING id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority, attempt,
-            crashes, lost, max_attempts, last_error, args
+            crashes, lost, max_attempts, last_error, args, signals
+), h AS (
+  INSERT INTO job_done (id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
+                        outcome, attempt, crashes, lost, max_attempts, last_error, args)
+  SELECT id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
+         $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM d
 )
-INSERT INTO job_done (id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
-                      outcome, attempt, crashes, lost, max_attempts, last_error, args)
-SELECT id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
-       $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM d";
+SELECT signals FROM d WHERE signals IS NOT NULL";
+
+/// Whoever waits for the job is let go on, whatever its end.
+async fn end_unleased(
+    connection: &mut PgConnection,
+    id: JobId,
+    end: Ended,
+    why: Option<&str>,
+) -> Result<Act, DbError> {
+    let waiting: Vec<JobId> = sqlx::query_scalar(END_UNLEASED)
+        .bind(id)
+        .bind(end.code())
+        .bind(why.map(storable))
+        .fetch_all(&mut *connection)
+        .await?;
+    signal(connection, &waiting).await?;
+    Ok(Act::Done)
+}
 
 pub async fn cancel(connection: &mut PgConnection, id: JobId, why: &str) -> Result<Act, DbError> {
-    let text = "SELECT lease_until IS NOT NULL FROM job WHERE id = $1 FOR UPDATE";
+    let text = "SELECT coalesce(lease_until >= now(), false) FROM job WHERE id = $1 FOR UPDATE";
     match sqlx::query_scalar(text).bind(id).fetch_optional(&mut *connection).await? {
         None => Ok(Act::NotFound),
         Some(true) => {
@@ -229,10 +253,7 @@ pub async fn cancel(connection: &mut PgConnection, id: JobId, why: &str) -> Resu
             sqlx::query(text).bind(id).execute(connection).await?;
             Ok(Act::Requested)
         }
-        Some(false) => {
-            sqlx::query(END_UNLEASED).bind(id).bind(2_i16).bind(storable(why)).execute(connection).await?;
-            Ok(Act::Done)
-        }
+        Some(false) => end_unleased(connection, id, Ended::Cancelled, Some(why)).await,
     }
 }
 
@@ -257,10 +278,7 @@ pub async fn release(connection: &mut PgConnection, id: JobId) -> Result<Act, Db
 pub async fn discard(connection: &mut PgConnection, id: JobId, why: &str) -> Result<Act, DbError> {
     match lane(connection, id).await? {
         None => Ok(Act::NotFound),
-        Some(3) => {
-            sqlx::query(END_UNLEASED).bind(id).bind(3_i16).bind(storable(why)).execute(connection).await?;
-            Ok(Act::Done)
-        }
+        Some(3) => end_unleased(connection, id, Ended::Discarded, Some(why)).await,
         Some(_) => Ok(Act::WrongState),
     }
 }
@@ -269,24 +287,8 @@ pub async fn release_leases_of_others(_: &mut PgConnection, _worker: i32) -> Res
     Ok(0) // Other processes are alive, or their leases expire.
 }
 
-const PARTITIONED: [&str; 2] = ["job_done", "log"];
-const DAY: &str = "%Y%m%d";
-
 pub async fn make_days(connection: &mut PgConnection) -> Result<(), DbError> {
-    let now: crate::ids::Timestamp = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
-    let today = now.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
-    for table in PARTITIONED {
-        for offset in -1..=7_i64 {
-            let day = today.saturating_add(jiff::Span::new().days(offset));
-            let next = day.saturating_add(jiff::Span::new().days(1));
-            let text = format!(
-                "CREATE TABLE IF NOT EXISTS {table}_{} PARTITION OF {table} FOR VALUES FROM ('{day} 00:00+00') TO ('{next} 00:00+00')",
-                day.strftime(DAY)
-            );
-            sqlx::query(AssertSqlSafe(text)).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
+    days::make(connection, &["job_done", "log"]).await
 }
 
 /// The worst end other than completed goes to the receipt before the day that knows it is dropped.
@@ -301,17 +303,7 @@ pub async fn prune(connection: &mut PgConnection, keep: Duration, _limit: i32) -
     let before: crate::ids::Timestamp =
         sqlx::query_scalar(text).bind(micros(keep)).fetch_one(&mut *connection).await?;
     sqlx::query(REMEMBER).bind(before).execute(&mut *connection).await?;
-    let last = before.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).strftime(DAY).to_string();
-    let text = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'job_done'::regclass AND c.relname < 'job_done_' || $1 ORDER BY 1";
-    let days: Vec<String> = sqlx::query_scalar(text).bind(last).fetch_all(&mut *connection).await?;
-    for day in &days {
-        if !day.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(DbError::new(DbErrorKind::Corrupt, format!("{day:?} is not a partition of ours")));
-        }
-        sqlx::query(AssertSqlSafe(format!("DROP TABLE {day}"))).execute(&mut *connection).await?;
-    }
-    Ok(days.len() as u64)
+    days::drop_before(connection, "job_done", before).await
 }
 
 pub async fn lead(

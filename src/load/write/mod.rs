@@ -18,7 +18,7 @@ mod publish;
 mod removal;
 mod store;
 
-pub use publish::LogEntry;
+pub use publish::{LogEntry, topic};
 pub use removal::{Removed, remove};
 
 use super::declared::{Declared, Tables};

@@ -18,6 +18,12 @@ pub struct LogEntry {
     pub body: Vec<u8>,
 }
 
+/// The topic of a published table.
+#[must_use]
+pub fn topic(table: &str) -> String {
+    format!("rows.{table}")
+}
+
 /// Rows of published tables that were taken out in this transaction, by table and key: a replay that says the same
 /// again is no change.
 #[derive(Debug, Default)]
@@ -60,7 +66,7 @@ impl Replaced {
 fn entry(table: &Declared, row: &StoredRow) -> LogEntry {
     let position = table.table.log_key.as_deref().and_then(|name| table.position(name));
     LogEntry {
-        topic: format!("rows.{}", table.table.name),
+        topic: topic(&table.table.name),
         key: position.map(|p| value::to_text(&row.values[p])).unwrap_or_default(),
         body: serde_json::Value::Object(row.to_json(table)).to_string().into_bytes(),
     }

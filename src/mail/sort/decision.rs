@@ -6,6 +6,7 @@ use crate::delivery::store::DeliveryRow;
 use crate::delivery::tree_path::Place;
 use crate::ids::{Coordinates, Slug};
 use crate::job::HoldReason;
+use crate::mail::leftovers::CUT_SHORT;
 use crate::mail::rules::{Decision, Reason, RuleInput, Rules};
 use module_api::PartKind;
 use module_api::frame::{Head, PartRecord};
@@ -94,6 +95,12 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
             settings: serde_json::from_value(delivery.settings.clone()).unwrap_or_default(),
             archive: false,
         });
+    }
+    if delivery.envelope["problems"]
+        .as_array()
+        .is_some_and(|codes| codes.iter().any(|code| code == CUT_SHORT))
+    {
+        return Verdict::Held(HoldReason::CutShort, "it was cut short and never came whole".into());
     }
     let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
     let decision = rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {

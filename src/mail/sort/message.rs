@@ -28,10 +28,10 @@ pub async fn open(
     let stored =
         Stored { digest: delivery.digest, len_bytes: u64::try_from(delivery.bytes).unwrap_or_default() };
     let (spool, inbox) = (spool.clone(), Arc::clone(inbox));
-    let name = EntryName::whole(delivery.receipt_id.0);
+    let names = [EntryName::whole(delivery.receipt_id.0), EntryName::short(delivery.receipt_id.0)];
     let paths: Vec<String> = [&delivery.path, &delivery.stale_path].into_iter().flatten().cloned().collect();
     tokio::task::spawn_blocking(move || {
-        let file = match from_spool(&spool, name)? {
+        let file = match from_spool(&spool, &names)? {
             Some(file) => file,
             None => from_trees(&inbox, &paths, stored)?.ok_or_else(|| {
                 Interrupted::Failed("the mail is neither in the spool nor in a tree".into())
@@ -42,14 +42,19 @@ pub async fn open(
     .await?
 }
 
-fn from_spool(spool: &Spool, name: EntryName) -> Result<Option<File>, Interrupted> {
-    let mut entry = match spool.read(name) {
-        Ok(entry) => entry,
-        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-        Err(error) => return Err(Interrupted::Failed(error.to_string())),
-    };
-    entry.verify().map_err(|error| Interrupted::Failed(error.to_string()))?;
-    Ok(Some(entry.into_parts().0))
+fn from_spool(spool: &Spool, names: &[EntryName]) -> Result<Option<File>, Interrupted> {
+    let failed = |error: mailhandler::SpoolError| Interrupted::Failed(error.to_string());
+    for name in names {
+        match spool.read(*name) {
+            Ok(mut entry) => {
+                entry.verify().map_err(failed)?;
+                return Ok(Some(entry.into_parts().0));
+            }
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(None)
 }
 
 fn from_trees(inbox: &Volume, paths: &[String], stored: Stored) -> Result<Option<File>, Interrupted> {

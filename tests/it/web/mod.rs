@@ -1,6 +1,6 @@
 //! The HTTP kit, through a real server on a free port.
 
-mod client;
+pub mod client;
 mod keys;
 mod lines;
 mod routes;

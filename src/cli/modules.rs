@@ -1,0 +1,141 @@
+//! `headworks modules`: which parsers there are; tools for who writes one.
+
+mod new;
+
+use super::gateway::Gateway;
+use super::listing::Listing;
+use super::print::Column;
+use super::{Exit, Failure, Global, local, out};
+use crate::mail;
+use crate::mail::rules::Decision;
+use clap::Subcommand;
+use module_api::Envelope;
+use module_api::frame::{Input, Parse};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const COLUMNS: [Column; 4] =
+    [("module", "/id"), ("version", "/version"), ("assumed format", "/assumed"), ("summary", "/summary")];
+
+/// The parsers.
+#[derive(Debug, Subcommand)]
+pub enum Modules {
+    /// List the modules of this installation.
+    List {
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Run the fixtures of one module, or of all. In a source checkout.
+    Test { name: Option<String> },
+    /// Copy the template into a new module whose test passes at once. In a source checkout.
+    New {
+        /// `[a-z][a-z0-9_]*`
+        name: String,
+    },
+    /// Print a profile to begin with for a mail, and the labels it does not know.
+    DraftProfile {
+        /// The mail.
+        file: PathBuf,
+        /// Module to ask, for example hydrastor/system_report; without it, the one that the rules say.
+        #[arg(long, value_name = "CATEGORY/TYPE")]
+        module: Option<String>,
+    },
+}
+
+impl Modules {
+    /// Does it.
+    ///
+    /// # Errors
+    /// See each.
+    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        match self {
+            Self::List { listing } => {
+                let gateway = Gateway::open(global).await?;
+                listing.print_all(&gateway.get("/modules").await?, &COLUMNS)?;
+                gateway.close().await;
+                Ok(Exit::Done)
+            }
+            Self::Test { name } => test(&new::checkout()?, name.as_deref()),
+            Self::New { name } => {
+                let folder = new::make(&new::checkout()?, &name)?;
+                global.say(&format!("made {}; try: cargo test -p module-{name}", folder.display()));
+                global.say(
+                    "to have it shipped, add it to modules/host/Cargo.toml and modules/host/src/registry.rs",
+                );
+                Ok(Exit::Done)
+            }
+            Self::DraftProfile { file, module } => draft(global, &file, module).await,
+        }
+    }
+}
+
+/// The crate's own test, and the host's, which takes its mails apart.
+fn test(root: &Path, name: Option<&str>) -> Result<Exit, Failure> {
+    let package = name.map(|name| format!("module-{name}"));
+    if let Some(name) = name.filter(|name| !root.join("modules").join(name).join("Cargo.toml").exists()) {
+        return Err(Failure::new(Exit::NotFound, format!("there is no modules/{name}")));
+    }
+    let mut commands = vec![vec!["test", "--package", "headworks-modules", "--test", "fixtures"]];
+    match &package {
+        Some(package) => commands.insert(0, vec!["test", "--package", package]),
+        None => commands.insert(0, vec!["test", "--package", "module-*"]),
+    }
+    for arguments in commands {
+        let status = Command::new("cargo").args(arguments).current_dir(root).status();
+        let status = status.map_err(|error| Failure::new(Exit::Failed, format!("cargo: {error}")))?;
+        if !status.success() {
+            return Ok(Exit::Failed);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<Exit, Failure> {
+    let loaded = global.load()?;
+    let config = loaded.config();
+    let (message, bytes) = local::mail(path)?;
+    let host = local::host(config).await?;
+    let explained = mail::explain(&host, config, message.try_clone()?, bytes, (None, None)).await?;
+    let routed = match explained.explanation.decision {
+        Decision::Routed(route) => Some(route),
+        Decision::Held(_) => None,
+    };
+    let by_rule =
+        routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.kind));
+    let module = module.or(by_rule).ok_or_else(|| {
+        Failure::new(Exit::Usage, "no rule says which module reads this mail: name one with --module")
+    })?;
+    let (category, kind) = module.split_once('/').unwrap_or((&module, ""));
+    let split = host.split(message.try_clone()?, bytes, config.mail.limits()).await?;
+    let fields = split.head.fields.iter().map(|field| (field.name.clone(), field.value.clone()));
+    let parse = Parse {
+        coordinates: module_api::Coordinates {
+            customer: explained
+                .explanation
+                .customer
+                .map_or_else(|| "none".into(), |customer| customer.to_string()),
+            category: category.to_owned(),
+            kind: kind.to_owned(),
+            group: routed.as_ref().map_or_else(|| "none".into(), |route| route.coordinates.group.to_string()),
+        },
+        module,
+        envelope: Envelope {
+            sender: explained.sender,
+            recipient: explained.recipient,
+            subject: split.head.subject.clone().unwrap_or_default(),
+            headers: fields.collect(),
+        },
+        received_at: crate::ids::Timestamp::now().0,
+        settings: routed.map_or_else(BTreeMap::new, |route| route.settings),
+        input: Input::Mail { message_bytes: bytes },
+        mime: config.mail.limits(),
+        archive: config.modules.archive_limits(),
+        budget: config.modules.budget(),
+    };
+    let name = parse.module.clone();
+    let drafted = host.draft(parse, message).await?;
+    let text = drafted.ok_or_else(|| Failure::new(Exit::NotFound, format!("{name} has no profiles")))?;
+    out(&text)?;
+    Ok(Exit::Done)
+}

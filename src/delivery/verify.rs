@@ -1,0 +1,147 @@
+//! Whether what is on the volumes is what the store says, tree by tree.
+//!
+//! ```text
+//!   every delivery with a path ─▶ manifest there, and mine? ─▶ every file as it says? ─▶ sealed? ─▶ archive copy?
+//!   every tree on the inbox    ─▶ some delivery's? ─ no ─▶ a stray
+//! ```
+//!
+//! Nothing is changed here; who repairs does so with the sorter and the sealer, for a tree is made in one place only.
+
+use super::manifest::Manifest;
+use super::tree::{self, Difference, Found, MESSAGE};
+use super::tree_path;
+use crate::ids::{DeliveryId, Digest};
+use crate::infra::volume::{SubPath, Volume, VolumeError, VolumeErrorKind};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What the store says of one tree.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Whose it is.
+    pub delivery: DeliveryId,
+    /// Where it is.
+    pub path: SubPath,
+    /// Digest of what was delivered.
+    pub digest: Digest,
+    /// It is said to be durable.
+    pub sealed: bool,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The tree is gone, or was never finished.
+    Missing,
+    /// Its manifest cannot be read.
+    Unreadable(String),
+    /// It is another delivery's.
+    Foreign(DeliveryId),
+    /// Its message is not what was delivered.
+    OtherMessage,
+    /// A file is not what the manifest says.
+    Differs(Difference),
+    /// It is said to be sealed, and can be written to.
+    Unsealed,
+    /// No delivery knows it.
+    Stray(Option<DeliveryId>),
+}
+
+impl Trouble {
+    /// A stable word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Unreadable(_) => "unreadable",
+            Self::Foreign(_) => "foreign",
+            Self::OtherMessage | Self::Differs(_) => "differs",
+            Self::Unsealed => "unsealed",
+            Self::Stray(_) => "stray",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no tree with a manifest"),
+            Self::Unreadable(why) => write!(f, "its manifest cannot be read: {why}"),
+            Self::Foreign(other) => write!(f, "it is the tree of delivery {other}"),
+            Self::OtherMessage => f.write_str("its message is not what was delivered"),
+            Self::Differs(Difference::Missing(name)) => write!(f, "{name} is gone"),
+            Self::Differs(Difference::Changed { name, .. }) => write!(f, "{name} holds other bytes"),
+            Self::Differs(Difference::Extra(name)) => write!(f, "{name} does not belong there"),
+            Self::Unsealed => f.write_str("it is not sealed"),
+            Self::Stray(_) => f.write_str("no delivery knows it"),
+        }
+    }
+}
+
+/// Everything that is wrong with one tree; nothing where all is well.
+///
+/// # Errors
+/// What the volume reports, other than that something is missing or odd.
+pub fn of_delivery(inbox: &Volume, known: &Known) -> Result<Vec<Trouble>, VolumeError> {
+    let manifest = match tree::read_manifest(inbox, &known.path)? {
+        Found::Manifest(manifest) => manifest,
+        Found::None => return Ok(vec![Trouble::Missing]),
+        Found::Unreadable(why) => return Ok(vec![Trouble::Unreadable(why)]),
+    };
+    if manifest.about.delivery != known.delivery {
+        return Ok(vec![Trouble::Foreign(manifest.about.delivery)]);
+    }
+    let mut troubles: Vec<Trouble> =
+        tree::check(inbox, &known.path, &manifest)?.into_iter().map(Trouble::Differs).collect();
+    if delivered(&manifest).is_some_and(|digest| digest != known.digest) {
+        troubles.push(Trouble::OtherMessage);
+    }
+    if troubles.is_empty() && known.sealed && !inbox.stat(&known.path)?.sealed {
+        troubles.push(Trouble::Unsealed);
+    }
+    Ok(troubles)
+}
+
+/// Digest of what was delivered, as the manifest says: the mail, or the one file that is no mail.
+fn delivered(manifest: &Manifest) -> Option<Digest> {
+    let part = || manifest.parts.first().filter(|_| manifest.parts.len() == 1).map(|part| part.file.sha256);
+    manifest.message.map(|message| message.sha256).or_else(part)
+}
+
+/// Whether the archive copy of a tree is there as its manifest says; `None` where there is no copy.
+///
+/// # Errors
+/// What the volumes report.
+pub fn archived(inbox: &Volume, archive: &Volume, path: &SubPath) -> Result<Option<Trouble>, VolumeError> {
+    let Found::Manifest(manifest) = tree::read_manifest(inbox, path)? else { return Ok(None) };
+    let Ok(message) = path.join(MESSAGE) else { return Ok(None) };
+    let found = match archive.digest(&message) {
+        Ok(found) => found,
+        Err(error) if error.kind == VolumeErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let expected = manifest.message.map(|message| message.stored());
+    Ok((Some(found) != expected).then_some(Trouble::OtherMessage))
+}
+
+/// Every tree on a volume that is not among `known`, with the delivery its manifest names.
+///
+/// # Errors
+/// What the volume reports.
+pub fn strays(
+    inbox: &Volume,
+    known: &BTreeSet<SubPath>,
+) -> Result<Vec<(SubPath, Option<DeliveryId>)>, VolumeError> {
+    let mut found = Vec::new();
+    tree_path::each_tree(inbox, &mut |path| {
+        if !known.contains(path) {
+            let owner = match tree::read_manifest(inbox, path)? {
+                Found::Manifest(manifest) => Some(manifest.about.delivery),
+                Found::None | Found::Unreadable(_) => None,
+            };
+            found.push((path.clone(), owner));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,161 @@
+//! `/keys`: list, create, import, revoke. For admins of the installation.
+
+use super::Ctx;
+use super::refusal::{Bodies, Conflicts, Refusals};
+use super::text::Text;
+use crate::ids::{Grant, Scope, Slug, Timestamp};
+use crate::web::key::{self, NewKey, Scheme};
+use crate::web::permit::Admin;
+use crate::web::{Json, MayAll, Path, Problem};
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// A key, without its value.
+#[derive(Debug, Serialize, ToSchema)]
+struct Key {
+    /// Unique for ever, also after it was revoked.
+    name: String,
+    /// What it permits.
+    grants: Vec<Grant>,
+    /// Whose things it is for; null: everyone's.
+    customer: Option<Slug>,
+    /// Its value was taken over from another system.
+    imported: bool,
+    /// When it was made or taken over.
+    created_at: Timestamp,
+    /// When it stops being valid.
+    expires_at: Option<Timestamp>,
+    /// When it was last used, up to a minute late.
+    last_used_at: Option<Timestamp>,
+    /// When somebody ended it.
+    revoked_at: Option<Timestamp>,
+}
+
+/// All keys.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeyList {
+    /// By name.
+    items: Vec<Key>,
+}
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct KeyRequest {
+    /// One to 64 letters, digits and `-_.`.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
+    name: String,
+    /// What it permits.
+    #[schema(min_items = 1)]
+    grants: Vec<Grant>,
+    /// Whose things it is for; everyone's where it is missing.
+    customer: Option<Slug>,
+    /// When it stops being valid.
+    expires_at: Option<Timestamp>,
+}
+
+/// A key to be taken over.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct KeyImport {
+    /// One to 64 letters, digits and `-_.`.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
+    name: String,
+    /// What it permits.
+    #[schema(min_items = 1)]
+    grants: Vec<Grant>,
+    /// Whose things it is for; everyone's where it is missing.
+    customer: Option<Slug>,
+    /// When it stops being valid.
+    expires_at: Option<Timestamp>,
+    /// One to 512 visible ASCII characters.
+    #[schema(pattern = "^[!-~]{1,512}$")]
+    value: String,
+}
+
+/// A key that was made.
+#[derive(Debug, Serialize, ToSchema)]
+struct MadeKey {
+    /// Its name.
+    name: String,
+    /// Its value: shown this once.
+    value: String,
+}
+
+pub fn routes() -> OpenApiRouter<Ctx> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(import)).routes(routes!(revoke))
+}
+
+/// Every key, also those that have ended.
+#[utoipa::path(get, path = "/keys", tag = "keys", responses((status = 200, body = KeyList), Refusals))]
+async fn list(_may: MayAll<Admin>, State(api): State<Ctx>) -> Result<Json<KeyList>, Problem> {
+    Ok(Json(KeyList { items: api.kit.keys.list().await?.into_iter().map(Key::from).collect() }))
+}
+
+/// Makes a key and shows its value, once.
+#[utoipa::path(post, path = "/keys", tag = "keys", request_body = KeyRequest,
+    responses((status = 201, body = MadeKey), Refusals, Conflicts, Bodies))]
+async fn create(
+    _may: MayAll<Admin>,
+    State(api): State<Ctx>,
+    Json(wanted): Json<KeyRequest>,
+) -> Result<(StatusCode, Json<MadeKey>), Problem> {
+    let name = wanted.name.clone();
+    let value = api.kit.keys.create(wanted.into()).await?;
+    Ok((StatusCode::CREATED, Json(MadeKey { name, value: value.reveal().to_owned() })))
+}
+
+/// Takes over a value that clients already use.
+#[utoipa::path(post, path = "/keys/import", tag = "keys", request_body = KeyImport,
+    responses((status = 204), Refusals, Conflicts, Bodies))]
+async fn import(
+    _may: MayAll<Admin>,
+    State(api): State<Ctx>,
+    Json(wanted): Json<KeyImport>,
+) -> Result<StatusCode, Problem> {
+    let KeyImport { name, grants, customer, expires_at, value } = wanted;
+    let new = KeyRequest { name, grants, customer, expires_at };
+    api.kit.keys.import(new.into(), &value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends a key.
+#[utoipa::path(post, path = "/keys/{name}/revoke", tag = "keys", params(("name" = String, Path)),
+    responses((status = 204), Refusals))]
+async fn revoke(
+    _may: MayAll<Admin>,
+    State(api): State<Ctx>,
+    Path(Text(name)): Path<Text>,
+) -> Result<StatusCode, Problem> {
+    if api.kit.keys.revoke(&name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+}
+
+impl From<key::Key> for Key {
+    fn from(key: key::Key) -> Self {
+        let customer = match key.scope {
+            Scope::All => None,
+            Scope::Customer(customer) => Some(customer),
+        };
+        Self {
+            name: key.name,
+            grants: key.grants,
+            customer,
+            imported: key.scheme == Scheme::Argon2,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            last_used_at: key.last_used_at,
+            revoked_at: key.revoked_at,
+        }
+    }
+}
+
+impl From<KeyRequest> for NewKey {
+    fn from(wanted: KeyRequest) -> Self {
+        let scope = wanted.customer.map_or(Scope::All, Scope::Customer);
+        Self { name: wanted.name, grants: wanted.grants, scope, expires_at: wanted.expires_at }
+    }
+}

@@ -1,0 +1,126 @@
+//! Our own REST API, nested at [`BASE`]: what arrived, what became of it, and the operators' acts.
+//!
+//! ```text
+//!   POST /deliveries ─▶ delivery::Arrivals ─▶ a receipt             ingest
+//!   /receipts/{id}                                                  open: state and times
+//!   /jobs  /deliveries  /rows/{table}                               read, in the caller's scope
+//!   /deliveries/{id}/message, /parts/{n}                            content
+//!   /jobs/{id}/…  /held/{job}/…  /deliveries/{id}/replay            operate, in the caller's scope
+//!   /queues  /modules  /log/{topic}  /rules/test  /keys             the installation's: 404 for a customer's key
+//! ```
+//!
+//! Handlers decode, call one function below, and encode. What an answer looks like stands in the `wire` types beside
+//! them; every status that can come is declared (`refusal`), and the tests hold the document against the server.
+
+mod deliveries;
+mod held;
+mod jobs;
+mod keys;
+mod log;
+mod modules;
+mod queues;
+mod receipts;
+mod refusal;
+mod rows;
+mod rules;
+mod text;
+
+use crate::config::Live;
+use crate::delivery::{Arrivals, Operator};
+use crate::ids::Timestamp;
+use crate::infra::db::Db;
+use crate::job::{Leases, QueueName, Wake};
+use crate::load::Tables;
+use crate::web::{Caller, Kit, Problem, Since};
+use axum::extract::FromRef;
+use futures_util::future::BoxFuture;
+use module_api::Declaration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+/// Where the routes are nested; links in answers begin so.
+pub const BASE: &str = "/api/1.0";
+
+/// Explains what the rules make of a mail: message, recipient, sender.
+pub type Explain = Arc<
+    dyn Fn(Vec<u8>, String, String) -> BoxFuture<'static, Result<serde_json::Value, Problem>> + Send + Sync,
+>;
+
+/// Whether a spool of this host holds the entry of a receipt that the store does not know yet.
+pub type InSpool = Arc<dyn Fn(Uuid) -> bool + Send + Sync>;
+
+/// The parts of the API.
+pub struct Api {
+    /// The store.
+    pub db: Db,
+    /// Keys and limits.
+    pub kit: Kit,
+    /// The configuration in force.
+    pub live: Live,
+    /// The declared tables.
+    pub tables: Tables,
+    /// What the modules declare.
+    pub modules: Arc<[Declaration]>,
+    /// Takes what is posted.
+    pub arrivals: Arrivals,
+    /// Where bodies are staged; on the file system of the inbox.
+    pub tmp: PathBuf,
+    /// Wakes workers after an act.
+    pub wake: Wake,
+    /// The runs of this process, which hear of a cancellation at once.
+    pub leases: Leases,
+    /// Asks the rules.
+    pub explain: Explain,
+    /// Looks into the spool.
+    pub in_spool: InSpool,
+}
+
+type Ctx = Arc<Api>;
+
+impl FromRef<Ctx> for Kit {
+    fn from_ref(api: &Ctx) -> Self {
+        api.kit.clone()
+    }
+}
+
+impl Api {
+    /// The caller as one who may change what becomes of work in their scope.
+    fn operator(&self, caller: &Caller) -> Operator {
+        Operator {
+            db: self.db.clone(),
+            wake: self.wake.clone(),
+            scope: caller.scope.clone(),
+            actor: caller.name.clone(),
+        }
+    }
+
+    /// Failed runs a job of a queue may have.
+    fn attempts(&self, queue: &QueueName) -> u16 {
+        let family = queue.module.as_deref().and_then(|module| module.split('/').next());
+        let limits = self.live.config().queue_limits(queue.kind.word(), family);
+        u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX)
+    }
+}
+
+/// The routes, to be nested at [`BASE`].
+pub fn routes(api: Arc<Api>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .merge(jobs::routes())
+        .merge(held::routes())
+        .merge(receipts::routes())
+        .merge(deliveries::routes())
+        .merge(rows::routes())
+        .merge(queues::routes())
+        .merge(log::routes())
+        .merge(modules::routes())
+        .merge(rules::routes())
+        .merge(keys::routes())
+        .with_state(api)
+}
+
+/// An instant as a filter: nothing of ours is older than 1970, and the stores hold no year before.
+fn instant(since: Option<Since>) -> Option<Timestamp> {
+    since.map(|Since(at)| at.max(Timestamp(0)))
+}

@@ -1,0 +1,105 @@
+//! `/queues`: how full they are, pause, resume.
+
+use super::Ctx;
+use super::refusal::Refusals;
+use super::text::Text;
+use crate::ids::Timestamp;
+use crate::infra::db::{Lane, View};
+use crate::job::store;
+use crate::web::permit::{Operate, Read};
+use crate::web::{Json, MayAll, Path, Problem};
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// A queue.
+#[derive(Debug, Serialize, ToSchema)]
+struct Queue {
+    /// `kind[:module][@home]`.
+    name: String,
+    /// Its jobs are not claimed.
+    paused: bool,
+    /// Jobs that can be claimed.
+    available: i64,
+    /// Jobs that run.
+    running: i64,
+    /// Jobs that wait for their time or a signal.
+    waiting: i64,
+    /// Jobs that wait for an operator.
+    held: i64,
+    /// When the oldest job that can be claimed was queued.
+    oldest_at: Option<Timestamp>,
+}
+
+/// All queues.
+#[derive(Debug, Serialize, ToSchema)]
+struct QueueList {
+    /// By name.
+    items: Vec<Queue>,
+}
+
+/// A queue that was paused or resumed.
+#[derive(Debug, Serialize, ToSchema)]
+struct QueueState {
+    /// Its name.
+    name: String,
+    /// Its jobs are not claimed.
+    paused: bool,
+}
+
+pub fn routes() -> OpenApiRouter<Ctx> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(pause)).routes(routes!(resume))
+}
+
+/// All queues and how full they are.
+#[utoipa::path(get, path = "/queues", tag = "queues", responses((status = 200, body = QueueList), Refusals))]
+async fn list(_may: MayAll<Read>, State(api): State<Ctx>) -> Result<Json<QueueList>, Problem> {
+    let depths =
+        api.db.read(View::State, |mut tx| Box::pin(async move { store::queue_depths(&mut tx).await }));
+    let queue = |depth: store::QueueDepth| Queue {
+        name: depth.name,
+        paused: depth.paused,
+        available: depth.available,
+        running: depth.running,
+        waiting: depth.waiting,
+        held: depth.held,
+        oldest_at: depth.oldest_at,
+    };
+    Ok(Json(QueueList { items: depths.await?.into_iter().map(queue).collect() }))
+}
+
+/// Stops claims from a queue. What runs goes on.
+#[utoipa::path(post, path = "/queues/{name}/pause", tag = "queues", params(("name" = String, Path)),
+    responses((status = 200, body = QueueState), Refusals))]
+async fn pause(
+    _may: MayAll<Operate>,
+    State(api): State<Ctx>,
+    Path(name): Path<Text>,
+) -> Result<Json<QueueState>, Problem> {
+    set(&api, name.0, true).await
+}
+
+/// Lets a paused queue go on.
+#[utoipa::path(post, path = "/queues/{name}/resume", tag = "queues", params(("name" = String, Path)),
+    responses((status = 200, body = QueueState), Refusals))]
+async fn resume(
+    _may: MayAll<Operate>,
+    State(api): State<Ctx>,
+    Path(name): Path<Text>,
+) -> Result<Json<QueueState>, Problem> {
+    set(&api, name.0, false).await
+}
+
+async fn set(api: &Ctx, name: String, paused: bool) -> Result<Json<QueueState>, Problem> {
+    let wanted = name.clone();
+    let found = api.db.write(Lane::State, move |mut tx| {
+        Box::pin(async move { store::set_paused(&mut tx, &wanted, paused).await })
+    });
+    if !found.await? {
+        return Err(Problem::not_found());
+    }
+    api.wake.wake();
+    Ok(Json(QueueState { name, paused }))
+}

@@ -1,0 +1,45 @@
+//! `/receipts/{id}`: open to whoever holds the id, and says no more than state and times.
+
+use super::Ctx;
+use super::refusal::Refusals;
+use crate::delivery::{ReceiptState, ReceiptView};
+use crate::ids::{ReceiptId, Timestamp};
+use crate::web::{Json, Path, Problem};
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// A receipt.
+#[derive(Debug, Serialize, ToSchema)]
+struct Receipt {
+    /// Which.
+    id: ReceiptId,
+    /// The worst state of its jobs.
+    state: ReceiptState,
+    /// When its record was made; null while it is in a spool only.
+    accepted_at: Option<Timestamp>,
+    /// When the last of its jobs ended.
+    finished_at: Option<Timestamp>,
+}
+
+pub fn routes() -> OpenApiRouter<Ctx> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Where an accepted thing stands. Needs no key.
+#[utoipa::path(get, path = "/receipts/{id}", tag = "receipts", security(()), params(("id" = inline(ReceiptId), Path)),
+    responses((status = 200, body = Receipt), Refusals))]
+async fn show(State(api): State<Ctx>, Path(id): Path<ReceiptId>) -> Result<Json<Receipt>, Problem> {
+    if let Some(found) = ReceiptView::find(&api.db, id).await? {
+        let ReceiptView { id, state, accepted_at, finished_at, .. } = found;
+        return Ok(Json(Receipt { id, state, accepted_at: Some(accepted_at), finished_at }));
+    }
+    let in_spool = std::sync::Arc::clone(&api.in_spool);
+    let there = tokio::task::spawn_blocking(move || in_spool(id.0)).await.map_err(Problem::internal)?;
+    if !there {
+        return Err(Problem::not_found());
+    }
+    Ok(Json(Receipt { id, state: ReceiptState::Working, accepted_at: None, finished_at: None }))
+}

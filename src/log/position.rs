@@ -1,0 +1,48 @@
+//! Where a reader of a topic stands.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A place between two entries of one topic. Readers keep it as text and hand it back; what it holds is not theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Position(pub(super) i64);
+
+impl Position {
+    /// Before the first entry there ever was.
+    pub const START: Self = Self(0);
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Position {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || format!("{text:?} is not a position");
+        let digits =
+            text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        let seq = if digits { i64::from_str_radix(text, 16).ok() } else { None };
+        seq.map(Self).ok_or_else(bad)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Position;
+
+    #[test]
+    fn a_position_reads_back_and_nothing_else_does() {
+        for seq in [0, 1, 0xABCD, i64::MAX] {
+            assert_eq!(Position(seq).to_string().parse(), Ok(Position(seq)));
+        }
+        for text in ["", "1", "+000000000000001", "000000000000ABCD", "ffffffffffffffff", "00000000000000001"]
+        {
+            assert!(text.parse::<Position>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! All SQL of the tables `topic` and `log`.
+
+use super::position::Position;
+use super::topic::TopicId;
+use crate::ids::Timestamp;
+use crate::infra::db::{DbError, Tx, days};
+use crate::on_either;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::types::Json;
+use sqlx::{PgConnection, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Something to be told to whoever reads a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where.
+    pub topic: TopicId,
+    /// Entries with one key stay in order wherever they are copied to.
+    pub key: Option<Vec<u8>>,
+    /// Short facts about the body: its type, its message id.
+    pub headers: BTreeMap<String, String>,
+    /// The event itself.
+    pub body: Vec<u8>,
+}
+
+/// An entry as it was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Right behind this entry.
+    pub position: Position,
+    /// When it was appended.
+    pub at: Timestamp,
+    /// See [`Entry::key`].
+    pub key: Option<Vec<u8>>,
+    /// See [`Entry::headers`].
+    pub headers: BTreeMap<String, String>,
+    /// See [`Entry::body`].
+    pub body: Vec<u8>,
+}
+
+/// What comes after a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of their commits.
+    pub entries: Vec<Stored>,
+    /// Where to read on.
+    pub next: Position,
+    /// Entries that came after the position asked for have been pruned: the reader was too slow to see them.
+    pub gap: bool,
+}
+
+/// First half of the key of the advisory locks; the second is the topic.
+const TOPIC_LOCK: i32 = 0x6877_6C67;
+
+const APPEND_PG: &str = "
+INSERT INTO log (seq, at, topic, key, headers, body)
+SELECT nextval('log_seq'), clock_timestamp(), topic, key, headers, body
+FROM (SELECT topic, key, headers, body
+      FROM unnest($1::smallint[], $2::bytea[], $3::jsonb[], $4::bytea[]) WITH ORDINALITY AS n(topic, key, headers, body, ord)
+      ORDER BY ord) n";
+
+const APPEND_LITE: &str = "
+INSERT INTO log (at, topic, key, headers, body)
+SELECT $2, n.value->>'topic', unhex(n.value->>'key'), n.value->>'headers', unhex(n.value->>'body')
+FROM json_each($1) n WHERE true ORDER BY n.key";
+
+/// Appends entries, in the order given. Once per transaction, and as its last statement: see the [module](super).
+///
+/// # Errors
+/// When the store fails; [`MissingPartition`](crate::infra::db::DbErrorKind::MissingPartition) where today has none yet.
+pub async fn append(tx: &mut Tx<'_>, entries: &[Entry]) -> Result<(), DbError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    match tx {
+        Tx::Pg(connection) => append_pg(connection, entries).await,
+        Tx::Lite(connection) => append_lite(connection, entries).await,
+    }
+}
+
+async fn append_pg(connection: &mut PgConnection, entries: &[Entry]) -> Result<(), DbError> {
+    let topics: BTreeSet<i32> = entries.iter().map(|entry| i32::from(entry.topic.0)).collect();
+    sqlx::query("SELECT pg_advisory_xact_lock($1, topic) FROM unnest($2::int[]) AS t(topic)")
+        .bind(TOPIC_LOCK)
+        .bind(topics.into_iter().collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(APPEND_PG)
+        .bind(entries.iter().map(|entry| entry.topic.0).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.key.as_deref()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| Json(&entry.headers)).collect::<Vec<_>>())
+        .bind(entries.iter().map(|entry| entry.body.as_slice()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn append_lite(connection: &mut SqliteConnection, entries: &[Entry]) -> Result<(), DbError> {
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "topic": entry.topic.0, "key": entry.key.as_deref().map(hex), "headers": json!(entry.headers).to_string(),
+                "body": hex(&entry.body),
+            })
+        })
+        .collect();
+    sqlx::query(APPEND_LITE).bind(json!(rows).to_string()).bind(Timestamp::now()).execute(connection).await?;
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 0xF])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+/// Up to `limit` entries of a topic after a position.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) -> Result<Page, DbError> {
+    let text = "
+        SELECT seq, at, key, headers, body, (SELECT pruned FROM topic WHERE id = $1) AS pruned
+        FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    let rows: Vec<Row> = on_either!(&mut *tx, c => {
+        sqlx::query_as(text).bind(topic).bind(after).bind(i64::from(limit)).fetch_all(c).await?
+    });
+    let pruned = match rows.first() {
+        Some(row) => row.pruned,
+        None => pruned(tx, topic).await?,
+    };
+    let entries: Vec<_> = rows.into_iter().map(Stored::from).collect();
+    let next = entries.last().map_or(after.max(pruned), |entry| entry.position);
+    Ok(Page { entries, next, gap: after < pruned })
+}
+
+/// Asked together with the rows, or after there were none: what is pruned in between cannot go unnoticed.
+async fn pruned(tx: &mut Tx<'_>, topic: TopicId) -> Result<Position, DbError> {
+    let text = "SELECT pruned FROM topic WHERE id = $1";
+    let found = on_either!(tx, c => sqlx::query_scalar(text).bind(topic).fetch_optional(c).await?);
+    Ok(found.unwrap_or(Position::START))
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    seq: Position,
+    at: Timestamp,
+    key: Option<Vec<u8>>,
+    headers: Json<BTreeMap<String, String>>,
+    body: Vec<u8>,
+    pruned: Position,
+}
+
+impl From<Row> for Stored {
+    fn from(row: Row) -> Self {
+        Self { position: row.seq, at: row.at, key: row.key, headers: row.headers.0, body: row.body }
+    }
+}
+
+/// All topics: row and name.
+///
+/// # Errors
+/// When the store fails.
+pub async fn topics(tx: &mut Tx<'_>) -> Result<Vec<(TopicId, String)>, DbError> {
+    let text = "SELECT id, name FROM topic ORDER BY id";
+    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+}
+
+pub(super) async fn topic_id(tx: &mut Tx<'_>, name: &str) -> Result<TopicId, DbError> {
+    let find = "SELECT id FROM topic WHERE name = $1";
+    let found = on_either!(&mut *tx, c => sqlx::query_scalar(find).bind(name).fetch_optional(c).await?);
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    let make = "INSERT INTO topic (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+    on_either!(&mut *tx, c => { sqlx::query(make).bind(name).execute(c).await?; });
+    Ok(on_either!(tx, c => sqlx::query_scalar(find).bind(name).fetch_one(c).await?))
+}
+
+/// Removes entries appended before so long ago: whole days in Postgres, at most `limit` rows in SQLite. Returns how many
+/// days or rows; readers that were behind them will hear of a gap.
+///
+/// # Errors
+/// When the store fails.
+pub async fn prune(tx: &mut Tx<'_>, keep: Duration, limit: u32) -> Result<u64, DbError> {
+    match tx {
+        Tx::Pg(connection) => prune_pg(connection, keep).await,
+        Tx::Lite(connection) => prune_lite(connection, keep, limit).await,
+    }
+}
+
+async fn prune_pg(connection: &mut PgConnection, keep: Duration) -> Result<u64, DbError> {
+    let now: Timestamp = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
+    let midnight = "SELECT date_trunc('day', $1::timestamptz, 'UTC')";
+    let before: Timestamp =
+        sqlx::query_scalar(midnight).bind(now.before(keep)).fetch_one(&mut *connection).await?;
+    let remember = "
+        UPDATE topic SET pruned = gone.seq
+        FROM (SELECT t.id, (SELECT max(seq) FROM log WHERE log.topic = t.id AND log.at < $1) AS seq FROM topic t) gone
+        WHERE topic.id = gone.id AND gone.seq > topic.pruned";
+    sqlx::query(remember).bind(before).execute(&mut *connection).await?;
+    days::drop_before(connection, "log", before).await
+}
+
+async fn prune_lite(connection: &mut SqliteConnection, keep: Duration, limit: u32) -> Result<u64, DbError> {
+    let text = "SELECT seq FROM log WHERE at < $1 ORDER BY at, seq LIMIT $2";
+    let old: Vec<i64> = sqlx::query_scalar(text)
+        .bind(Timestamp::now().before(keep))
+        .bind(limit)
+        .fetch_all(&mut *connection)
+        .await?;
+    let listed = json!(old).to_string();
+    let remember = "
+        UPDATE topic SET pruned = max(pruned, gone.seq)
+        FROM (SELECT topic, max(seq) AS seq FROM log WHERE seq IN (SELECT value FROM json_each($1)) GROUP BY topic) gone
+        WHERE topic.id = gone.topic";
+    sqlx::query(remember).bind(&listed).execute(&mut *connection).await?;
+    let text = "DELETE FROM log WHERE seq IN (SELECT value FROM json_each($1))";
+    Ok(sqlx::query(text).bind(&listed).execute(connection).await?.rows_affected())
+}

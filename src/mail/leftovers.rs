@@ -1,0 +1,99 @@
+//! Leftovers of the spool: drafts of writers that crashed, and mails that were cut short and never came whole.
+//!
+//! A mail shorter than Postfix announced is kept as `<receipt id>.short` and Postfix told to come again. When the whole
+//! mail has come since, under the same queue id and recipient, the short one goes. When none comes for a day, it is all
+//! there will ever be: it is accepted, flagged [`CUT_SHORT`], and held for an operator.
+
+use super::intake;
+use super::record::MailRecord;
+use crate::config::Live;
+use crate::delivery::{Acceptor, store};
+use crate::ids::{SpoolId, Timestamp};
+use crate::infra::db::{Db, DbError, View};
+use mailhandler::{Entry, EntryName, Spool, State};
+use std::time::Duration;
+
+/// Problem code of a mail that was cut short and never came whole.
+pub const CUT_SHORT: &str = "cut_short";
+/// Drafts younger than this belong to a mail on its way.
+const DRAFT_AGE: Duration = Duration::from_secs(3600);
+/// Postfix comes again within hours; after this long it will not.
+const SHORT_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// The parts of clearing; cheap to clone.
+#[derive(Clone)]
+pub struct Leftovers {
+    /// The spool of this process.
+    pub spool: Spool,
+    /// Where deliveries are accepted.
+    pub acceptor: Acceptor,
+    /// The store.
+    pub db: Db,
+    /// The configuration in force.
+    pub live: Live,
+}
+
+impl Leftovers {
+    /// Clears once.
+    ///
+    /// # Errors
+    /// When the store fails. What the spool refuses is logged and tried again next time.
+    pub async fn clear(&self) -> Result<(), DbError> {
+        let spool = self.spool.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let swept = spool.sweep(DRAFT_AGE)?;
+            let shorts = spool.list()?.into_iter().filter(|name| name.state == State::Short);
+            let shorts: Vec<_> = shorts.filter_map(|name| Some((name, spool.read(name).ok()?))).collect();
+            Ok::<_, mailhandler::SpoolError>((swept, shorts))
+        })
+        .await;
+        let shorts = match found {
+            Ok(Ok((swept, shorts))) => {
+                if swept > 0 {
+                    tracing::info!(swept, "drafts of writers that crashed were removed from the spool");
+                }
+                shorts
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the spool could not be cleared");
+                return Ok(());
+            }
+            Err(error) => {
+                tracing::error!(%error, "clearing the spool ended badly");
+                return Ok(());
+            }
+        };
+        for (name, entry) in shorts {
+            self.settle(name, entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, name: EntryName, entry: Entry) -> Result<(), DbError> {
+        let envelope = entry.envelope();
+        let key = mailhandler::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient);
+        let came_whole = self
+            .db
+            .read(View::State, move |mut tx| Box::pin(async move { store::knows_key(&mut tx, &key).await }))
+            .await?;
+        if came_whole {
+            if let Err(error) = self.spool.remove(name) {
+                tracing::warn!(%error, "a short copy of a mail that came whole cannot be removed");
+            }
+            return Ok(());
+        }
+        if Timestamp(envelope.received_at) > Timestamp::now().before(SHORT_AGE) {
+            return Ok(());
+        }
+        let mut record = MailRecord::of(envelope);
+        record.problems.push(CUT_SHORT.into());
+        let delivery = intake::delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
+        match self.acceptor.accept(delivery).await {
+            Ok(_) => {
+                tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")
+            }
+            Err(error) => tracing::warn!(%error, "a mail that was cut short could not be accepted"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! What a customer's key can reach: a walk over every route of the document.
+
+use super::Server;
+use crate::stores::each_store;
+use crate::web::client::json;
+use headworks::job::Ended;
+
+const COORDINATES: &str = r#"{"customer":"beta","category":"test","type":"report","group":"x"}"#;
+const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
+
+/// Every route of the document: method and path below the base.
+fn routes(document: &serde_json::Value) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in METHODS.iter().filter(|method| item.get(**method).is_some()) {
+            found.push((method.to_uppercase(), path.strip_prefix("/api/1.0").unwrap().to_owned()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_customers_key_reaches_nothing_of_another_and_nothing_global() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let (delivery, receipt) = server.taken("alpha", "secret of alpha").await;
+        let job = server.end(delivery, Ended::Failed).await;
+        server.load("alpha", delivery, job, &[("node of alpha", "", 1)]).await;
+        let all = routes(&server.document);
+        assert!(all.len() > 25, "{all:?}");
+        let mut hidden = 0;
+        for (method, route) in &all {
+            let path = route
+                .replace("/receipts/{id}", &format!("/receipts/{receipt}"))
+                .replace("/deliveries/{id}", &format!("/deliveries/{delivery}"))
+                .replace("{id}", &job.to_string())
+                .replace("{job}", &job.to_string())
+                .replace("{n}", "1")
+                .replace("{name}", "parse%3Atest%2Freport")
+                .replace("{topic}", "anything")
+                .replace("{table}", "node");
+            assert!(!path.contains('{'), "{path}: no value for a parameter");
+            let body = if *method == "POST" { COORDINATES } else { "" };
+            let path = if route == "/deliveries" && method == "POST" {
+                format!("{path}?customer=alpha&category=test&type=report")
+            } else {
+                path
+            };
+            let answer = server.send(method, &path, &server.beta, body).await;
+            let text = String::from_utf8_lossy(answer.body()).into_owned();
+            let (status, place) = (answer.status().as_u16(), format!("{method} {path}: {text}"));
+            match (method.as_str(), route.as_str()) {
+                ("GET", "/receipts/{id}") => assert_eq!(status, 200, "{place}"),
+                ("GET", "/jobs" | "/held" | "/deliveries" | "/rows/{table}") => {
+                    assert_eq!(status, 200, "{place}");
+                    assert_eq!(json(&answer)["items"], serde_json::json!([]), "{place}");
+                }
+                _ => {
+                    assert_eq!(status, 404, "{place}");
+                    hidden += 1;
+                }
+            }
+            assert!(!text.contains("alpha"), "{place}");
+            let unknown = server.send(method, &path, "", body).await.status();
+            assert_eq!(unknown == 401, route != "/receipts/{id}", "{method} {path} without a key: {unknown}");
+            if method == "POST" {
+                assert_eq!(server.send(method, &path, &server.reader, body).await.status(), 403, "{place}");
+            }
+        }
+        assert!(hidden > 15, "{hidden}");
+        assert_eq!(server.ask(&format!("/jobs/{job}"), &server.admin).await["state"], "failed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_customers_key_reaches_what_is_its_own() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let (delivery, _) = server.taken("alpha", "a").await;
+        let job = server.end(delivery, Ended::Failed).await;
+        server.load("alpha", delivery, job, &[("node of alpha", "", 1)]).await;
+        for path in ["/jobs", "/deliveries", "/rows/node"] {
+            assert_eq!(server.ask(path, &server.alpha).await["items"].as_array().unwrap().len(), 1, "{path}");
+        }
+        let trace = server.ask(&format!("/deliveries/{delivery}/trace"), &server.alpha).await;
+        assert_eq!(trace["loads"][0]["rows"]["node"]["inserted"], 1);
+        assert_eq!(trace["findings"][0]["rule"], "odd_value");
+        let job_shown = server.ask(&format!("/jobs/{job}"), &server.alpha).await;
+        assert_eq!(job_shown["findings"].as_array().unwrap().len(), 1);
+        assert_eq!(server.get(&format!("/deliveries/{delivery}/parts/1"), &server.alpha).await.body(), "a");
+        assert_eq!(server.post(&format!("/jobs/{job}/retry"), &server.alpha).await.status(), 202);
+        let own = server.file("category=test&type=report", &server.alpha, &[], b"x").await;
+        assert_eq!(own.status(), 202, "{own:?}");
+    })
+    .await;
+}

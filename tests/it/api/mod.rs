@@ -1,0 +1,282 @@
+//! The REST API, through a real server on a free port, on every store.
+
+mod customers;
+mod deliveries;
+mod document;
+mod held;
+mod jobs;
+mod rows;
+mod whole;
+
+use crate::web::client::{self, LIMITS, json, key, register, slug};
+use axum::Router;
+use axum::body::Bytes;
+use futures_util::FutureExt;
+use headworks::config::{Live, Sources, load};
+use headworks::delivery::store::set_held;
+use headworks::delivery::{Acceptor, Arrivals, BatchSettings, NewDelivery, Reuse};
+use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp};
+use headworks::infra::db::{Db, Lane, View};
+use headworks::infra::volume::Volume;
+use headworks::job::store::{Claim, End, PutBack, Want};
+use headworks::job::{self, Ended, HoldReason, Kind, Leases, Priority, QueueName, Queues, Wake};
+use headworks::jobs_api::{Api, BASE, routes};
+use headworks::load::{Tables, ensure};
+use headworks::web::listen::Serving;
+use headworks::web::{Keys, Kit, Limits, openapi};
+use http_body_util::Full;
+use hyper::{Request, Response};
+use module_api::{ColumnKind, Declaration, Table};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+/// Largest file that is taken.
+const FILE_BYTES: usize = 4096;
+const SPOOL: SpoolId = SpoolId(Uuid::from_u128(1));
+
+/// A server with two customers, alpha and beta, and keys of all kinds.
+struct Server {
+    db: Db,
+    address: SocketAddr,
+    inbox: Arc<Volume>,
+    acceptor: Acceptor,
+    leases: Leases,
+    tables: Tables,
+    document: serde_json::Value,
+    /// Every permission, everything.
+    admin: String,
+    /// Every permission, each for one customer.
+    alpha: String,
+    beta: String,
+    /// `read` alone, everything.
+    reader: String,
+    _serving: Serving,
+    _tmp: tempfile::TempDir,
+}
+
+fn declaration() -> Declaration {
+    let node = Table::new("node", "a node")
+        .key("name", ColumnKind::Text, "its name")
+        .column("note", ColumnKind::Text, "a remark")
+        .column("load", ColumnKind::Int, "how busy it is")
+        .index("load");
+    Declaration {
+        id: "test/report".into(),
+        version: "1.0.0".into(),
+        summary: "for tests".into(),
+        assumed: false,
+        tables: vec![node],
+        views: Vec::new(),
+    }
+}
+
+impl Server {
+    async fn start(db: &Db) -> Self {
+        register(db, "alpha").await;
+        register(db, "beta").await;
+        let tmp = tempfile::tempdir().unwrap();
+        let flags = vec![format!("mail.message_bytes={FILE_BYTES}B")];
+        let live = Live::new(load(&Sources { flags, ..Sources::default() }).unwrap());
+        let limits = Limits {
+            body_bytes: 64 << 10,
+            body_idle: Duration::from_secs(2),
+            default_page: 100,
+            max_page: 1000,
+        };
+        let kit = Kit { keys: Keys::new(db.clone()), limits };
+        let tables = Tables::new(&[declaration()]).unwrap();
+        ensure(db, &tables, Duration::from_secs(5)).await.unwrap();
+        let (wake, leases) = (Wake::default(), Leases::default());
+        let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 2 };
+        let acceptor = Acceptor::start(db.clone(), Queues::new(db.clone()), wake.clone(), settings);
+        let inbox = Arc::new(Volume::memory("inbox", 1 << 20));
+        let arrivals = Arrivals {
+            db: db.clone(),
+            inbox: Arc::clone(&inbox),
+            acceptor: acceptor.clone(),
+            modules: Arc::new(BTreeSet::from(["test/report".to_owned()])),
+        };
+        let keys = &kit.keys;
+        let every = &Grant::ALL;
+        let admin = key(keys, "admin", every, Scope::All).await;
+        let alpha = key(keys, "alpha", every, Scope::Customer(slug("alpha"))).await;
+        let beta = key(keys, "beta", every, Scope::Customer(slug("beta"))).await;
+        let reader = key(keys, "reader", &[Grant::Read], Scope::All).await;
+        let api = Api {
+            db: db.clone(),
+            kit,
+            live,
+            tables: tables.clone(),
+            modules: Arc::new([declaration()]),
+            arrivals,
+            tmp: tmp.path().to_owned(),
+            wake,
+            leases: leases.clone(),
+            explain: Arc::new(|message, recipient, sender| {
+                let said =
+                    serde_json::json!({ "bytes": message.len(), "recipient": recipient, "sender": sender });
+                async move { Ok(said) }.boxed()
+            }),
+            in_spool: Arc::new(|id| id == Uuid::from_u128(42)),
+        };
+        let (router, document) = OpenApiRouter::new().nest(BASE, routes(Arc::new(api))).split_for_parts();
+        let router: Router = router.merge(openapi::routes(document).unwrap());
+        let (serving, address) = client::serve(router, LIMITS).await;
+        let document = json(&client::send(address, client::get("/openapi.json", "")).await);
+        Self {
+            db: db.clone(),
+            address,
+            inbox,
+            acceptor,
+            leases,
+            tables,
+            document,
+            admin,
+            alpha,
+            beta,
+            reader,
+            _serving: serving,
+            _tmp: tmp,
+        }
+    }
+
+    /// Sends a request below [`BASE`]; a body is JSON.
+    async fn send(&self, method: &str, path: &str, key: &str, body: &str) -> Response<Bytes> {
+        client::send(self.address, client::request(method, &format!("{BASE}{path}"), key, body)).await
+    }
+
+    async fn get(&self, path: &str, key: &str) -> Response<Bytes> {
+        self.send("GET", path, key, "").await
+    }
+
+    async fn post(&self, path: &str, key: &str) -> Response<Bytes> {
+        self.send("POST", path, key, "").await
+    }
+
+    /// The body of a request that must go well.
+    async fn ask(&self, path: &str, key: &str) -> serde_json::Value {
+        let answer = self.get(path, key).await;
+        assert_eq!(answer.status(), 200, "{path}: {:?}", answer.body());
+        json(&answer)
+    }
+
+    /// Posts a file to `/deliveries?…`.
+    async fn file(&self, query: &str, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Response<Bytes> {
+        let mut request = Request::builder()
+            .method("POST")
+            .uri(format!("{BASE}/deliveries?{query}"))
+            .header("x-api-key", key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        client::send(self.address, request.body(Full::from(body.to_vec())).unwrap()).await
+    }
+
+    /// A file of a customer that was taken; its delivery and receipt.
+    async fn taken(&self, customer: &str, content: &str) -> (DeliveryId, Uuid) {
+        let query = format!("customer={customer}&category=test&type=report&name=nodes.csv");
+        let answer =
+            self.file(&query, &self.admin, &[("content-type", "text/csv")], content.as_bytes()).await;
+        assert_eq!(answer.status(), 202, "{:?}", answer.body());
+        let said = json(&answer);
+        let id = |name: &str| said[name].as_str().unwrap().parse::<Uuid>().unwrap();
+        (DeliveryId(id("delivery_id")), id("receipt_id"))
+    }
+
+    /// A mail that waits for an operator.
+    async fn held_mail(&self, number: u8) -> (DeliveryId, JobId) {
+        let id = DeliveryId::fresh();
+        let text = |text: &str| serde_json::json!({ "text": text });
+        let delivery = NewDelivery {
+            key: [number; 32],
+            digest: Digest::of(&[number]),
+            bytes: 1,
+            reuse: Reuse::Flag,
+            key_ttl: Duration::from_secs(60),
+            source: "mail".into(),
+            received_at: Timestamp::now(),
+            envelope: serde_json::json!({ "sender": text("a@b.example"), "recipient": text("x@ingest.example") }),
+            home: Some(SPOOL),
+            coordinates: None,
+            path: None,
+            settings: serde_json::json!({}),
+            queue: QueueName::sort(SPOOL),
+            kind: Kind::Sort,
+            priority: Priority::Normal,
+            max_attempts: 3,
+            id,
+        };
+        self.acceptor.accept(delivery).await.unwrap();
+        let job = self.claim(id).await;
+        let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: "no rule has it".into() };
+        self.write(move |mut tx| {
+            Box::pin(async move {
+                set_held(&mut tx, id, Some("no_rule")).await?;
+                job::store::put_back(&mut tx, job.id, job.lease_token, &hold).await
+            })
+        })
+        .await;
+        (id, job.id)
+    }
+
+    /// The one live job of a delivery, leased.
+    async fn claim(&self, delivery: DeliveryId) -> job::Job {
+        let jobs = self
+            .write(|mut tx| {
+                Box::pin(async move {
+                    let wants = job::store::queues(&mut tx).await?.into_iter().flat_map(|(queue, _, _)| {
+                        let all = Priority::ALL.into_iter();
+                        all.map(move |p| Want { queue, priority: p.code(), floor: 0, count: 100 })
+                    });
+                    let wants = wants.collect();
+                    let lease = Duration::from_secs(60);
+                    job::store::claim(&mut tx, &Claim { wants, worker: 1, lease, take_expired: false }).await
+                })
+            })
+            .await;
+        jobs.into_iter().find(|job| job.delivery_id == Some(delivery)).unwrap()
+    }
+
+    /// Runs the one live job of a delivery to its end.
+    async fn end(&self, delivery: DeliveryId, end: Ended) -> JobId {
+        let job = self.claim(delivery).await;
+        let error = (end != Ended::Completed).then(|| "it broke".to_owned());
+        let ends = [End { id: job.id, token: job.lease_token, end, error, report: None }];
+        let won =
+            self.write(move |mut tx| Box::pin(async move { job::store::end(&mut tx, &ends).await })).await;
+        assert_eq!(won.len(), 1);
+        job.id
+    }
+
+    async fn write<T, F>(&self, f: F) -> T
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(headworks::infra::db::Tx<'c>) -> headworks::infra::db::Fut<'c, T> + Send + 'static,
+    {
+        // Days of the history are made by the keeper, which does not run here.
+        let days = self
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { job::store::make_days(&mut tx).await }));
+        days.await.unwrap();
+        self.db.write(Lane::State, f).await.unwrap()
+    }
+
+    /// The events of a delivery's timeline, with who did them.
+    async fn events(&self, delivery: DeliveryId) -> Vec<(String, Option<String>)> {
+        let trace = self.ask(&format!("/deliveries/{delivery}/trace"), &self.admin).await;
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let events = trace["timeline"].as_array().unwrap().iter();
+        events.map(|event| (text(&event["event"]).unwrap(), text(&event["actor"]))).collect()
+    }
+
+    async fn row(&self, delivery: DeliveryId) -> headworks::delivery::store::DeliveryRow {
+        let found = self.db.read(View::State, move |mut tx| {
+            Box::pin(async move { headworks::delivery::store::get(&Scope::All, &mut tx, delivery).await })
+        });
+        found.await.unwrap().unwrap()
+    }
+}

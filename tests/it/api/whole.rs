@@ -1,0 +1,122 @@
+//! What belongs to the installation: queues, modules, rules, keys.
+
+use super::Server;
+use crate::stores::each_store;
+use crate::web::client::{json, problem};
+use headworks::log::{self, Entry, Topics};
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn queues_say_how_full_they_are_and_can_be_paused() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        server.taken("alpha", "a").await;
+        server.held_mail(1).await;
+        let path = "/queues/parse%3Atest%2Freport";
+        let paused = server.post(&format!("{path}/pause"), &server.admin).await;
+        assert_eq!(json(&paused), serde_json::json!({ "name": "parse:test/report", "paused": true }));
+        let queues = server.ask("/queues", &server.reader).await;
+        let parse = &queues["items"][0];
+        assert_eq!((&parse["name"], &parse["paused"]), (&"parse:test/report".into(), &true.into()));
+        // Holding the mail claimed the other job with it.
+        assert_eq!(parse["available"].as_i64().unwrap() + parse["running"].as_i64().unwrap(), 1);
+        assert_eq!(queues["items"][1]["held"], 1);
+        assert_eq!(json(&server.post(&format!("{path}/resume"), &server.admin).await)["paused"], false);
+        problem(&server.post("/queues/parse%3Anone/pause", &server.admin).await, 404, "not-found");
+        problem(&server.post(&format!("{path}/pause"), &server.reader).await, 403, "forbidden");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn modules_say_what_they_declare() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let modules = server.ask("/modules", &server.reader).await;
+        let table = &modules["items"][0]["tables"][0];
+        assert_eq!((&modules["items"][0]["id"], &table["name"]), (&"test/report".into(), &"node".into()));
+        assert!(table["searchable"].as_array().unwrap().contains(&"load".into()));
+        assert_eq!(table["schema"]["title"], "node");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_rules_are_asked_with_the_mail_as_it_is() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let path = "/rules/test?recipient=x@y.example&sender=a@b.example";
+        let said = json(&server.send("POST", path, &server.admin, "Subject: x").await);
+        assert_eq!(
+            said,
+            serde_json::json!({ "bytes": 10, "recipient": "x@y.example", "sender": "a@b.example" })
+        );
+        problem(&server.send("POST", "/rules/test", &server.admin, "x").await, 400, "malformed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_made_shown_once_and_revoked() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let wanted = r#"{"name":"new","grants":["read"],"customer":"alpha"}"#;
+        let made = server.send("POST", "/keys", &server.admin, wanted).await;
+        assert_eq!(made.status(), 201, "{made:?}");
+        let value = json(&made)["value"].as_str().unwrap().to_owned();
+        assert_eq!(server.get("/jobs", &value).await.status(), 200);
+        let keys = server.get("/keys", &server.admin).await;
+        assert!(!String::from_utf8_lossy(keys.body()).contains(&value));
+        let listed = json(&keys);
+        let new =
+            listed["items"].as_array().unwrap().iter().find(|key| key["name"] == "new").unwrap().clone();
+        assert_eq!((&new["customer"], &new["imported"]), (&"alpha".into(), &false.into()));
+
+        let import = r#"{"name":"old","grants":["read"],"value":"s3cret"}"#;
+        assert_eq!(server.send("POST", "/keys/import", &server.admin, import).await.status(), 204);
+        assert_eq!(server.get("/jobs", "s3cret").await.status(), 200);
+        assert_eq!(server.post("/keys/new/revoke", &server.admin).await.status(), 204);
+        assert_eq!(server.get("/jobs", &value).await.status(), 401);
+
+        problem(&server.post("/keys/new/revoke", &server.admin).await, 404, "not-found");
+        problem(&server.send("POST", "/keys", &server.admin, wanted).await, 409, "conflict");
+        let odd = r#"{"name":"a b","grants":["read"]}"#;
+        problem(&server.send("POST", "/keys", &server.admin, odd).await, 422, "invalid");
+        let unknown = r#"{"name":"x","grants":["read"],"customer":"gamma"}"#;
+        problem(&server.send("POST", "/keys", &server.admin, unknown).await, 422, "invalid");
+        problem(&server.get("/keys", &server.reader).await, 403, "forbidden");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_topic_is_read_on_from_where_the_answer_ended() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let topic = Topics::new(db.clone()).id("rows.node").await.unwrap();
+        let entry = |body: &[u8]| Entry {
+            topic,
+            key: Some(b"a".to_vec()),
+            headers: BTreeMap::from([("type".to_owned(), "x".to_owned())]),
+            body: body.to_vec(),
+        };
+        let entries = [entry(b"{\"load\":1}"), entry(b"\xff"), entry(b"3")];
+        server.write(move |mut tx| Box::pin(async move { log::append(&mut tx, &entries).await })).await;
+        let first = server.ask("/log/rows.node?limit=2", &server.admin).await;
+        let items = first["items"].as_array().unwrap();
+        assert_eq!((&items[0]["body"]["load"], &items[0]["key"]), (&1.into(), &"YQ==".into()));
+        assert_eq!((&items[1]["body_base64"], &first["gap"]), (&"/w==".into(), &false.into()));
+        let next = first["next"].as_str().unwrap();
+        assert_eq!(items[1]["position"], next);
+        let rest = server.ask(&format!("/log/rows.node?after={next}"), &server.admin).await;
+        assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+        let end = rest["next"].as_str().unwrap();
+        let nothing = server.ask(&format!("/log/rows.node?after={end}"), &server.admin).await;
+        assert_eq!((&nothing["items"], &nothing["next"]), (&serde_json::json!([]), &rest["next"]));
+        problem(&server.get("/log/nothing", &server.admin).await, 404, "not-found");
+        problem(&server.get("/log/rows.node?after=1", &server.admin).await, 400, "malformed");
+        problem(&server.get("/log/rows.node?limit=0", &server.admin).await, 400, "malformed");
+        problem(&server.get("/log/rows.node", &server.reader).await, 403, "forbidden");
+    })
+    .await;
+}

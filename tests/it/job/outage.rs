@@ -1,0 +1,58 @@
+//! The store goes away and comes back: nobody is blamed, nothing is lost, nothing is done twice.
+
+use super::runner::{RULES, SETTINGS, Working, handler};
+use super::server::Server;
+use super::*;
+use headworks::job::{Outcome, QueueRules};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_two_leases_poisons_nothing_and_every_job_is_done_once() {
+    const COUNT: usize = 24;
+    let Some(server) = Server::start_new() else { return };
+    let jobs = Jobs::on(server.open().await).await;
+    let slow = handler(|_| async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        Outcome::Done("written".into())
+    });
+    let working = Working::start(&jobs, SETTINGS, QueueRules { concurrency: COUNT as u32, ..RULES }, slow);
+    let ids = jobs.insert_plain(COUNT).await;
+    jobs.wait_for(ids[COUNT - 1], State::Running).await;
+    server.stop_at_once();
+    tokio::time::sleep(SETTINGS.lease * 2).await;
+    server.start();
+    for id in &ids {
+        jobs.wait_for(*id, State::Completed).await;
+        let view = jobs.view(*id).await;
+        assert_eq!((view.attempt, view.crashes), (0, 0), "{view:?}");
+        assert!(view.lost <= 1, "{view:?}");
+        assert_eq!(jobs.timeline(*id).await, "work", "written once");
+    }
+    working.stop().await;
+    assert_eq!(jobs.counts().await, (0, i64::try_from(COUNT).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_keeps_what_was_committed_and_leases_stand_for_a_while() {
+    let Some(server) = Server::start_new() else { return };
+    let jobs = Jobs::on(server.open().await).await;
+    let ids = jobs.insert_plain(3).await;
+    let lease = Duration::from_millis(1500);
+    let runs = jobs.claim_for(2, lease).await;
+    assert!(jobs.end(&runs[0], Ended::Completed).await);
+    server.kill();
+    server.start();
+    let started = std::time::Instant::now();
+    assert_eq!(jobs.state(ids[0]).await, State::Completed);
+    assert_eq!(jobs.state(ids[2]).await, State::Available);
+    loop {
+        let taken = jobs.claim_for(9, lease).await;
+        if taken.iter().any(|job| job.id == runs[1].id) {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "never taken over");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The server has been up for a whole lease by its own clock, which began a little before ours.
+    assert!(started.elapsed() >= lease - Duration::from_millis(500), "{:?}", started.elapsed());
+    assert!(!jobs.end(&runs[1], Ended::Completed).await, "the old token is worth nothing");
+}

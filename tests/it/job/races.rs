@@ -1,0 +1,327 @@
+//! Two at once: whichever wins, the job ends once and its state is one of those the diagram knows.
+
+use super::*;
+use crate::stores::each_store;
+use headworks::job::HoldReason;
+use std::sync::Arc;
+
+/// Times each race is run.
+const ROUNDS: usize = 1000;
+/// Races run beside each other.
+const ABREAST: usize = 8;
+
+/// Runs `race` on every one of `runs`, several at a time.
+async fn each<T, R>(runs: Vec<T>, race: impl Fn(T) -> R + Send + Sync + 'static)
+where
+    T: Send + 'static,
+    R: Future<Output = ()> + Send,
+{
+    let race = Arc::new(race);
+    let mut lanes: Vec<Vec<T>> = (0..ABREAST).map(|_| Vec::new()).collect();
+    for (n, run) in runs.into_iter().enumerate() {
+        lanes[n % ABREAST].push(run);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for lane in lanes {
+        let race = Arc::clone(&race);
+        tasks.spawn(async move {
+            for run in lane {
+                race(run).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_late_end_and_a_new_claim_cannot_both_have_the_job() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS).await;
+        let expired = jobs.claim_for(ROUNDS, GONE).await;
+        let (shared, rounds) = (jobs.clone(), expired.len());
+        each(expired, move |old| {
+            let jobs = shared.clone();
+            async move {
+                let (ended, taken) = tokio::join!(jobs.end(&old, Ended::Completed), jobs.claim(1));
+                if let Some(new) = taken.first()
+                    && new.id == old.id
+                {
+                    assert!(!ended, "both had {}", old.id);
+                }
+                for new in taken {
+                    assert!(jobs.end(&new, Ended::Completed).await);
+                }
+            }
+        })
+        .await;
+        for rest in jobs.claim(ROUNDS).await {
+            assert!(jobs.end(&rest, Ended::Completed).await);
+        }
+        assert_eq!(jobs.counts().await, (0, i64::try_from(rounds).unwrap()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_ends_once_however_often_its_end_is_repeated() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS).await;
+        let runs = jobs.claim(ROUNDS).await;
+        let shared = jobs.clone();
+        each(runs, move |run| {
+            let jobs = shared.clone();
+            async move {
+                let twice = [run.clone(), run.clone()];
+                let (a, b) =
+                    tokio::join!(jobs.end_all(&twice, Ended::Completed), jobs.end(&run, Ended::Failed));
+                assert_eq!(a.len() + usize::from(b), 1);
+            }
+        })
+        .await;
+        assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_heartbeat_never_revives_a_lease_that_somebody_else_took() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS).await;
+        let expired = jobs.claim_for(ROUNDS, GONE).await;
+        let shared = jobs.clone();
+        each(expired, move |old| {
+            let jobs = shared.clone();
+            async move {
+                let (_, taken) = tokio::join!(jobs.renew(&old, LONG), jobs.claim(1));
+                for new in &taken {
+                    assert!(jobs.stands(new).await, "the newer lease on {}", new.id);
+                    assert!(
+                        new.id != old.id || !jobs.renew(&old, LONG).await,
+                        "the older lease on {}",
+                        new.id
+                    );
+                }
+            }
+        })
+        .await;
+        assert_eq!(jobs.counts().await, (i64::try_from(ROUNDS).unwrap(), 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cancelled_job_is_completed_or_cancelled_and_never_both() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS).await;
+        let runs = jobs.claim(ROUNDS).await;
+        let shared = jobs.clone();
+        each(runs, move |run| {
+            let jobs = shared.clone();
+            async move {
+                let (ended, act) = tokio::join!(jobs.end(&run, Ended::Completed), jobs.cancel(run.id));
+                assert!(ended, "a lease that stands is honoured");
+                assert!(matches!(act, Act::Requested | Act::NotFound), "{act:?}");
+            }
+        })
+        .await;
+        assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_that_is_called_off_while_it_is_put_back_ends_as_cancelled() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS).await;
+        let runs = jobs.claim(ROUNDS).await;
+        let shared = jobs.clone();
+        each(runs, move |run| {
+            let jobs = shared.clone();
+            async move {
+                let (back, act) = tokio::join!(jobs.put_back(&run, retry(LONG)), jobs.cancel(run.id));
+                assert!(back && matches!(act, Act::Requested | Act::Done), "{act:?}");
+            }
+        })
+        .await;
+        assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
+        assert_eq!(number(&jobs.db, "SELECT count(*) FROM job_done WHERE outcome = 2").await, 1000);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_due_job_that_is_cancelled_is_gone_whoever_comes_first() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        let due = vec![NewJob { delay: Duration::from_micros(1), ..jobs.new_job() }; ROUNDS];
+        let ids = jobs.insert(due).await;
+        let shared = jobs.clone();
+        each(ids, move |id| {
+            let jobs = shared.clone();
+            async move {
+                let (promoted, act) = tokio::join!(jobs.promote_some(1), jobs.cancel(id));
+                assert!(promoted <= 1);
+                assert_eq!(act, Act::Done);
+            }
+        })
+        .await;
+        assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_signal_and_a_deadline_let_a_job_go_on_once() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS / 10).await;
+        let runs = jobs.claim(ROUNDS / 10).await;
+        for run in &runs {
+            let wait = PutBack::Wait { reason: "verdict".into(), deadline: Duration::ZERO };
+            jobs.put_back(run, wait).await;
+        }
+        let shared = jobs.clone();
+        each(runs, move |run| {
+            let jobs = shared.clone();
+            async move {
+                let id = run.id;
+                let (signalled, _) =
+                    tokio::join!(async { commit!(jobs.db, tx => store::signal(&mut tx, &[id])) }, async {
+                        commit!(jobs.db, tx => store::promote(&mut tx, 1))
+                    });
+                assert!(signalled.unwrap() <= 1);
+            }
+        })
+        .await;
+        assert_eq!(jobs.claim(ROUNDS).await.len(), ROUNDS / 10, "each can be claimed once");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_that_name_their_jobs_in_opposite_orders_never_wait_for_each_other() {
+    const BATCH: usize = 40;
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(BATCH).await;
+        let forth = jobs.claim(BATCH).await;
+        let back: Vec<Job> = forth.iter().rev().cloned().collect();
+        let shared = jobs.clone();
+        each((0..ROUNDS / 10).collect(), move |_| {
+            let (jobs, forth, back) = (shared.clone(), forth.clone(), back.clone());
+            async move {
+                let held =
+                    |runs: &[Job]| runs.iter().map(|run| (run.id, run.lease_token, None)).collect::<Vec<_>>();
+                let (a, b) = (held(&forth), held(&back));
+                let hold = |run: &Job| End {
+                    id: run.id,
+                    token: headworks::ids::LeaseToken::fresh(),
+                    end: Ended::Completed,
+                    error: None,
+                    report: None,
+                };
+                let (c, d): (Vec<End>, Vec<End>) =
+                    (forth.iter().map(hold).collect(), back.iter().map(hold).collect());
+                let (a, b, c, d) = tokio::join!(
+                    async { commit!(jobs.db, tx => store::renew(&mut tx, &a, LONG)) },
+                    async { commit!(jobs.db, tx => store::renew(&mut tx, &b, LONG)) },
+                    async { commit!(jobs.db, tx => store::end(&mut tx, &c)) },
+                    async { commit!(jobs.db, tx => store::end(&mut tx, &d)) }
+                );
+                assert!(a.is_ok() && b.is_ok() && c.is_ok() && d.is_ok());
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn waiting_jobs_signalled_in_opposite_orders_go_on_without_a_deadlock() {
+    const BATCH: usize = 20;
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(BATCH).await;
+        for _ in 0..5 {
+            for run in jobs.claim(BATCH).await {
+                let wait = PutBack::Wait { reason: "verdict".into(), deadline: LONG };
+                jobs.put_back(&run, wait).await;
+            }
+            let text = "SELECT count(*) FROM job WHERE lane = 2";
+            assert_eq!(number(&jobs.db, text).await, i64::try_from(BATCH).unwrap());
+            let filter = store::Filter { state: Some(State::Waiting), ..store::Filter::default() };
+            let forth: Vec<JobId> = look!(jobs.db, tx => store::list(&Scope::All, &mut tx, &filter, 100))
+                .unwrap()
+                .iter()
+                .map(|job| job.id)
+                .collect();
+            let back: Vec<JobId> = forth.iter().rev().copied().collect();
+            let (a, b) =
+                tokio::join!(async { commit!(jobs.db, tx => store::signal(&mut tx, &forth)) }, async {
+                    commit!(jobs.db, tx => store::signal(&mut tx, &back))
+                });
+            assert_eq!(a.unwrap() + b.unwrap(), u64::try_from(BATCH).unwrap());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_held_job_is_released_or_discarded_and_never_both() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        jobs.insert_plain(ROUNDS / 5).await;
+        let runs = jobs.claim(ROUNDS / 5).await;
+        for run in &runs {
+            let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: String::new() };
+            jobs.put_back(run, hold).await;
+        }
+        let shared = jobs.clone();
+        each(runs, move |run| {
+            let jobs = shared.clone();
+            async move {
+                let (released, discarded) = tokio::join!(jobs.release(run.id), jobs.discard(run.id));
+                let state = jobs.state(run.id).await;
+                match (released, discarded) {
+                    (Act::Done, Act::WrongState) => assert_eq!(state, State::Available),
+                    (Act::NotFound, Act::Done) => assert_eq!(state, State::Discarded),
+                    other => panic!("{other:?}, now {state:?}"),
+                }
+            }
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_day_that_is_missing_at_midnight_is_made_by_many_at_once_and_the_end_repeated() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db.clone()).await;
+        let run = jobs.running().await;
+        if !db.is_pg() {
+            return;
+        }
+        let drop_all = "DO $$ DECLARE t text; BEGIN
+            FOR t IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'job_done'::regclass
+            LOOP EXECUTE 'DROP TABLE ' || t; END LOOP; END $$";
+        crate::execute(&db, drop_all).await;
+        let end =
+            End { id: run.id, token: run.lease_token, end: Ended::Completed, error: None, report: None };
+        let refused = commit!(db, tx => store::end(&mut tx, &[end])).unwrap_err();
+        assert_eq!(refused.kind(), headworks::infra::db::DbErrorKind::MissingPartition);
+        assert!(refused.is_temporary());
+        assert_eq!(jobs.state(run.id).await, State::Running, "nothing of the end was kept");
+        let makers = (0..4).map(|_| async { commit!(db, tx => store::make_days(&mut tx)) });
+        for made in futures_util::future::join_all(makers).await {
+            made.unwrap();
+        }
+        assert!(jobs.end(&run, Ended::Completed).await);
+    })
+    .await;
+}
