@@ -6,8 +6,8 @@ mod statement;
 
 mod api;
 mod appliance;
-mod crash;
 mod catalogue;
+mod crash;
 mod floors;
 mod job;
 mod load;
