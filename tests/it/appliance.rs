@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Customer `bobs`, and rules for both hydrastor formats.
-const CUSTOMERS_AND_RULES: &str = r#"
+pub const CUSTOMERS_AND_RULES: &str = r#"
 [[customer]]
 name = "bobs"
 recipients = ["bobs@ingest.example.com"]
@@ -33,7 +33,7 @@ archive = true
 "#;
 
 /// Short intervals: a test should not wait for what an operator would not notice.
-const QUICK: &str = r#"
+pub const QUICK: &str = r#"
 [mail]
 seal_after = "100ms"
 [jobs]
@@ -204,16 +204,15 @@ pub fn fixture(case: &str) -> Vec<u8> {
 /// The built `headworks-modules`.
 pub fn modules_program() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let name = "headworks-modules";
-            if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
-                return PathBuf::from(dist).join(name);
-            }
-            let built =
-                std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
-            assert!(built.unwrap().success());
-            std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
-        })
-        .clone()
+    BUILT.get_or_init(|| built("headworks-modules")).clone()
+}
+
+/// A program of another package: the one that is shipped, else built now beside this test.
+pub fn built(name: &str) -> PathBuf {
+    if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
+        return PathBuf::from(dist).join(name);
+    }
+    let built = std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
+    assert!(built.unwrap().success());
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
 }
