@@ -34,7 +34,7 @@ pub enum Deliveries {
         #[arg(long)]
         held: bool,
         #[command(flatten)]
-        coordinates: Coordinates,
+        coordinates: Box<Coordinates>,
     },
     /// Show one delivery and what it holds.
     Show {

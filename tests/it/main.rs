@@ -4,11 +4,14 @@
 mod api;
 mod appliance;
 mod catalogue;
+mod cli;
 mod floors;
 mod job;
 mod load;
 mod log;
 mod mail_walk;
+mod programs;
+mod readme;
 mod sandbox;
 mod sandboxed_modules;
 mod stores;
