@@ -1,1 +1,65 @@
-fn main() {}
+//! `hwbench`: what "fast" means for headworks, as ratios against a floor measured in the same run.
+//!
+//! `cargo run --release -p hwbench -- job-core | mail-rows | mail-pipe [--check] [--rounds N] [--short]`
+//!
+//! Every cell is one JSON line: bench, cell, store, figures, bar, ratio, ok. Ratios have bars; absolute figures never
+//! fail a check, for they are the machine's. A and B take turns ([`rounds`]), with the latency of an fsync probed
+//! before each turn, and rounds in which that moved are discarded and counted. Needs what `tests/services` installs, and
+//! root for Postfix. `TMPDIR` names the disk that is measured.
+
+mod appliance;
+mod cell;
+mod job_core;
+mod mail_pipe;
+mod mail_rows;
+mod place;
+mod probe;
+mod rounds;
+mod stores;
+
+use cell::Report;
+use clap::Parser;
+use rounds::Plan;
+use std::process::ExitCode;
+
+/// Measures headworks; one JSON line per cell.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure.
+    bench: Bench,
+    /// Exit with 1 when a ratio is below its bar.
+    #[arg(long)]
+    check: bool,
+    /// Rounds that count, per cell.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(5..))]
+    rounds: u8,
+    /// Fewer jobs and mails: a look, not a figure.
+    #[arg(long)]
+    short: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Bench {
+    /// The job table: goals G1 to G7.
+    JobCore,
+    /// From the spool to committed rows.
+    MailRows,
+    /// From Postfix to the spool.
+    MailPipe,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let plan = Plan { rounds: arguments.rounds.into(), short: arguments.short, disk: std::env::temp_dir() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut report = Report::default();
+    runtime.block_on(async {
+        match arguments.bench {
+            Bench::JobCore => job_core::run(&plan, &mut report).await,
+            Bench::MailRows => mail_rows::run(&plan, &mut report).await,
+            Bench::MailPipe => mail_pipe::run(&plan, &mut report).await,
+        }
+    })?;
+    let failed = arguments.check && report.below() > 0;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

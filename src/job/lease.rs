@@ -214,3 +214,36 @@ impl Leases {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_lease_on_a_job_stops_the_older_run_and_outlives_it() {
+        let (leases, id) = (Leases::default(), JobId(1));
+        let (old, new) = (LeaseToken::fresh(), LeaseToken::fresh());
+        let older = leases.hold(id, old);
+        let newer = leases.hold(id, new);
+        assert_eq!((older.why(), newer.why()), (Some(Stop::Lost), None));
+        leases.drop(id, old);
+        assert_eq!(leases.len(), 1);
+        leases.drop(id, new);
+        assert!(leases.is_empty());
+    }
+
+    #[test]
+    fn a_deadline_gives_way_to_every_other_reason_and_they_to_none() {
+        let held = Leases::default().hold(JobId(1), LeaseToken::fresh());
+        let table = [
+            (Stop::Deadline, Stop::Deadline),
+            (Stop::Cancelled, Stop::Cancelled),
+            (Stop::Lost, Stop::Cancelled),
+            (Stop::Deadline, Stop::Cancelled),
+        ];
+        for (said, expected) in table {
+            held.stop(said);
+            assert_eq!(held.why(), Some(expected));
+        }
+    }
+}

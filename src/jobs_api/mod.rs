@@ -16,6 +16,7 @@ mod deliveries;
 mod held;
 mod jobs;
 mod keys;
+mod log;
 mod modules;
 mod queues;
 mod receipts;
@@ -112,6 +113,7 @@ pub fn routes(api: Arc<Api>) -> OpenApiRouter {
         .merge(deliveries::routes())
         .merge(rows::routes())
         .merge(queues::routes())
+        .merge(log::routes())
         .merge(modules::routes())
         .merge(rules::routes())
         .merge(keys::routes())

@@ -1,6 +1,9 @@
 //! The integration tests: one binary, one module per concern.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+#[macro_use]
+mod statement;
+
 mod api;
 mod appliance;
 mod catalogue;
@@ -17,48 +20,4 @@ mod sandboxed_modules;
 mod stores;
 mod web;
 
-use headworks::infra::db::{Db, Lane};
-use headworks::on_either;
-use sqlx::AssertSqlSafe;
-
-/// Runs one store function in a transaction of its own: `commit!(db, tx => store::end(&mut tx, &ends))`.
-#[macro_export]
-macro_rules! commit {
-    ($db:expr, $tx:ident => $call:expr) => {
-        $db.write(headworks::infra::db::Lane::State, move |mut $tx| Box::pin(async move { $call.await }))
-            .await
-    };
-}
-
-/// Runs one store function on a connection for reading state.
-#[macro_export]
-macro_rules! look {
-    ($db:expr, $tx:ident => $call:expr) => {
-        $db.read(headworks::infra::db::View::State, move |mut $tx| Box::pin(async move { $call.await })).await
-    };
-}
-
-/// Runs a statement of the test's own.
-pub async fn execute(db: &Db, statement: &str) {
-    let statement = statement.to_owned();
-    db.write(Lane::State, move |mut tx| {
-        Box::pin(async move {
-            on_either!(&mut tx, c => { sqlx::query(AssertSqlSafe(statement)).execute(c).await?; });
-            Ok(())
-        })
-    })
-    .await
-    .unwrap();
-}
-
-/// The number a query of the test's own returns.
-pub async fn number(db: &Db, query: &str) -> i64 {
-    let query = query.to_owned();
-    db.write(Lane::State, move |mut tx| {
-        Box::pin(async move {
-            Ok(on_either!(&mut tx, c => sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(c).await?))
-        })
-    })
-    .await
-    .unwrap()
-}
+use statement::{execute, number};

@@ -258,7 +258,7 @@ fn the_archive_has_the_exact_message_at_the_path_of_the_tree() {
         let file = spooled();
         put(volume, MESSAGE, b"half of it");
         for _ in 0..2 {
-            archive(volume, &path(), contents(&file, 7).message).unwrap();
+            archive(volume, &path(), contents(&file, 7).message.unwrap()).unwrap();
             assert_eq!(volume.read(&at(MESSAGE), 100).unwrap(), BYTES);
         }
     });

@@ -60,6 +60,8 @@ impl Pg {
             ("jit", "off".to_owned()),
             ("enable_seqscan", "off".to_owned()),
             ("enable_bitmapscan", "off".to_owned()),
+            ("enable_hashjoin", "off".to_owned()),
+            ("enable_mergejoin", "off".to_owned()),
             ("lock_timeout", "2s".to_owned()),
             ("idle_in_transaction_session_timeout", "30s".to_owned()),
         ];

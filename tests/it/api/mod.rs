@@ -109,7 +109,7 @@ impl Server {
         let api = Api {
             db: db.clone(),
             kit,
-            live: Arc::new(live),
+            live,
             tables: tables.clone(),
             modules: Arc::new([declaration()]),
             arrivals,
@@ -123,7 +123,7 @@ impl Server {
             }),
             in_spool: Arc::new(|id| id == Uuid::from_u128(42)),
         };
-        let (router, document) = OpenApiRouter::new().nest(BASE, routes(api)).split_for_parts();
+        let (router, document) = OpenApiRouter::new().nest(BASE, routes(Arc::new(api))).split_for_parts();
         let router: Router = router.merge(openapi::routes(document).unwrap());
         let (serving, address) = client::serve(router, LIMITS).await;
         let document = json(&client::send(address, client::get("/openapi.json", "")).await);

@@ -3,6 +3,8 @@
 use super::Server;
 use crate::stores::each_store;
 use crate::web::client::{json, problem};
+use headworks::log::{self, Entry, Topics};
+use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn queues_say_how_full_they_are_and_can_be_paused() {
@@ -83,6 +85,38 @@ async fn keys_are_made_shown_once_and_revoked() {
         let unknown = r#"{"name":"x","grants":["read"],"customer":"gamma"}"#;
         problem(&server.send("POST", "/keys", &server.admin, unknown).await, 422, "invalid");
         problem(&server.get("/keys", &server.reader).await, 403, "forbidden");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_topic_is_read_on_from_where_the_answer_ended() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let topic = Topics::new(db.clone()).id("rows.node").await.unwrap();
+        let entry = |body: &[u8]| Entry {
+            topic,
+            key: Some(b"a".to_vec()),
+            headers: BTreeMap::from([("type".to_owned(), "x".to_owned())]),
+            body: body.to_vec(),
+        };
+        let entries = [entry(b"{\"load\":1}"), entry(b"\xff"), entry(b"3")];
+        server.write(move |mut tx| Box::pin(async move { log::append(&mut tx, &entries).await })).await;
+        let first = server.ask("/log/rows.node?limit=2", &server.admin).await;
+        let items = first["items"].as_array().unwrap();
+        assert_eq!((&items[0]["body"]["load"], &items[0]["key"]), (&1.into(), &"YQ==".into()));
+        assert_eq!((&items[1]["body_base64"], &first["gap"]), (&"/w==".into(), &false.into()));
+        let next = first["next"].as_str().unwrap();
+        assert_eq!(items[1]["position"], next);
+        let rest = server.ask(&format!("/log/rows.node?after={next}"), &server.admin).await;
+        assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+        let end = rest["next"].as_str().unwrap();
+        let nothing = server.ask(&format!("/log/rows.node?after={end}"), &server.admin).await;
+        assert_eq!((&nothing["items"], &nothing["next"]), (&serde_json::json!([]), &rest["next"]));
+        problem(&server.get("/log/nothing", &server.admin).await, 404, "not-found");
+        problem(&server.get("/log/rows.node?after=1", &server.admin).await, 400, "malformed");
+        problem(&server.get("/log/rows.node?limit=0", &server.admin).await, 400, "malformed");
+        problem(&server.get("/log/rows.node", &server.reader).await, 403, "forbidden");
     })
     .await;
 }

@@ -64,7 +64,7 @@ async fn no_priority_starves_and_the_urgent_get_most() {
         let mut claimer = jobs.claimer(LONG, LAG, NEVER);
         let mut got = [0_u32; 4];
         for _ in 0..40 {
-            for job in claimer.claim(&[(jobs.queue, 4)]).await.unwrap() {
+            for job in claimer.claim(&[(jobs.queue, 4)], true).await.unwrap() {
                 got[usize::try_from(job.priority_code).unwrap()] += 1;
             }
         }
@@ -85,11 +85,11 @@ async fn a_paused_queue_is_left_out_until_it_is_resumed() {
 
         let name = jobs.name.clone();
         assert!(commit!(db, tx => store::set_paused(&mut tx, &name, true)).unwrap());
-        let got = claimer.claim(&free).await.unwrap();
+        let got = claimer.claim(&free, true).await.unwrap();
         assert_eq!(got.iter().map(|job| job.queue).collect::<Vec<_>>(), [other]);
         let name = jobs.name.clone();
         assert!(commit!(db, tx => store::set_paused(&mut tx, &name, false)).unwrap());
-        assert_eq!(claimer.claim(&free).await.unwrap()[0].queue, jobs.queue);
+        assert_eq!(claimer.claim(&free, true).await.unwrap()[0].queue, jobs.queue);
         assert!(!commit!(db, tx => store::set_paused(&mut tx, "parse:nowhere", true)).unwrap());
     })
     .await;
@@ -103,6 +103,8 @@ async fn an_expired_lease_is_taken_over_and_counted_as_lost() {
         for lost in 0..3 {
             let job = jobs.claim_for(1, GONE).await.pop().unwrap();
             assert_eq!((job.id, job.lost, job.crashes, job.attempt), (id, lost, 0, 0));
+            // The clock of SQLite's SQL counts in milliseconds.
+            tokio::time::sleep(Duration::from_millis(2)).await;
             assert_eq!(jobs.state(id).await, State::Orphaned);
         }
         let (queue, worker) = (jobs.queue, jobs.worker);
@@ -125,8 +127,8 @@ async fn a_claimer_takes_over_expired_leases_only_after_a_whole_lease() {
         let mut claimer = jobs.claimer(lease, LAG, Duration::ZERO);
         let free = [(jobs.queue, 1)];
         let start = std::time::Instant::now();
-        assert!(claimer.claim(&free).await.unwrap().is_empty());
-        while claimer.claim(&free).await.unwrap().is_empty() {
+        assert!(claimer.claim(&free, true).await.unwrap().is_empty());
+        while claimer.claim(&free, true).await.unwrap().is_empty() {
             assert!(start.elapsed() < Duration::from_secs(10), "never taken over");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -143,14 +145,14 @@ async fn what_commits_late_below_the_floor_is_found_by_the_sweep() {
         let free = [(jobs.queue, 4)];
         let mut claimer = jobs.claimer(LONG, LAG, Duration::from_millis(400));
         jobs.insert_plain(1).await;
-        assert_eq!(claimer.claim(&free).await.unwrap().len(), 1);
+        assert_eq!(claimer.claim(&free, true).await.unwrap().len(), 1);
         tokio::time::sleep(LAG * 2).await;
         // As if a transaction that drew its place before the claim above had only now committed.
         crate::execute(&db, &format!("UPDATE job SET lane = 0 WHERE id = {straggler}")).await;
         let start = std::time::Instant::now();
-        assert!(claimer.claim(&free).await.unwrap().is_empty(), "it is below the floor");
+        assert!(claimer.claim(&free, true).await.unwrap().is_empty(), "it is below the floor");
         let found = loop {
-            let got = claimer.claim(&free).await.unwrap();
+            let got = claimer.claim(&free, true).await.unwrap();
             if let Some(job) = got.first() {
                 break job.id;
             }
@@ -169,7 +171,7 @@ async fn whatever_comes_back_enters_above_the_floor() {
         let mut claimer = jobs.claimer(LONG, Duration::ZERO, NEVER);
         let free = [(jobs.queue, 4)];
         jobs.insert_plain(2).await;
-        assert_eq!(claimer.claim(&free).await.unwrap().len(), 2, "the first claim sweeps");
+        assert_eq!(claimer.claim(&free, true).await.unwrap().len(), 2, "the first claim sweeps");
         let job = jobs.insert_one().await;
         let ways = [
             PutBack::Release,
@@ -178,13 +180,13 @@ async fn whatever_comes_back_enters_above_the_floor() {
             PutBack::Hold { reason: headworks::job::HoldReason::Operator, detail: String::new() },
         ];
         for how in ways {
-            let run = claimer.claim(&free).await.unwrap().pop().unwrap();
+            let run = claimer.claim(&free, true).await.unwrap().pop().unwrap();
             assert_eq!(run.id, job);
             assert!(jobs.put_back(&run, how).await);
             jobs.promote().await;
             jobs.release(job).await;
         }
-        assert_eq!(claimer.claim(&free).await.unwrap()[0].id, job);
+        assert_eq!(claimer.claim(&free, true).await.unwrap()[0].id, job);
     })
     .await;
 }

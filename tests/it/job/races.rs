@@ -247,7 +247,7 @@ async fn waiting_jobs_signalled_in_opposite_orders_go_on_without_a_deadlock() {
     each_store(|db| async move {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(BATCH).await;
-        for _ in 0..20 {
+        for _ in 0..5 {
             for run in jobs.claim(BATCH).await {
                 let wait = PutBack::Wait { reason: "verdict".into(), deadline: LONG };
                 jobs.put_back(&run, wait).await;

@@ -27,6 +27,7 @@ pub const SETTINGS: RunnerSettings = RunnerSettings {
 };
 pub const RULES: QueueRules = QueueRules {
     concurrency: 4,
+    prefetch: 4,
     max_attempts: 3,
     soft_timeout: Duration::from_secs(20),
     hard_timeout: Duration::from_secs(30),
@@ -110,7 +111,7 @@ async fn finish_in(tx: &mut headworks::infra::db::Tx<'_>, finished: Finished<Wor
     let end = End { id: job.id, token: job.lease_token, end, error, report: None };
     let won = !store::end(tx, &[end]).await?.is_empty();
     if let (true, Some(work)) = (won, work) {
-        let note = Note { job_id: Some(job.id), event: "work", detail: Some(work), ..Note::default() };
+        let note = Note { job_id: Some(job.id), event: "work".into(), detail: Some(work), ..Note::default() };
         store::note(tx, &[note]).await?;
     }
     Ok(won)

@@ -252,7 +252,7 @@ async fn readiness_names_dependencies_to_those_with_a_key_only() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let good = Check::new("store", || async {
         ASKED.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(None)
     });
     let bad = Check::new("kafka", || async { Err("no broker answers".to_owned()) });
     let health = Health::new(kit, metrics(), vec![good, bad]);

@@ -1,0 +1,148 @@
+//! A whole headworks in this process, and mails for it.
+
+use crate::place;
+use headworks::app::App;
+use headworks::config::{self, Live, Sources};
+use headworks::infra::db::{DbError, View};
+use headworks::on_either;
+use mailhandler::{Door, Envelope, Spool};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const RECIPIENT: &str = "bobs@ingest.example.com";
+/// One customer and one rule; everything else as by default, but for the room on the disk.
+const CUSTOMER_AND_RULE: &str = r#"
+[spool]
+min_free_bytes = "1MiB"
+min_free_inodes = 10
+
+[[customer]]
+name = "bobs"
+recipients = ["bobs@ingest.example.com"]
+
+[[rule]]
+name = "hydrastor-alert"
+when = { subject = '\[HYDRAstor\] ALERT .*node=(?<node>\S+)' }
+set = { category = "hydrastor", type = "alert", group = "{node}" }
+settings = { zone = "Asia/Tokyo" }
+"#;
+
+/// A directory with a spool in it, and the configuration of an appliance there.
+pub struct Site {
+    directory: TempDir,
+    spool: Spool,
+    /// Store to use; `None`: SQLite.
+    postgres: Option<String>,
+}
+
+/// An appliance at work.
+pub struct Appliance {
+    app: Arc<App>,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+}
+
+impl Site {
+    /// A fresh one.
+    pub fn make(postgres: Option<String>) -> anyhow::Result<Self> {
+        let directory = place::directory()?;
+        let state = directory.path().join("state");
+        std::fs::create_dir(&state)?;
+        let spool = Spool::create(&state.join("spool"))?;
+        let kind = if postgres.is_some() { "postgres" } else { "sqlite" };
+        let program = place::program("headworks-modules")?;
+        let text = format!(
+            "[server]\nstate_dir = {state:?}\n[store]\nkind = {kind:?}\n[modules]\nprogram = {program:?}\n{CUSTOMER_AND_RULE}"
+        );
+        std::fs::write(directory.path().join("headworks.toml"), text)?;
+        Ok(Self { directory, spool, postgres })
+    }
+
+    /// Deposits alert number `number` as `mailhandler` does: when this returns, the sender has had its yes.
+    pub fn deposit(&self, number: usize) -> anyhow::Result<()> {
+        let message = alert(number);
+        let queue_id = format!("4Q{number}");
+        let mut draft = self.spool.draft()?;
+        draft.write(message.as_bytes())?;
+        let key = mailhandler::mail_key(self.spool.id(), queue_id.as_bytes(), RECIPIENT.as_bytes());
+        let envelope = Envelope {
+            spool_id: self.spool.id(),
+            receipt_id: mailhandler::receipt_id(&key, &draft.digest()),
+            door: Door::Pipe,
+            received_at: i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
+            queue_id: queue_id.into(),
+            sender: b"grid@example.net".to_vec(),
+            recipient: RECIPIENT.into(),
+            original_recipient: RECIPIENT.into(),
+            client_address: Vec::new(),
+            client_name: Vec::new(),
+            client_helo: Vec::new(),
+            client_protocol: Vec::new(),
+            sasl_user: Vec::new(),
+            nexthop: Vec::new(),
+            declared_bytes: None,
+            problems: Vec::new(),
+            program: "hwbench".into(),
+        };
+        draft.seal(&envelope)?.deposit()?;
+        self.spool.sync()?;
+        Ok(())
+    }
+
+    /// Builds everything up to the point where it only has to be let go.
+    pub async fn build(&self) -> anyhow::Result<Arc<App>> {
+        let environment =
+            self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())).collect();
+        let file = Some(self.directory.path().join("headworks.toml"));
+        let loaded = config::load(&Sources { file, environment, ..Sources::default() })?;
+        Ok(Arc::new(App::build(Live::new(loaded)).await?))
+    }
+}
+
+impl Appliance {
+    /// Lets it go.
+    pub fn start(app: Arc<App>) -> Self {
+        let stop = CancellationToken::new();
+        let (working, stopping) = (Arc::clone(&app), stop.clone());
+        let running = tokio::spawn(async move { working.run(stopping).await });
+        Self { app, stop, running }
+    }
+
+    /// Mails whose rows are committed.
+    pub async fn loads(&self) -> Result<i64, DbError> {
+        self.app
+            .db
+            .read(View::Results, |mut tx| {
+                Box::pin(async move {
+                    let text = "SELECT count(*) FROM load";
+                    Ok(on_either!(&mut tx, c => sqlx::query_scalar(text).fetch_one(c).await?))
+                })
+            })
+            .await
+    }
+
+    /// Stops as SIGTERM does.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.running.await?;
+        self.app.db.close().await;
+        Ok(())
+    }
+}
+
+/// A small mail of which no two are the same event.
+fn alert(number: usize) -> String {
+    let node = number % 8;
+    format!(
+        "From: icecream_machine <grid@dc1.example>\nTo: {RECIPIENT}\n\
+         Subject: [HYDRAstor] ALERT Warning grid=icecream_machine node=hn{node:03}\n\
+         Date: Fri, 13 Jan 2023 12:00:05 +0900\nMessage-ID: <{number}.icecream@grid.example>\nMIME-Version: 1.0\n\
+         Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n\
+         Event ID   : 0x{number:07X}\nSeverity   : WARNING\nState      : Raised\nGrid       : icecream_machine\n\
+         Node       : hn{node:03}\nComponent  : Disk slot 7\nOccurred   : 2023/01/13 03:14:15 JST\n\
+         Message    : Predictive failure reported by drive (SMART).\n\
+         Action     : Replace the drive. Contact your service provider.\n"
+    )
+}

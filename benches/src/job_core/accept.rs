@@ -1,0 +1,64 @@
+//! What a door sees: 32 callers of `delivery::Acceptor`, each with one delivery after the other. Informs only.
+
+use crate::cell::{Cell, Report};
+use crate::rounds::Plan;
+use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
+use headworks::ids::{DeliveryId, Digest, Timestamp};
+use headworks::infra::db::Db;
+use headworks::job::{Kind, Priority, QueueName, Queues, Wake};
+use std::time::{Duration, Instant};
+
+const CALLERS: usize = 32;
+
+/// One cell per store.
+pub async fn callers(plan: &Plan, db: &Db, store: &'static str, report: &mut Report) -> anyhow::Result<()> {
+    // As the defaults of `[store]` say.
+    let settings = BatchSettings { items: 256, linger: Duration::from_millis(3), bound: 4096, parallel: 4 };
+    let acceptor = Acceptor::start(db.clone(), Queues::new(db.clone()), Wake::default(), settings);
+    let each = plan.size(250, 50);
+    let rate = plan
+        .repeat(async || {
+            let begun = Instant::now();
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..CALLERS {
+                let acceptor = acceptor.clone();
+                tasks.spawn(async move {
+                    for _ in 0..each {
+                        acceptor.accept(new_delivery()).await?;
+                    }
+                    anyhow::Ok(())
+                });
+            }
+            while let Some(joined) = tasks.join_next().await {
+                joined??;
+            }
+            Ok((CALLERS * each) as f64 / begun.elapsed().as_secs_f64())
+        })
+        .await?;
+    let cell = Cell::new(super::BENCH, format!("accept_callers_{CALLERS}")).store(store);
+    report.tell(&cell.figure("accepted_s", rate))
+}
+
+fn new_delivery() -> NewDelivery {
+    let id = DeliveryId::fresh();
+    let digest = Digest::of(id.0.as_bytes());
+    NewDelivery {
+        key: digest.0,
+        digest,
+        bytes: 1_000,
+        reuse: Reuse::Flag,
+        key_ttl: Duration::from_secs(86_400),
+        source: "mail".into(),
+        received_at: Timestamp::now(),
+        envelope: serde_json::json!({ "sender": "grid@example.net", "recipient": "bobs@ingest.example.com" }),
+        home: None,
+        coordinates: None,
+        path: None,
+        settings: serde_json::json!({}),
+        queue: QueueName::parse("bench"),
+        kind: Kind::Parse,
+        priority: Priority::Normal,
+        max_attempts: 5,
+        id,
+    }
+}

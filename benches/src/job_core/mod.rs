@@ -1,0 +1,46 @@
+//! `job-core`: the goals G1 to G7 of the job table, on a private Postgres with fsync on and on SQLite.
+//!
+//! | cell | A | B |
+//! |---|---|---|
+//! | `g1_*`, `g7_*` ([`ceiling`]) | the core's public functions | the same statements on bare connections |
+//! | `g3_*` ([`pinned`]) | a database whose horizon is held over dead rows | a fresh one |
+//! | `g4_*` ([`cost`]) | WAL, commits and HOT claims per job | their goals |
+//! | `g5_*` ([`wake`]) | inserters with the wake relay | without it |
+//! | `accept_*` ([`accept`]) | what a door sees | - |
+
+mod accept;
+mod bare_lite;
+mod ceiling;
+mod cost;
+mod drive;
+mod hands;
+mod pinned;
+mod statement;
+mod wake;
+
+use crate::cell::{Cell, Report};
+use crate::place::{self, Postgres};
+use crate::rounds::Plan;
+use crate::stores;
+
+const BENCH: &str = "job-core";
+
+/// Runs every cell.
+pub async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let server = Postgres::start()?;
+    ceiling::postgres(plan, &server, report).await?;
+    ceiling::sqlite(plan, report).await?;
+    pinned::postgres(plan, &server, report).await?;
+    cost::postgres(plan, &server, report).await?;
+    wake::postgres(plan, &server, report).await?;
+    let db = stores::postgres(&server.make("accept").await?, 8).await?;
+    accept::callers(plan, &db, "postgres", report).await?;
+    db.close().await;
+    let directory = place::directory()?;
+    let db = stores::sqlite(&directory.path().join("store")).await?;
+    wake::same(plan, &db, "sqlite", report).await?;
+    accept::callers(plan, &db, "sqlite", report).await?;
+    db.close().await;
+    report.tell(&Cell::new(BENCH, "g2_peers").word("elsewhere", "benches/peers, a workspace of its own"))?;
+    report.tell(&Cell::new(BENCH, "g6_killed_at_full_load").word("elsewhere", "the crash tests in tests/it"))
+}

@@ -1,0 +1,135 @@
+//! G3: the claim while somebody holds the horizon.
+//!
+//! **A** works in a database where an idle REPEATABLE READ transaction keeps every dead row since it began, a million and
+//! more (200,000 in short) behind the fetch index; **B** in another database of the same server where nothing is held
+//! (the horizon of a table is its database's). Both claim through [`Claimer`] with the default lag and sweep, so floors
+//! trail and sweeps pay what they pay in production, and end through `store::end`.
+
+use super::drive;
+use super::hands::{self, BarePg, Hands, LEASE};
+use crate::cell::{Cell, Report};
+use crate::place::Postgres;
+use crate::rounds::{Plan, Turn};
+use crate::stores;
+use headworks::infra::db::Db;
+use headworks::job::Claimer;
+use sqlx::{Executor, PgConnection};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const QUEUE: &str = "parse:bench";
+/// The defaults of `jobs.claim_lag` and `jobs.sweep`.
+const LAG: Duration = Duration::from_millis(200);
+const SWEEP: Duration = Duration::from_secs(2);
+/// Dead rows a finished job leaves while the horizon is held: as inserted and as claimed.
+const DEAD_PER_JOB: usize = 2;
+
+struct Site {
+    db: Db,
+    queue: i16,
+    worker: i32,
+    bare: Vec<Hands>,
+    /// They live as long as a process does: floors are not learnt anew every round.
+    claimers: Vec<Claimer>,
+}
+
+/// The two cells.
+pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> anyhow::Result<()> {
+    let mut fresh = Site::make(server, "fresh").await?;
+    let mut pinned = Site::make(server, "pinned").await?;
+    let mut holder = stores::bare_postgres(&server.url("pinned")).await?;
+    holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+    holder.execute("SELECT 1").await?;
+    pinned.churn(plan.size(1_000_000, 200_000) / DEAD_PER_JOB).await?;
+    let mut reader = stores::bare_postgres(&server.url("pinned")).await?;
+    let span = Duration::from_millis(if plan.short { 1_000 } else { 2_000 });
+    for (batch, claimers, jobs, bar) in [(1, 4, 8_000, 0.8), (100, 1, 40_000, 0.6)] {
+        for site in [&mut fresh, &mut pinned] {
+            site.claimers = (0..claimers).map(|_| site.claimer()).collect();
+            site.fill(jobs).await?;
+            site.work(batch, span).await?;
+        }
+        let outcome = plan
+            .interleave(async |turn| {
+                let site = if turn == Turn::A { &mut pinned } else { &mut fresh };
+                if turn == Turn::B {
+                    site.bare[0].clear().await?;
+                }
+                site.fill(jobs * plan.size(2, 1)).await?;
+                site.work(batch, span).await
+            })
+            .await?;
+        let dead = dead_rows(&mut reader).await?;
+        let cell =
+            Cell::new(super::BENCH, format!("g3_pinned_batch_{batch}_claimers_{claimers}")).store("postgres");
+        let cell = outcome.into_cell(cell, "pinned_jobs_s", "fresh_jobs_s").figure("dead_rows", dead);
+        report.tell(&cell.against(bar, outcome.ratio))?;
+    }
+    fresh.db.close().await;
+    pinned.db.close().await;
+    Ok(())
+}
+
+impl Site {
+    async fn make(server: &Postgres, name: &str) -> anyhow::Result<Self> {
+        let url = server.make(name).await?;
+        let db = stores::postgres(&url, 8).await?;
+        let (queue, worker) = (stores::queue(&db, QUEUE).await?, stores::worker(&db).await?);
+        let mut bare = Vec::new();
+        for _ in 0..2 {
+            let connection = stores::bare_postgres(&url).await?;
+            bare.push(Hands::BarePg(BarePg { connection, queue, worker }));
+        }
+        Ok(Self { db, queue, worker, bare, claimers: Vec::new() })
+    }
+
+    /// Sends so many jobs through the table.
+    async fn churn(&mut self, jobs: usize) -> anyhow::Result<()> {
+        drive::ingest(&mut self.bare, jobs, 500).await?;
+        drive::work(&mut self.bare, 500).await?;
+        Ok(())
+    }
+
+    async fn fill(&mut self, jobs: usize) -> anyhow::Result<()> {
+        drive::ingest(&mut self.bare, jobs, 500).await?;
+        Ok(())
+    }
+
+    fn claimer(&self) -> Claimer {
+        Claimer::new(self.db.clone(), self.worker, LEASE, LAG, SWEEP)
+    }
+
+    /// Claims and ends for `span`, or until nothing is left; returns jobs per second.
+    async fn work(&mut self, batch: u32, span: Duration) -> anyhow::Result<f64> {
+        let mut tasks = JoinSet::new();
+        let begun = Instant::now();
+        for mut claimer in self.claimers.drain(..) {
+            let (db, queue) = (self.db.clone(), self.queue);
+            tasks.spawn(async move {
+                let mut done = 0;
+                while begun.elapsed() < span {
+                    let jobs = claimer.claim(&[(queue, batch)], true).await?;
+                    if jobs.is_empty() {
+                        break;
+                    }
+                    done +=
+                        hands::end(&db, jobs.iter().map(|job| (job.id, job.lease_token)).collect()).await?;
+                }
+                anyhow::Ok((claimer, done))
+            });
+        }
+        let mut sum = 0;
+        while let Some(joined) = tasks.join_next().await {
+            let (claimer, done) = joined??;
+            self.claimers.push(claimer);
+            sum += done;
+        }
+        Ok(sum as f64 / begun.elapsed().as_secs_f64())
+    }
+}
+
+/// Dead versions in the job table, as the server counts them.
+async fn dead_rows(reader: &mut PgConnection) -> anyhow::Result<f64> {
+    let text = "SELECT n_dead_tup::float8 FROM pg_stat_user_tables WHERE relname = 'job'";
+    Ok(sqlx::query_scalar(text).fetch_one(reader).await?)
+}

@@ -1,0 +1,154 @@
+//! The two stores under one write: what fails fails alone, and whoever goes away cancels nothing.
+
+use crate::stores::{each_store, open_lite};
+use crate::{commit, number};
+use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Tx};
+use headworks::on_either;
+use std::time::Duration;
+
+async fn add_queue(tx: &mut Tx<'_>, name: &str) -> Result<(), DbError> {
+    on_either!(tx, c => { sqlx::query("INSERT INTO queue (name) VALUES ($1)").bind(name).execute(c).await?; });
+    Ok(())
+}
+
+async fn queues(db: &Db) -> i64 {
+    number(db, "SELECT count(*) FROM queue").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_write_that_fails_takes_nothing_of_the_others_with_it() {
+    each_store(|db| async move {
+        let writes: Vec<_> = (0..200)
+            .map(|n| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    commit!(db, tx => async {
+                        add_queue(&mut tx, &format!("queue {n}")).await?;
+                        match n % 2 {
+                            0 => Ok(()),
+                            _ => Err(DbError::new(DbErrorKind::Content, "no")),
+                        }
+                    })
+                })
+            })
+            .collect();
+        for (n, write) in writes.into_iter().enumerate() {
+            assert_eq!(write.await.unwrap().is_ok(), n % 2 == 0);
+        }
+        assert_eq!(queues(&db).await, 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_cancels_nothing() {
+    each_store(|db| async move {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let write = db.write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                add_queue(&mut tx, "one").await
+            })
+        });
+        tokio::select! {
+            _ = write => panic!("it takes longer than it takes to begin"),
+            () = async { has_begun.await.unwrap() } => {}
+        }
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while queues(&db).await == 0 {
+            assert!(std::time::Instant::now() < deadline, "the write was cancelled with its caller");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn errors_say_what_a_caller_can_do() {
+    each_store(|db| async move {
+        add(&db, "one").await.unwrap();
+        assert_eq!(add(&db, "one").await.unwrap_err().kind(), DbErrorKind::Conflict);
+        let negative = "UPDATE job SET priority = 9";
+        crate::execute(&db, "INSERT INTO job (pos, queue, kind, max_attempts) VALUES (1, 1, 2, 1)").await;
+        let refused = commit!(db, tx => async {
+            on_either!(&mut tx, c => { sqlx::query(negative).execute(c).await?; });
+            Ok(())
+        });
+        let refused: DbError = refused.unwrap_err();
+        assert!(refused.kind() == DbErrorKind::Content && !refused.is_temporary());
+        if db.is_pg() {
+            assert_eq!(add(&db, "a\0b").await.unwrap_err().kind(), DbErrorKind::Content);
+        }
+        db.close().await;
+        let closed = add(&db, "two").await.unwrap_err();
+        assert!(closed.kind() == DbErrorKind::Unavailable && closed.is_temporary());
+    })
+    .await;
+}
+
+async fn add(db: &Db, name: &'static str) -> Result<(), DbError> {
+    commit!(db, tx => add_queue(&mut tx, name))
+}
+
+#[tokio::test]
+async fn a_second_process_is_told_who_holds_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open_lite(directory.path()).await;
+    let settings = LiteSettings { directory: directory.path().to_owned(), readers: 1, queue_bound: 1 };
+    let refused = Lite::open(&settings).await.unwrap_err();
+    assert_eq!(refused.kind(), DbErrorKind::Unavailable);
+    assert!(refused.to_string().contains(&format!("held by process {}", std::process::id())), "{refused}");
+    first.close().await;
+    open_lite(directory.path()).await.close().await;
+}
+
+#[tokio::test]
+async fn files_of_two_stores_are_not_one_store() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for directory in [&one, &two] {
+        open_lite(directory.path()).await.close().await;
+    }
+    std::fs::copy(two.path().join("results.db"), one.path().join("results.db")).unwrap();
+    let settings = LiteSettings { directory: one.path().to_owned(), readers: 1, queue_bound: 1 };
+    assert_eq!(Lite::open(&settings).await.unwrap_err().kind(), DbErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_full_queue_of_writes_is_busy_and_not_a_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = LiteSettings { directory: directory.path().to_owned(), readers: 1, queue_bound: 2 };
+    let db = Db::Lite(Lite::open(&settings).await.unwrap());
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (go, may_go) = tokio::sync::oneshot::channel::<()>();
+    let slow = db.clone();
+    let slow = tokio::spawn(async move {
+        slow.write(Lane::State, move |_| {
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                may_go.await.unwrap();
+                Ok(())
+            })
+        })
+        .await
+    });
+    has_begun.await.unwrap();
+    let waiting: Vec<_> = ["one", "two"]
+        .map(|name| {
+            tokio::spawn({
+                let db = db.clone();
+                async move { add(&db, name).await }
+            })
+        })
+        .into();
+    tokio::task::yield_now().await;
+    let refused = add(&db, "three").await.unwrap_err();
+    assert_eq!(refused.kind(), DbErrorKind::Unavailable);
+    go.send(()).unwrap();
+    slow.await.unwrap().unwrap();
+    for write in waiting {
+        write.await.unwrap().unwrap();
+    }
+    assert_eq!(queues(&db).await, 2);
+    db.close().await;
+}
