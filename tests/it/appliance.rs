@@ -82,7 +82,7 @@ impl Site {
         let config = format!(
             "[server]\nstate_dir = {:?}\n[store]\nkind = {kind:?}\n[modules]\nprogram = {:?}\n{QUICK}\n{extra}\n{CUSTOMERS_AND_RULES}",
             state,
-            modules_program(),
+            crate::programs::modules(),
         );
         std::fs::write(directory.path().join("headworks.toml"), config).unwrap();
         let environment =
@@ -199,20 +199,4 @@ pub fn fixture(case: &str) -> Vec<u8> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/hydrastor/fixtures").join(case).join("mail.eml");
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The built `headworks-modules`.
-pub fn modules_program() -> PathBuf {
-    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(|| built("headworks-modules")).clone()
-}
-
-/// A program of another package: the one that is shipped, else built now beside this test.
-pub fn built(name: &str) -> PathBuf {
-    if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
-        return PathBuf::from(dist).join(name);
-    }
-    let built = std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
-    assert!(built.unwrap().success());
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
 }

@@ -1,9 +1,8 @@
 //! Processes are killed while mail comes in: nothing that was said yes to is lost or done twice.
 
-use crate::appliance::modules_program;
 use crate::processes::{Installation, Server, each_store, is_soak};
+use crate::programs;
 use crate::promises::{Promised, are_kept, mail};
-use crate::sandbox;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
 use std::ops::Range;
@@ -34,7 +33,7 @@ async fn whoever_is_killed_every_yes_is_kept_once() {
     // Kills, and mails around each.
     let (kills, mails) = if is_soak() { (33, 61) } else { (9, 17) };
     each_store(|postgres| {
-        let installation = Installation::new(postgres, "", &modules_program());
+        let installation = Installation::new(postgres, "", &programs::modules());
         let mut server = installation.start();
         let mut promised = Promised::default();
         let mut killed = 0;
@@ -70,7 +69,7 @@ async fn whoever_is_killed_every_yes_is_kept_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_module_is_killed_twice_is_held_as_poisoned_and_can_be_released() {
     each_store(|postgres| {
-        let installation = Installation::new(postgres, SPINNING, sandbox::program());
+        let installation = Installation::new(postgres, SPINNING, &programs::hostile_modules());
         let server = installation.start();
         let said = installation.deliver("4Spin", TO, b"Subject: spin\n\nround and round\n");
         assert!(said.is_some());

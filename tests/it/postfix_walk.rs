@@ -1,8 +1,8 @@
 //! A real Postfix in front of a real server: with our main.cf and master.cf as they stand, its own queue, and everything of
 //! ours unprivileged. Whatever is down or broken, mail waits or is taken, arrives once, and none goes back to its sender.
 
-use crate::appliance::modules_program;
 use crate::processes::{Installation, each_store, is_available, is_soak, receipt_in, wait};
+use crate::programs;
 use crate::promises::{Kept, Promised, are_kept, mail};
 use crate::stores;
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,7 +36,7 @@ async fn every_mail_becomes_its_rows_also_what_came_while_headworks_was_down() {
     }
     let mails = if is_soak() { 200 } else { 40 };
     each_store(|postgres| {
-        let installation = Installation::new(postgres, "", &modules_program());
+        let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
         let postfix = Postfix::start(&installation, "");
         postfix.send_all(0..mails / 2);
@@ -62,7 +62,7 @@ async fn mail_that_comes_while_postgres_is_away_is_taken_and_processed_after() {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let database = Database::start(directory.path().join("postgres"));
     tokio::task::block_in_place(|| {
-        let installation = Installation::new(Some(database.url.clone()), "", &modules_program());
+        let installation = Installation::new(Some(database.url.clone()), "", &programs::modules());
         let server = installation.start();
         let postfix = Postfix::start(&installation, "");
         postfix.send_all(0..mails / 4);
@@ -86,7 +86,7 @@ async fn mail_waits_while_the_spool_is_broken_and_arrives_after_repair() {
         return;
     }
     each_store(|postgres| {
-        let installation = Installation::new(postgres, "", &modules_program());
+        let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
         let postfix = Postfix::start(&installation, "");
         let (spool, away) = (installation.spool(), installation.state().join("away"));
@@ -132,7 +132,7 @@ async fn two_recipients_are_two_deliveries() {
         return;
     }
     each_store(|postgres| {
-        let installation = Installation::new(postgres, ALICE, &modules_program());
+        let installation = Installation::new(postgres, ALICE, &programs::modules());
         let server = installation.start();
         let postfix = Postfix::start(&installation, "");
         postfix.send(&[TO, "alice@ingest.example.com"], &mail(1));
@@ -151,7 +151,7 @@ async fn two_recipients_are_two_deliveries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_id_that_comes_again_is_one_delivery_and_with_other_bytes_another() {
     each_store(|postgres| {
-        let installation = Installation::new(postgres, "", &modules_program());
+        let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
         let first = installation.deliver("4fXyz12345", TO, &mail(1));
         assert!(first.is_some());
@@ -176,7 +176,7 @@ async fn a_mail_cut_short_by_a_killed_pipe_daemon_is_not_taken_for_whole() {
     }
     each_store(|postgres| {
         let installation =
-            Installation::new(postgres, "[keeper]\nspool_every = \"1s\"\n", &modules_program());
+            Installation::new(postgres, "[keeper]\nspool_every = \"1s\"\n", &programs::modules());
         let server = installation.start();
         let postfix = Postfix::start(&installation, "");
         installation.stop_the_next_mailhandler();
@@ -212,7 +212,7 @@ async fn odd_recipients_are_kept_as_they_are() {
         (b"\xff\xfe@ingest.example.com", b"\xff\xfe@ingest.example.com"),
     ];
     each_store(|postgres| {
-        let installation = Installation::new(postgres, "", &modules_program());
+        let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
         let postfix = Postfix::start(&installation, "allow_min_user = yes\nsmtputf8_enable = no");
         for (number, (sent, _)) in odd.into_iter().enumerate() {

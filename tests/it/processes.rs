@@ -1,7 +1,8 @@
 //! A headworks of real processes: the programs as they are shipped, run by an unprivileged user, in a directory of their
 //! own. It is driven and looked at from outside only: signals, the control socket, its files and its store.
 
-use crate::appliance::{CUSTOMERS_AND_RULES, QUICK, built};
+use crate::appliance::{CUSTOMERS_AND_RULES, QUICK};
+use crate::programs;
 use crate::stores;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
@@ -56,9 +57,9 @@ impl Installation {
         let (state, bin) = (directory.path().join("state"), directory.path().join("bin"));
         fs::create_dir(&bin).unwrap();
         for (program, name) in [
-            (headworks_program(), "headworks"),
+            (programs::programs().join("headworks"), "headworks"),
             (modules.to_owned(), "headworks-modules"),
-            (built("mailhandler"), "mailhandler"),
+            (programs::programs().join("mailhandler"), "mailhandler"),
         ] {
             fs::copy(program, bin.join(name)).unwrap();
             fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -278,14 +279,6 @@ impl User {
         if rustix::process::geteuid().is_root() {
             command.uid(self.uid).gid(self.gid);
         }
-    }
-}
-
-/// The server under test: the one that is shipped, if there is one.
-fn headworks_program() -> PathBuf {
-    match std::env::var_os("HEADWORKS_DIST") {
-        Some(dist) => PathBuf::from(dist).join("headworks"),
-        None => env!("CARGO_BIN_EXE_headworks").into(),
     }
 }
 
