@@ -6,7 +6,7 @@
 //! ```
 
 use crate::ids::{Coordinates, ReceiptId, Slug, Timestamp};
-use crate::infra::volume::{BadSubPath, EntryKind, SubPath, Volume, VolumeError};
+use crate::infra::volume::{BadSubPath, EntryKind, SubPath, Volume, VolumeError, VolumeErrorKind};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,12 @@ fn below(
     if levels == 0 {
         return visit(dir);
     }
-    for entry in volume.list(dir)? {
+    let entries = match volume.list(dir) {
+        // Removed since its name was read.
+        Err(error) if error.kind == VolumeErrorKind::NotFound && !dir.is_root() => return Ok(()),
+        listed => listed?,
+    };
+    for entry in entries {
         // A name that is no path was not made by headworks and holds no tree.
         if entry.kind == EntryKind::Dir
             && let Ok(inside) = dir.join(&entry.name)
