@@ -23,20 +23,9 @@ test:
 test-module NAME:
     cargo test -p module-{{ NAME }}
 
-# A new module from the template
+# A new module from the template; modules/README.md goes on from there
 new-module NAME:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    [[ '{{ NAME }}' =~ ^[a-z][a-z0-9_]*$ && ! -e 'modules/{{ NAME }}' ]] ||
-        { echo "'{{ NAME }}' must be [a-z][a-z0-9_]* and not there yet" >&2; exit 2; }
-    cp -r modules/_template 'modules/{{ NAME }}'
-    grep -rlI template 'modules/{{ NAME }}' | xargs sed -i 's/template/{{ NAME }}/g'
-    echo 'Now name it in three places:'
-    echo '  Cargo.toml                    members: "modules/{{ NAME }}", and under [workspace.dependencies]'
-    echo '                                module-{{ NAME }} = { path = "modules/{{ NAME }}" }'
-    echo '  modules/host/Cargo.toml       module-{{ NAME }}.workspace = true'
-    echo '  modules/host/src/registry.rs  module_{{ NAME }}::modules()'
-    echo 'modules/README.md goes on from here.'
+    cargo run --quiet --bin headworks -- modules new '{{ NAME }}'
 
 # Accept what snapshots and fixtures give now; read the diff before you commit it
 bless:

@@ -10,7 +10,7 @@ use super::{Exit, Failure, Global};
 use crate::config::{Config, VolumeKind};
 use crate::delivery::verify::{self, Known, Trouble};
 use crate::ids::{DeliveryId, Timestamp};
-use crate::infra::volume::{SubPath, Volume};
+use crate::infra::volume::{SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
 use clap::Args;
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Fail
     let walked = Arc::clone(&inbox);
     let strays = tokio::task::spawn_blocking(move || verify::strays(&walked, &paths)).await??;
     for (path, owner) in strays {
-        if !is_known_by_now(gateway, owner, &path).await {
+        if !is_passing(gateway, &inbox, owner, &path).await? {
             findings.push(Finding {
                 path,
                 delivery: owner,
@@ -140,11 +140,7 @@ fn known(delivery: &Value, paths: &mut BTreeSet<SubPath>) -> Option<Known> {
     })
 }
 
-fn check(
-    inbox: &Volume,
-    archive: &Volume,
-    known: &[Known],
-) -> Result<Vec<Finding>, crate::infra::volume::VolumeError> {
+fn check(inbox: &Volume, archive: &Volume, known: &[Known]) -> Result<Vec<Finding>, VolumeError> {
     let mut findings = Vec::new();
     for known in known {
         let found = |in_archive| {
@@ -161,11 +157,26 @@ fn check(
     Ok(findings)
 }
 
-/// A tree may have been made since the deliveries were listed.
-async fn is_known_by_now(gateway: &Gateway, owner: Option<DeliveryId>, path: &SubPath) -> bool {
-    let Some(owner) = owner else { return false };
-    let found = gateway.get(&format!("/deliveries/{owner}")).await;
-    found.is_ok_and(|delivery| delivery["path"].as_str() == Some(path.as_str()))
+/// Whether a tree that is no delivery's place is as it should be: made since the deliveries were listed, or the held tree
+/// of one that was released, which goes when the new one is sealed.
+async fn is_passing(
+    gateway: &Gateway,
+    inbox: &Volume,
+    owner: Option<DeliveryId>,
+    path: &SubPath,
+) -> Result<bool, Failure> {
+    let Some(owner) = owner else { return Ok(false) };
+    let Ok(delivery) = gateway.get(&format!("/deliveries/{owner}")).await else { return Ok(false) };
+    Ok(delivery["path"].as_str() == Some(path.as_str()) || is_young(inbox, path)?)
+}
+
+fn is_young(inbox: &Volume, path: &SubPath) -> Result<bool, VolumeError> {
+    match inbox.stat(path) {
+        Ok(found) => Ok(found.modified_at > Timestamp::now().before(STRAY_AGE)),
+        // It has gone in the meantime.
+        Err(error) if error.kind == VolumeErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Says what was done, or why nothing.
@@ -176,8 +187,7 @@ async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
         _ if finding.in_archive => Err("copy it from the tree by hand".into()),
         (Trouble::Unsealed, _) => seal().map(|()| "sealed"),
         (Trouble::Stray(_), _) => {
-            let found = app.inbox.stat(&finding.path).map_err(|error| error.to_string())?;
-            if found.modified_at > Timestamp::now().before(STRAY_AGE) {
+            if is_young(&app.inbox, &finding.path).map_err(|error| error.to_string())? {
                 return Err("younger than an hour".into());
             }
             app.inbox.remove_tree(&finding.path).map(|_| "removed").map_err(|error| error.to_string())

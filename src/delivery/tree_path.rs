@@ -8,7 +8,7 @@
 //! A tree that is sealed before it is accepted has the last 8 of the delivery's id instead.
 
 use crate::ids::{Coordinates, DeliveryId, ReceiptId, Slug, Timestamp};
-use crate::infra::volume::{BadSubPath, EntryKind, SubPath, Volume, VolumeError};
+use crate::infra::volume::{BadSubPath, EntryKind, SubPath, Volume, VolumeError, VolumeErrorKind};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,12 @@ fn below(
     if levels == 0 {
         return visit(dir);
     }
-    for entry in volume.list(dir)? {
+    let entries = match volume.list(dir) {
+        // Removed since its name was read.
+        Err(error) if error.kind == VolumeErrorKind::NotFound && !dir.is_root() => return Ok(()),
+        listed => listed?,
+    };
+    for entry in entries {
         // A name that is no path was not made by headworks and holds no tree.
         if entry.kind == EntryKind::Dir
             && let Ok(inside) = dir.join(&entry.name)

@@ -145,3 +145,38 @@ pub fn strays(
     })?;
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Known, Trouble, of_delivery, strays};
+    use crate::ids::{DeliveryId, Digest};
+    use crate::infra::volume::{Durable, Source, SubPath, Volume};
+    use std::collections::BTreeSet;
+
+    fn known(path: &str) -> Known {
+        let digest = Digest::of(b"mail");
+        Known { delivery: DeliveryId::fresh(), path: path.parse().unwrap(), digest, sealed: true }
+    }
+
+    #[test]
+    fn a_tree_without_a_manifest_is_missing_and_one_with_nonsense_unreadable() {
+        let inbox = Volume::memory("inbox", 10_000);
+        let known = known("a/b/c/d/20260101_000000");
+        assert_eq!(of_delivery(&inbox, &known).unwrap(), [Trouble::Missing]);
+        inbox.make_dir(&known.path).unwrap();
+        assert_eq!(of_delivery(&inbox, &known).unwrap(), [Trouble::Missing]);
+        let manifest = known.path.join("manifest.json").unwrap();
+        inbox.put(&manifest, Source::Bytes(b"nonsense"), Durable::AtSeal).unwrap();
+        assert!(matches!(of_delivery(&inbox, &known).unwrap()[..], [Trouble::Unreadable(_)]));
+    }
+
+    #[test]
+    fn a_tree_that_no_delivery_names_is_a_stray() {
+        let inbox = Volume::memory("inbox", 10_000);
+        let paths = ["a/b/c/d/20260101_000000", "_held/mail/no_rule/none/20260101_000000"];
+        let [ours, stray]: [SubPath; 2] = paths.map(|path| path.parse().unwrap());
+        inbox.make_dir(&ours).unwrap();
+        inbox.make_dir(&stray).unwrap();
+        assert_eq!(strays(&inbox, &BTreeSet::from([ours])).unwrap(), [(stray, None)]);
+    }
+}

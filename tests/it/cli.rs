@@ -337,3 +337,26 @@ fn the_demo_ends_well_and_leaves_nothing_behind() {
     assert!(!said.contains('\u{1b}'), "a subject has reached the terminal as it is");
     assert_eq!(std::fs::read_dir(tmp.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_new_module_passes_its_test_at_once() {
+    let checkout = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let parts =
+        ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "src", "modules", "postfix", "benches", "tests"];
+    let copied =
+        Command::new("cp").arg("-r").args(parts.map(|part| source.join(part))).arg(checkout.path()).status();
+    assert!(copied.unwrap().success());
+    let new = |name: &str| {
+        let mut command = Command::new(programs().join("headworks"));
+        command.args(["modules", "new", name]).current_dir(checkout.path().join("modules"));
+        command.status().unwrap().code()
+    };
+    assert_eq!(new("acme_two"), Some(0));
+    assert_eq!([new("acme_two"), new("../acme"), new("api")], [Some(4), Some(2), Some(4)]);
+    let mut test = Command::new(env!("CARGO"));
+    test.args(["test", "--quiet", "--offline", "--package", "module-acme_two"]).current_dir(checkout.path());
+    let ended = test.env("CARGO_TARGET_DIR", checkout.path().join("target")).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("1 passed"));
+}

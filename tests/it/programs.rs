@@ -43,6 +43,11 @@ pub fn hostile_modules() -> PathBuf {
         .clone()
 }
 
+/// Sends what Ctrl-C sends.
+pub fn interrupt(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
 /// A server; killed when dropped.
 pub struct Served {
     child: Child,
