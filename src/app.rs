@@ -12,7 +12,7 @@ mod build;
 mod explain;
 mod spool;
 
-pub use build::{BuildError, host_settings, open_store};
+pub use build::{BuildError, beside_this_program, host_settings, open_store};
 pub use spool::HomeSpool;
 
 use crate::config::{Config, Live, Role};

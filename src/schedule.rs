@@ -5,7 +5,7 @@
 
 use crate::config::Live;
 use crate::delivery;
-use crate::ids::BootId;
+use crate::ids::{BootId, Timestamp};
 use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::telemetry::metrics::Metrics;
 use crate::job::{self, Leader, Wake};
@@ -151,6 +151,7 @@ fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
             Box::pin(async move {
                 job::store::make_days(&mut tx).await?;
                 job::store::prune(&mut tx, history, ROUND).await?;
+                job::store::prune_notes(&mut tx, Timestamp::now().before(history), ROUND).await?;
                 log::prune(&mut tx, entries, ROUND.unsigned_abs()).await
             })
         });
@@ -176,7 +177,7 @@ fn gauges(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + 
             metrics::gauge!("headworks_queue_jobs", "state" => state).set(sum as f64);
         }
         metrics::gauge!("headworks_held_jobs").set(sums[3] as f64);
-        let age = oldest.map_or(0, |at: crate::ids::Timestamp| crate::ids::Timestamp::now().0 - at.0);
+        let age = oldest.map_or(0, |at: Timestamp| Timestamp::now().0 - at.0);
         metrics::gauge!("headworks_queue_oldest_seconds").set(age as f64 / 1e6);
         Ok(())
     })

@@ -141,7 +141,10 @@ async fn migrate_patiently(db: &Db) -> Result<(), DbError> {
     loop {
         match db.migrate().await {
             Ok(0) => return Ok(()),
-            Ok(steps) => return Ok(tracing::info!(steps, "the schema was brought up to date")),
+            Ok(steps) => {
+                tracing::info!(steps, "the schema was brought up to date");
+                return Ok(());
+            }
             Err(error) if error.kind() == DbErrorKind::Unavailable => {
                 tracing::warn!(%error, "the store is away; waiting for it");
                 tokio::time::sleep(STORE_PAUSE).await;

@@ -34,7 +34,7 @@ pub enum Deliveries {
         #[arg(long)]
         held: bool,
         #[command(flatten)]
-        coordinates: Coordinates,
+        coordinates: Box<Coordinates>,
     },
     /// Show one delivery and what it holds.
     Show {
@@ -169,7 +169,8 @@ fn story(trace: &Value) -> Result<(), Failure> {
     print::one(false, &trace["delivery"])?;
     print::section("header", &[("name", "/name"), ("value", "/value")], &contents["headers"])?;
     print::section("parts", &PARTS, &contents["parts"])?;
-    print::section("rules, as they are now", &TRIALS, &trace["rules"]["trials"])?;
+    let trials: Vec<Value> = trace["rules"]["trials"].as_array().into_iter().flatten().map(trial).collect();
+    print::section("rules, as they are now", &TRIALS, &Value::Array(trials))?;
     print::section("jobs", &jobs::COLUMNS, &trace["jobs"])?;
     print::section("timeline", &EVENTS, &trace["timeline"])?;
     let rows: Vec<Value> = trace["loads"].as_array().into_iter().flatten().flat_map(rows_of).collect();
@@ -189,6 +190,19 @@ const ROWS: [Column; 8] = [
     ("duplicate", "/duplicate"),
     ("stale", "/stale"),
 ];
+
+/// What came of one rule, in words.
+fn trial(trial: &Value) -> Value {
+    let verdict = &trial["verdict"];
+    let missed: Vec<&str> =
+        verdict["missed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let words = match (verdict.as_str(), verdict["malformed"].as_str()) {
+        (Some(word), _) => word.replace('_', " "),
+        (None, Some(header)) => format!("depends on {header}, which stands twice"),
+        (None, None) => format!("missed at {}", missed.join(", ")),
+    };
+    json!({"rule": trial["rule"], "verdict": words})
+}
 
 /// One line per table of a load.
 fn rows_of(load: &Value) -> Vec<Value> {

@@ -74,6 +74,18 @@ impl Gateway {
         Here::open(global, "http").await.map(Self::Here)
     }
 
+    /// The parts of headworks in this process, for what cannot be done beside a server.
+    ///
+    /// # Errors
+    /// When a server runs here.
+    pub async fn alone(global: &Global, role: &str) -> Result<Here, Failure> {
+        let socket = global.load()?.config().server.control_socket.clone();
+        if answers(&socket).await? {
+            return Err(Failure::new(Exit::Refused, "a server runs here: stop it first"));
+        }
+        Here::open(global, role).await
+    }
+
     /// `GET`: what is there.
     ///
     /// # Errors

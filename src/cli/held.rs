@@ -2,11 +2,14 @@
 
 use super::gateway::Gateway;
 use super::jobs::acted;
-use super::listing::{Form, Listing, Query};
+use super::listing::{Form, Listing, Pages, Query};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+
+/// Entries asked for at once.
+const PAGE: usize = 500;
 
 /// Columns of a list of held work.
 pub const COLUMNS: [Column; 7] = [
@@ -71,24 +74,41 @@ pub enum Held {
         form: Form,
     },
     /// Run it again; a mail goes through the rules again.
-    Release {
-        /// The jobs that wait.
-        #[arg(required = true)]
-        jobs: Vec<i64>,
-        #[command(flatten)]
-        form: Form,
-    },
-    /// End it: it need not be done.
-    Discard {
-        /// The jobs that wait.
-        #[arg(required = true)]
-        jobs: Vec<i64>,
-        /// Do it; without this it is only said what would be.
-        #[arg(long)]
-        yes: bool,
-        #[command(flatten)]
-        form: Form,
-    },
+    Release(Chosen),
+    /// End it for good: it need not be done.
+    Discard(Chosen),
+}
+
+/// Which held work, by number or by reason.
+#[derive(Debug, Args)]
+pub struct Chosen {
+    /// The jobs that wait.
+    #[arg(required_unless_present = "reason", conflicts_with = "reason")]
+    jobs: Vec<i64>,
+    /// All that wait for this reason, for example no_rule.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Do it: asked for where many are chosen at once, or something ends for good.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// What is done with held work.
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    Release,
+    Discard,
+}
+
+impl Act {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Discard => "discard",
+        }
+    }
 }
 
 impl Held {
@@ -118,14 +138,8 @@ impl Held {
                 acted(&form, global, &came, "goes on: job")?;
                 Exit::Done
             }
-            Self::Release { jobs, form } => each(&gateway, global, &form, &jobs, "release").await?,
-            Self::Discard { jobs, yes: false, .. } => {
-                let why = format!("{} held jobs would be discarded for good; say --yes to do it", jobs.len());
-                return Err(Failure::new(Exit::Refused, why));
-            }
-            Self::Discard { jobs, yes: true, form } => {
-                each(&gateway, global, &form, &jobs, "discard").await?
-            }
+            Self::Release(chosen) => each(&gateway, global, chosen, Act::Release).await?,
+            Self::Discard(chosen) => each(&gateway, global, chosen, Act::Discard).await?,
         };
         gateway.close().await;
         Ok(exit)
@@ -133,32 +147,43 @@ impl Held {
 }
 
 /// One act on each job; where it fails for some, the others are done all the same.
-async fn each(
-    gateway: &Gateway,
-    global: &Global,
-    form: &Form,
-    jobs: &[i64],
-    verb: &str,
-) -> Result<Exit, Failure> {
+async fn each(gateway: &Gateway, global: &Global, chosen: Chosen, act: Act) -> Result<Exit, Failure> {
+    let jobs = match &chosen.reason {
+        Some(reason) => waiting_for(gateway, reason).await?,
+        None => chosen.jobs,
+    };
+    if !chosen.yes && (chosen.reason.is_some() || act == Act::Discard) {
+        let why = format!("would {} {} held jobs: say --yes to do it", act.word(), jobs.len());
+        return Err(Failure::new(Exit::Refused, why));
+    }
     let mut failures = Vec::new();
-    for job in jobs {
-        match gateway.post(&format!("/held/{job}/{verb}"), None).await {
-            Ok(came) => acted(form, global, &came, &format!("{verb}d: job"))?,
+    for job in &jobs {
+        match gateway.post(&format!("/held/{job}/{}", act.word()), None).await {
+            Ok(came) => acted(&chosen.form, global, &came, &format!("{}d: job", act.word()))?,
             Err(failure) => failures.push((job, failure)),
         }
     }
-    let done = jobs.len() - failures.len();
-    match failures.pop() {
-        None => Ok(Exit::Done),
-        Some((_, failure)) if done == 0 && failures.is_empty() => Err(failure),
-        Some(last) => {
-            failures.push(last);
+    match failures.len() {
+        0 => Ok(Exit::Done),
+        1 if jobs.len() == 1 => failures.pop().map_or(Ok(Exit::Done), |(_, failure)| Err(failure)),
+        failed => {
             for (job, failure) in &failures {
                 eprintln!("headworks: job {job}: {}", failure.message);
             }
-            Ok(if done == 0 { Exit::Failed } else { Exit::Partly })
+            Ok(if failed == jobs.len() { Exit::Failed } else { Exit::Partly })
         }
     }
+}
+
+/// Numbers of all jobs that are held for a reason.
+async fn waiting_for(gateway: &Gateway, reason: &str) -> Result<Vec<i64>, Failure> {
+    let mut jobs = Vec::new();
+    let mut pages = Pages::new(gateway, "/held", None);
+    while let Some(page) = pages.next(PAGE).await? {
+        let of_reason = page.iter().filter(|held| held["reason"] == reason);
+        jobs.extend(of_reason.filter_map(|held| held["job_id"].as_i64()));
+    }
+    Ok(jobs)
 }
 
 fn show(json: bool, held: &Value) -> Result<(), Failure> {

@@ -48,7 +48,7 @@ pub enum Jobs {
         #[arg(long)]
         queue: Option<String>,
         #[command(flatten)]
-        coordinates: Coordinates,
+        coordinates: Box<Coordinates>,
     },
     /// Show one job with its timeline and findings.
     Show {

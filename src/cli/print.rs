@@ -99,12 +99,12 @@ fn lines(table: &Table) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Instants (fields that end in `_at`) lose their fraction; what is no single value is shown as JSON.
+/// Instants (fields `at` and `…_at`) lose their fraction; what is no single value is shown as JSON.
 fn cell(pointer: &str, item: &Value) -> String {
     let Some(value) = item.pointer(pointer) else { return String::new() };
     match value {
         Value::Null => String::new(),
-        Value::String(text) if pointer.ends_with("_at") => {
+        Value::String(text) if pointer == "/at" || pointer.ends_with("_at") => {
             escape(text.split('.').next().unwrap_or(text)).replace('T', " ").trim_end_matches('Z').to_owned()
         }
         Value::String(text) => escape(text).into_owned(),

@@ -104,7 +104,10 @@ impl Server {
     }
 
     /// Reloads on SIGHUP; stops on SIGTERM or SIGINT.
-    async fn until_told(self, sources: &Sources) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// When signals cannot be heard.
+    pub async fn until_told(self, sources: &Sources) -> Result<(), Failure> {
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

@@ -27,6 +27,7 @@ pub mod store;
 mod timeline;
 pub mod tree;
 pub mod tree_path;
+pub mod verify;
 
 pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
 pub use batch::{BatchSettings, Busy};

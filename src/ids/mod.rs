@@ -115,6 +115,21 @@ impl fmt::Display for Digest {
     }
 }
 
+impl std::str::FromStr for Digest {
+    type Err = String;
+
+    /// Reads what `Display` writes.
+    fn from_str(hex: &str) -> Result<Self, Self::Err> {
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let digits = hex.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
+        bytes
+            .filter(|_| digits)
+            .and_then(|bytes| Self::from_slice(&bytes))
+            .ok_or_else(|| format!("{hex:?} is not 64 hexadecimal digits"))
+    }
+}
+
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")

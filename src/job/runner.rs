@@ -15,7 +15,9 @@ use super::queue::{QueueName, QueueRules};
 use super::store::{self, Job, PutBack};
 use super::wake::Wake;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
+use futures_util::FutureExt;
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -256,7 +258,10 @@ impl<W: Send + 'static> Runner<W> {
                 Stop::Cancelled => Outcome::Cancelled,
                 Stop::Lost | Stop::Shutdown | Stop::Deadline => Outcome::Released,
             },
-            outcome = (self.perform)(run) => outcome,
+            // A handler that panics has failed, like one that says so; its lease must not stay behind.
+            outcome = AssertUnwindSafe((self.perform)(run)).catch_unwind() => {
+                outcome.unwrap_or_else(|_| Outcome::Retry { error: "its handler panicked".into() })
+            }
             () = deadline => {
                 Outcome::Retry { error: format!("gave up at its deadline of {:?}", rules.hard_timeout) }
             }

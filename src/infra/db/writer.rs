@@ -5,7 +5,9 @@
 //! last one ran.
 
 use super::{DbError, DbErrorKind, Fut, Tx};
+use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,7 +53,10 @@ where
     ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
         Box::pin(async move {
             if let Some(work) = self.work.take() {
-                self.result = Some(work(Tx::Lite(connection)).await);
+                // A panic of one member must not take the writer, and with it every other caller, along.
+                let run = AssertUnwindSafe(async move { work(Tx::Lite(connection)).await }).catch_unwind();
+                let panicked = |_| Err(DbError::new(DbErrorKind::Corrupt, "a write panicked"));
+                self.result = Some(run.await.unwrap_or_else(panicked));
             }
             matches!(self.result, Some(Ok(_)))
         })

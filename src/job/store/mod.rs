@@ -361,6 +361,18 @@ pub async fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Removes notes from before `before`, oldest first, at most `limit`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn prune_notes(tx: &mut Tx<'_>, before: Timestamp, limit: i32) -> Result<u64, DbError> {
+    let text =
+        "DELETE FROM timeline WHERE id IN (SELECT id FROM timeline WHERE at < $1 ORDER BY at LIMIT $2)";
+    Ok(
+        crate::on_either!(tx, c => sqlx::query(text).bind(before).bind(limit).execute(c).await?.rows_affected()),
+    )
+}
+
 /// The word and text of a put-back that belong into the timeline; `None` for one that leaves no trace.
 const fn noted(how: &PutBack) -> Option<&'static str> {
     match how {

@@ -1,0 +1,126 @@
+//! The temporary directory of the demo: its configuration, and what a second terminal needs.
+
+use super::mails::MAILS;
+use crate::app::beside_this_program;
+use crate::cli::Failure;
+use crate::config::Sources;
+use std::fmt::Write;
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Customer and rules of the demo.
+const RULES: &str = r#"
+[[customer]]
+name = "bobs"
+title = "Bob's Burgers"
+domains = ["bobs.example.com"]
+
+[[rule]]
+name = "hydrastor-report"
+when = { subject = 'System Report( grid=(?<grid>\S+))?' }
+set = { category = "hydrastor", type = "system_report", group = "{grid}" }
+settings = { zone = "Asia/Tokyo" }
+
+[[rule]]
+name = "hydrastor-alert"
+when = { subject = '^\[HYDRAstor\] ALERT .*node=(?<node>\S+)' }
+set = { category = "hydrastor", type = "alert", group = "{node}" }
+settings = { zone = "Asia/Tokyo" }
+archive = true
+"#;
+
+/// The directory.
+pub struct Site(TempDir);
+
+impl Site {
+    /// Makes it and writes the configuration and the unexpected mail into it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn make() -> Result<Self, Failure> {
+        let site = Self(tempfile::Builder::new().prefix("headworks-demo.").tempdir()?);
+        let config = format!(
+            "[server]\nstate_dir = {:?}\n\n[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n\n\
+             [spool]\nmailhandler = {:?}\nmin_free_bytes = \"64MiB\"\ndomains = [\"bobs.example.com\"]\n{RULES}",
+            site.path().join("state"),
+            beside_this_program(Path::new("mailhandler")),
+        );
+        fs::write(site.path().join("headworks.toml"), config)?;
+        fs::write(site.path().join("unexpected.eml"), MAILS[4].bytes)?;
+        Ok(site)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Its configuration file and nothing else: what the caller's environment sets is for another server.
+    pub fn sources(&self) -> Sources {
+        Sources { file: Some(self.path().join("headworks.toml")), ..Sources::default() }
+    }
+
+    /// Writes `env`, to be sourced by a second terminal; its last line comes last, so a reader never sees half of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_environment(&self, address: SocketAddr, key: &str) -> Result<(), Failure> {
+        let path = self.path();
+        let programs = std::env::current_exe()?;
+        let programs = programs.parent().unwrap_or(Path::new("."));
+        let text = format!(
+            "export DEMO={}\nexport HEADWORKS_CONFIG=$DEMO/headworks.toml\nexport DEMO_PID={}\nexport DEMO_URL=http://{address}\n\
+             export DEMO_KEY={key}\nexport PATH={}:$PATH\n",
+            path.display(),
+            std::process::id(),
+            programs.display(),
+        );
+        let mut file = tempfile::NamedTempFile::new_in(path)?;
+        io::Write::write_all(&mut file, text.as_bytes())?;
+        file.persist(path.join("env"))?;
+        Ok(())
+    }
+
+    /// What one can do now.
+    pub fn invitation(&self, address: SocketAddr, key: &str) -> String {
+        let mut text = String::new();
+        let mut line = |words: &str| text.write_fmt(format_args!("{words}\n")).expect("text grows in memory");
+        line("");
+        line(&format!("the server is up: http://{address}"));
+        line(&format!("its key: {key}"));
+        line("");
+        line("ask it:");
+        line(&format!("  curl -H 'X-Api-Key: {key}' http://{address}/api/1.0/rows/hydrastor_node_snapshot"));
+        line(&format!("  curl -H 'X-Api-Key: {key}' http://{address}/api/1.0/held"));
+        line("in another terminal:");
+        line(&format!("  . {}", self.path().join("env").display()));
+        line("  headworks held list");
+        line("");
+        line("Ctrl-C stops it and removes everything.");
+        text
+    }
+
+    /// Removes it. Sealed directories are read-only, so they are opened up first.
+    ///
+    /// # Errors
+    /// When something of it stays.
+    pub fn remove(self) -> Result<(), Failure> {
+        open_up(self.path())?;
+        Ok(self.0.close()?)
+    }
+}
+
+fn open_up(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! The command line: the real program, as operators and scripts call it.
+
+use crate::appliance::{Site, deposit, fixture};
+use crate::programs::{Served, programs};
+use mailhandler::Spool;
+use serde_json::Value;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const TO: &str = "bobs@ingest.example.com";
+const LISTEN: &str = "[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n";
+
+/// A site and the command line of it.
+struct Shell {
+    site: Site,
+}
+
+impl Shell {
+    fn new(extra: &str) -> Self {
+        Self { site: Site::new(None, &format!("{LISTEN}{extra}")) }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(programs().join("headworks"));
+        command.args(arguments).env("HEADWORKS_CONFIG", self.site.directory.path().join("headworks.toml"));
+        for name in ["HEADWORKS_URL", "HEADWORKS_KEY", "HEADWORKS_KEY_FILE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Standard output of a command that must go well.
+    fn says(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    }
+
+    /// The objects a command with `--json` prints.
+    fn objects(&self, arguments: &[&str]) -> Vec<Value> {
+        let said = self.says(&[arguments, &["--json"]].concat());
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn exit(&self, arguments: &[&str]) -> i32 {
+        self.run(arguments).status.code().unwrap()
+    }
+
+    fn serve(&self) -> Served {
+        Served::start(self.command(&["serve"]), &self.site.state().join("control.sock"))
+    }
+
+    /// Mails of both formats and one that nobody expects, settled.
+    fn with_mails(&self) -> Served {
+        let served = self.serve();
+        let spool = Spool::open(&self.site.state().join("spool"), None).unwrap();
+        deposit(&spool, "Q1", TO, &fixture("system_report/01_happy_path"));
+        deposit(&spool, "Q2", TO, &fixture("alert/01_warning"));
+        deposit(&spool, "Q3", TO, b"Subject: lunch?\n\nAt noon.\n");
+        self.wait_for("two finished, one held, all sealed", || {
+            self.objects(&["jobs", "list", "--state", "completed"]).len() == 4
+                && self.objects(&["held", "list"]).len() == 1
+                && self
+                    .objects(&["deliveries", "list"])
+                    .iter()
+                    .all(|delivery| !delivery["sealed_at"].is_null())
+        });
+        served
+    }
+
+    fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{what} did not come");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+#[test]
+fn what_a_server_answers_is_answered_without_one_too() {
+    let shell = Shell::new("");
+    let served = shell.with_mails();
+    let lists: [&[&str]; 6] = [
+        &["jobs", "list"],
+        &["deliveries", "list"],
+        &["held", "list"],
+        &["queues", "list"],
+        &["keys", "list"],
+        &["modules", "list"],
+    ];
+    let beside = lists.map(|list| shell.objects(list));
+    assert_eq!(served.stop(), Some(0), "SIGTERM ends a server well");
+    assert_eq!(lists.map(|list| shell.objects(list)), beside);
+    assert_eq!(beside[1].len(), 3);
+    assert!(shell.says(&["jobs", "list"]).starts_with(" ID"), "people get a table");
+}
+
+#[test]
+fn a_long_list_says_how_to_go_on() {
+    let shell = Shell::new("");
+    let _served = shell.with_mails();
+    let all = shell.objects(&["jobs", "list"]);
+    let first = shell.run(&["jobs", "list", "--json", "--limit", "2"]);
+    let said = String::from_utf8(first.stderr).unwrap();
+    let cursor = said.trim().rsplit(' ').next().unwrap();
+    let rest = shell.objects(&["jobs", "list", "--cursor", cursor]);
+    assert_eq!(rest, all[2..]);
+    assert!(shell.run(&["jobs", "list", "--limit", "2", "--quiet"]).stderr.is_empty());
+}
+
+#[test]
+fn a_trace_tells_the_whole_story_by_any_of_its_ids() {
+    let shell = Shell::new("");
+    let _served = shell.with_mails();
+    let delivery = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
+    let id = delivery["id"].as_str().unwrap();
+    let story = shell.says(&["trace", id]);
+    for part in
+        ["Subject", "missed at subject", "matched", "parse:hydrastor/alert", "started", "hydrastor_alert"]
+    {
+        assert!(story.contains(part), "{part} is missing in:\n{story}");
+    }
+    let receipt = delivery["receipt_id"].as_str().unwrap();
+    assert_eq!(shell.says(&["trace", receipt]), story);
+    let job = shell.objects(&["jobs", "list", "--type", "alert"])[0]["id"].to_string();
+    assert_eq!(shell.says(&["trace", &job]), story);
+    assert_eq!(shell.exit(&["trace", "00000000-0000-8000-8000-000000000000"]), 3);
+    assert_eq!(shell.exit(&["trace", "lunch"]), 2);
+}
+
+#[test]
+fn held_mail_is_shown_assigned_released_and_discarded() {
+    let shell = Shell::new("");
+    let _served = shell.with_mails();
+    let job = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+    assert!(shell.says(&["held", "show", &job]).contains("lunch?"));
+    assert_eq!(shell.exit(&["held", "release", "--reason", "no_rule"]), 4, "many at once need --yes");
+    shell.says(&["held", "release", "--reason", "no_rule", "--yes"]);
+    shell.wait_for("held once more", || shell.objects(&["held", "list"]).len() == 1);
+    assert_eq!(shell.exit(&["held", "discard", &job]), 4, "what ends for good needs --yes");
+    shell.says(&["held", "discard", &job, "--yes"]);
+    assert_eq!(shell.objects(&["held", "list"]).len(), 0);
+    assert_eq!(shell.exit(&["held", "release", &job]), 4, "it is not held any more");
+    shell.says(&["jobs", "retry", &job]);
+    shell.wait_for("held as a new job", || shell.objects(&["held", "list"]).len() == 1);
+    let again = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+    let place = ["--customer", "bobs", "--category", "hydrastor", "--type", "alert"];
+    shell.says(&[&["held", "assign", &again], &place[..]].concat());
+    shell.wait_for("rejected by the module", || {
+        shell.objects(&["jobs", "list", "--state", "failed"]).len() == 1
+    });
+}
+
+#[test]
+fn jobs_queues_replay_and_log() {
+    let shell = Shell::new("");
+    let _served = shell.with_mails();
+    let job = &shell.objects(&["jobs", "list", "--state", "completed"])[0];
+    let id = job["id"].to_string();
+    assert!(shell.says(&["jobs", "show", &id]).contains("timeline"));
+    assert_eq!([shell.exit(&["jobs", "cancel", &id]), shell.exit(&["jobs", "retry", &id])], [4, 4]);
+    let queue = "parse:hydrastor/alert";
+    assert!(shell.says(&["queues", "pause", queue, "--json"]).contains("\"paused\":true"));
+    assert!(shell.says(&["queues", "resume", queue, "--json"]).contains("\"paused\":false"));
+    assert_eq!(shell.exit(&["queues", "pause", "parse:nothing/there"]), 3);
+    let delivery =
+        shell.objects(&["deliveries", "list", "--type", "alert"])[0]["id"].as_str().unwrap().to_owned();
+    assert!(shell.says(&["deliveries", "show", &delivery]).contains("hydrastor-alert"));
+    let made = shell.says(&["replay", &delivery]);
+    let state = || shell.objects(&["jobs", "show", made.trim()])[0]["state"].clone();
+    shell.wait_for("the replay", || state() == "completed");
+    assert_eq!(shell.exit(&["log", "tail", "nothing"]), 3);
+}
+
+#[test]
+fn a_key_is_shown_once_and_opens_the_door_until_it_is_revoked() {
+    let shell = Shell::new("");
+    let served = shell.serve();
+    let key = shell.says(&["keys", "create", "--name", "ops", "--grant", "read,operate", "--expires", "90d"]);
+    assert!(key.starts_with("hw_"));
+    let listed = shell.says(&["keys", "list", "--json"]);
+    assert!(listed.contains("\"ops\"") && !listed.contains(key.trim()));
+    let url = served.url();
+    let remote = |key: &str| {
+        let mut command = shell.command(&["jobs", "list", "--json", "--url", &url]);
+        command.env("HEADWORKS_KEY", key).output().unwrap().status.code()
+    };
+    assert_eq!(remote(key.trim()), Some(0));
+    assert_eq!(remote("hw_wrong"), Some(4));
+    let mut import = shell.command(&["keys", "import", "--name", "old", "--grant", "read"]);
+    let mut import = import.stdin(Stdio::piped()).spawn().unwrap();
+    import.stdin.take().unwrap().write_all(b"s3cret-of-before\n").unwrap();
+    assert!(import.wait().unwrap().success());
+    assert_eq!(remote("s3cret-of-before"), Some(0));
+    shell.says(&["keys", "revoke", "ops"]);
+    assert_eq!(shell.exit(&["keys", "revoke", "nobody"]), 3);
+    shell.wait_for("the end of the key", || remote(key.trim()) == Some(4));
+}
+
+#[test]
+fn exits_are_those_that_scripts_are_promised() {
+    let shell = Shell::new("");
+    assert_eq!(shell.exit(&["jobs", "show", "1"]), 3);
+    assert_eq!(shell.exit(&["jobs", "show", "one"]), 2);
+    assert_eq!(shell.exit(&["nothing"]), 2);
+    assert_eq!(shell.exit(&["jobs", "list", "--state", "lost"]), 2);
+    assert_eq!(shell.exit(&["jobs", "list", "--url", "http://127.0.0.1:1"]), 6);
+    assert_eq!(shell.exit(&["jobs", "list", "--url", "https://127.0.0.1:1"]), 2);
+    assert_eq!(shell.exit(&["config", "check", "--set", "jobs.lese=1m"]), 2);
+    assert_eq!(shell.exit(&["rules", "test", "/nowhere.eml"]), 3);
+}
+
+#[test]
+fn no_command_prints_a_secret() {
+    const MARKER: &str = "MARKER-d41d8cd9";
+    let shell = Shell::new("");
+    let with = |arguments: &[&str]| {
+        let url = format!("postgres://user:{MARKER}@127.0.0.1:1/none");
+        let ended = shell.command(arguments).env("HEADWORKS__STORE__URL", url).output().unwrap();
+        [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+    };
+    let printed = with(&["config", "print", "--origin"]);
+    assert!(printed.contains("***") && !printed.contains(MARKER), "{printed}");
+    let refused = with(&["migrate", "--set", "store.kind=postgres", "--log-level", "trace"]);
+    assert!(!refused.is_empty() && !refused.contains(MARKER), "{refused}");
+}
+
+#[test]
+fn rules_are_tested_and_profiles_drafted_without_a_server() {
+    let shell = Shell::new("");
+    let file = shell.site.directory.path().join("mail.eml");
+    std::fs::write(&file, fixture("system_report/20_a_label_never_seen_before")).unwrap();
+    let file = file.to_str().unwrap();
+    let said = shell.says(&["rules", "test", file, "--recipient", TO]);
+    assert!(said.contains("rule hydrastor-report: matched"), "{said}");
+    assert!(said.contains("routed to bobs/hydrastor/system_report/"), "{said}");
+    let said = shell.says(&["rules", "test", file]);
+    assert!(said.contains("recipient acme@in.example") && said.contains("held: unknown_customer"), "{said}");
+    let json = &shell.objects(&["rules", "test", file, "--recipient", TO])[0];
+    assert_eq!(json["customer"], "bobs");
+    let draft = shell.says(&["modules", "draft-profile", file, "--module", "hydrastor/system_report"]);
+    assert!(draft.contains("# UNMAPPED"), "{draft}");
+    assert_eq!(shell.exit(&["modules", "draft-profile", file]), 2, "no rule says which module");
+}
+
+#[test]
+fn damaged_trees_are_found_and_mended() {
+    let shell = Shell::new("");
+    let served = shell.with_mails();
+    assert_eq!(shell.exit(&["verify"]), 0);
+    let delivery = &shell.objects(&["deliveries", "list", "--type", "system_report"])[0];
+    let tree = shell.site.state().join("inbox").join(delivery["path"].as_str().unwrap());
+    let part = |tree: &Path| {
+        let entries = std::fs::read_dir(tree).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .into_iter()
+            .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("001-"))
+            .unwrap()
+    };
+    let writable =
+        |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    writable(&tree, 0o750);
+    writable(&part(&tree), 0o640);
+    std::fs::write(part(&tree), "damaged").unwrap();
+    let stray = shell.site.state().join("inbox/bobs/a/b/c/20260101_000000");
+    std::fs::create_dir_all(&stray).unwrap();
+    let troubles = shell.run(&["verify", "--json"]);
+    assert_eq!(troubles.status.code(), Some(1));
+    let said = String::from_utf8(troubles.stdout).unwrap();
+    assert!(said.contains("holds other bytes") && said.contains("\"stray\""), "{said}");
+    assert_eq!(shell.exit(&["verify", "--repair"]), 4, "a server runs");
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(shell.exit(&["verify", "--repair"]), 5, "the stray is younger than an hour");
+    std::fs::remove_dir(&stray).unwrap();
+    assert_eq!(shell.exit(&["verify"]), 0);
+    assert_eq!(std::fs::metadata(&tree).unwrap().permissions().mode() & 0o777, 0o550, "sealed again");
+}
+
+#[test]
+fn postfix_is_told_what_belongs_to_this_installation() {
+    let shell = Shell::new("");
+    assert_eq!(shell.exit(&["postfix", "snippet"]), 3, "no spool yet");
+    let _served = shell.serve();
+    let spool = Spool::open(&shell.site.state().join("spool"), None).unwrap();
+    let snippet = shell.says(&["postfix", "snippet"]);
+    assert!(snippet.contains(&spool.id().to_string()) && !snippet.contains('@'), "{snippet}");
+}
+
+#[test]
+fn completions_and_the_manual_page_know_every_command() {
+    let shell = Shell::new("");
+    let bash = shell.says(&["completions", "bash"]);
+    let page = shell.says(&["man"]);
+    for noun in [
+        "serve",
+        "demo",
+        "migrate",
+        "config",
+        "keys",
+        "jobs",
+        "held",
+        "deliveries",
+        "trace",
+        "replay",
+        "rules",
+    ] {
+        assert!(bash.contains(noun) && page.contains(noun), "{noun}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let shell = Shell::new("");
+    let mut child = shell.command(&["completions", "bash"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_demo_ends_well_and_leaves_nothing_behind() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(programs().join("headworks"));
+    let ended = demo.args(["demo", "--once", "--quiet"]).env("TMPDIR", tmp.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    for shown in ["hydrastor_grid_snapshot", "hydrastor_alert", "no_rule", "malformed"] {
+        assert!(said.contains(shown), "{shown} is missing in:\n{said}");
+    }
+    assert!(!said.contains('\u{1b}'), "a subject has reached the terminal as it is");
+    assert_eq!(std::fs::read_dir(tmp.path()).unwrap().count(), 0);
+}
