@@ -10,7 +10,7 @@ use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::telemetry::metrics::Metrics;
 use crate::job::{self, Leader, Wake};
 use crate::log;
-use crate::mail::Leftovers;
+use crate::mail::{Leftovers, Sorter};
 use crate::web::key::Keys;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -42,6 +42,8 @@ pub struct Keeper {
     pub metrics: Metrics,
     /// What is left over in the spool of this process.
     pub leftovers: Option<Leftovers>,
+    /// What keeps held mail of this process's spool.
+    pub sorter: Option<Sorter>,
     /// Scratch directory of this process.
     pub tmp: PathBuf,
 }
@@ -65,7 +67,7 @@ struct Duty {
 }
 
 /// The table.
-const DUTIES: [Duty; 8] = [
+const DUTIES: [Duty; 9] = [
     Duty {
         name: "promote",
         by: By::Leader,
@@ -88,6 +90,7 @@ const DUTIES: [Duty; 8] = [
     Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
     Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
     Duty { name: "spool", by: By::Each, every: |live| live.config().keeper.spool_every.get(), work: spool },
+    Duty { name: "held", by: By::Each, every: |live| live.config().keeper.spool_every.get(), work: held },
     Duty { name: "tmp", by: By::Each, every: |live| live.config().keeper.tmp_every.get(), work: tmp },
 ];
 
@@ -198,6 +201,20 @@ fn spool(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + S
     Box::pin(async move {
         match keeper.leftovers {
             Some(leftovers) => leftovers.clear().await,
+            None => Ok(()),
+        }
+    })
+}
+
+/// Mail whose job was held by a crash or after its last attempt says so, and gets the tree its job never made.
+fn held(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+    Box::pin(async move {
+        let noting = keeper.db.write(Lane::State, |mut tx| {
+            Box::pin(async move { delivery::store::note_held(&mut tx).await })
+        });
+        noting.await?;
+        match keeper.sorter {
+            Some(sorter) => sorter.keep_all_held(i64::from(ROUND)).await,
             None => Ok(()),
         }
     })

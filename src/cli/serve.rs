@@ -88,6 +88,7 @@ impl Server {
             keys,
             metrics,
             leftovers: app.leftovers(),
+            sorter: app.spool.as_ref().map(|home| app.sorter(home)),
             tmp: config.server.tmp_dir.clone(),
         };
         tasks.spawn(keeper.run(config.server.roles.contains(&Role::Keeper), stop.clone()));

@@ -12,8 +12,8 @@ use crate::delivery::manifest::{About, Header, RawText};
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::{Sorted, Work, tree_path};
-use crate::ids::{DeliveryId, Scope, Slug};
-use crate::infra::db::{Db, DbErrorKind, Lane, View};
+use crate::ids::{DeliveryId, Scope, Slug, SpoolId};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::infra::host::{Host, SplitOutput};
 use crate::infra::volume::{FileRange, SubPath, Volume};
 use crate::job::store::NewJob;
@@ -100,6 +100,69 @@ impl Sorter {
         self.tree(&delivery, message, split, &decision::stored(&delivery), path).await
     }
 
+    /// Makes the held trees that are missing. One that cannot be made stays for the next time, its mail in the spool.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_all_held(&self, limit: i64) -> Result<(), DbError> {
+        let home = SpoolId(self.spool.id());
+        let missing = self.db.read(View::State, move |mut tx| {
+            Box::pin(async move { store::held_without_tree(&mut tx, home, limit).await })
+        });
+        for id in missing.await? {
+            if let Err(error) = self.keep_held(id).await {
+                tracing::warn!(delivery_id = %id, ?error, "a held mail has no tree yet");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the held tree of a mail whose job was held before it could make one: the message alone, for taking it apart
+    /// may be what went wrong. Then it is sealed like any other, and does not fill the spool.
+    ///
+    /// # Errors
+    /// Why it could not be made.
+    async fn keep_held(&self, id: DeliveryId) -> Result<(), Interrupted> {
+        let delivery = self.find(id).await?;
+        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let verdict = decision::held(&delivery);
+        let path = self.held_path(&delivery, &verdict).await?;
+        let about = self.about(&delivery, &message, &verdict, Vec::new(), door_problems(&message));
+        let (inbox, place) = (Arc::clone(&self.inbox), path.clone());
+        tokio::task::spawn_blocking(move || {
+            let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
+            let contents = Contents { about, message: Some(bytes), parts: Vec::new() };
+            tree::write(&inbox, &place, &contents).map(|_| ())
+        })
+        .await??;
+        let path = path.to_string();
+        self.db
+            .write(Lane::State, move |mut tx| {
+                Box::pin(async move { store::set_held_tree(&mut tx, id, &path).await })
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn held_path(&self, delivery: &DeliveryRow, verdict: &Verdict) -> Result<SubPath, Interrupted> {
+        for path in self.candidates(delivery, verdict)? {
+            let (id, text) = (delivery.id, path.to_string());
+            let chosen = self
+                .db
+                .write(Lane::State, move |mut tx| {
+                    Box::pin(async move { store::choose_held_path(&mut tx, id, &text).await })
+                })
+                .await;
+            match chosen {
+                Ok(true) => return Ok(path),
+                Ok(false) => {}
+                Err(error) if error.kind() == DbErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Interrupted::GivenUp)
+    }
+
     async fn delivery(&self, job: &Job) -> Result<DeliveryRow, Interrupted> {
         self.find(job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?)
             .await
@@ -126,16 +189,7 @@ impl Sorter {
         delivery: &DeliveryRow,
         verdict: &Verdict,
     ) -> Result<SubPath, Interrupted> {
-        let zone = self.live.config().server.time_zone.get().clone();
-        let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
-        let candidates = tree_path::candidates(
-            &verdict.place(&delivery.source),
-            delivery.received_at,
-            &zone,
-            delivery.receipt_id,
-        )
-        .map_err(bad)?
-        .map(|path| path.to_string());
+        let candidates = self.candidates(delivery, verdict)?.map(|path| path.to_string());
         let (id, lease) = (delivery.id, (job.id, job.lease_token));
         for last_try in [false, true] {
             let candidates = candidates.clone();
@@ -146,13 +200,44 @@ impl Sorter {
                 })
                 .await;
             match chosen {
-                Ok(Some(path)) => return path.parse().map_err(bad),
+                Ok(Some(path)) => return path.parse().map_err(bad_path),
                 Ok(None) => return Err(Interrupted::GivenUp),
                 Err(error) if error.kind() == DbErrorKind::Conflict && !last_try => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Err(Interrupted::Failed("another delivery took the path twice".into()))
+    }
+
+    /// Where the tree may be: the second path is for when another delivery has the first.
+    fn candidates(&self, delivery: &DeliveryRow, verdict: &Verdict) -> Result<[SubPath; 2], Interrupted> {
+        let (place, at) = (verdict.place(&delivery.source), delivery.received_at);
+        let config = self.live.config();
+        let zone = config.server.time_zone.get();
+        tree_path::candidates(&place, at, zone, delivery.receipt_id).map_err(bad_path)
+    }
+
+    fn about(
+        &self,
+        delivery: &DeliveryRow,
+        message: &Message,
+        verdict: &Verdict,
+        headers: Vec<Header>,
+        problems: Vec<Problem>,
+    ) -> About {
+        About {
+            delivery: delivery.id,
+            receipt: delivery.receipt_id,
+            place: verdict.place(&delivery.source),
+            rule: verdict.rule(),
+            envelope: message.record.envelope.clone(),
+            headers,
+            problems,
+            software: BTreeMap::from([
+                ("headworks".into(), env!("CARGO_PKG_VERSION").into()),
+                ("headworks-modules".into(), self.host.state().version),
+            ]),
+        }
     }
 
     /// Makes the tree. Nothing is fsynced: the sealer does that, off the path.
@@ -164,19 +249,8 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let about = About {
-            delivery: delivery.id,
-            receipt: delivery.receipt_id,
-            place: verdict.place(&delivery.source),
-            rule: verdict.rule(),
-            envelope: message.record.envelope.clone(),
-            headers: headers(&split),
-            problems: problems(&message, &split),
-            software: BTreeMap::from([
-                ("headworks".into(), env!("CARGO_PKG_VERSION").into()),
-                ("headworks-modules".into(), self.host.state().version),
-            ]),
-        };
+        let problems = door_problems(&message).into_iter().chain(split.head.problems.iter().cloned()).collect();
+        let about = self.about(delivery, &message, verdict, headers(&split), problems);
         let (inbox, archive) =
             (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
         tokio::task::spawn_blocking(move || {
@@ -203,10 +277,12 @@ impl Sorter {
             archive: verdict.archive(),
             held_reason: held.map(str::to_owned),
         };
-        let Verdict::Sorted(sorting) = &verdict else {
-            let Verdict::Held(reason, detail) = &verdict else { unreachable!("there are two verdicts") };
-            let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
-            return Ok(Outcome::Hold { reason: *reason, detail: detail.clone(), work: Some(work) });
+        let sorting = match &verdict {
+            Verdict::Sorted(sorting) => sorting,
+            Verdict::Held(reason, detail) => {
+                let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
+                return Ok(Outcome::Hold { reason: *reason, detail: detail.clone(), work: Some(work) });
+            }
         };
         let module = sorting.module();
         if !self.modules.contains(&module) {
@@ -255,10 +331,14 @@ fn headers(split: &SplitOutput) -> Vec<Header> {
         .collect()
 }
 
-fn problems(message: &Message, split: &SplitOutput) -> Vec<Problem> {
-    let door = message.record.problems.iter();
-    let door = door.map(|code| Problem { code: Cow::Owned(code.clone()), detail: String::new() });
-    door.chain(split.head.problems.iter().cloned()).collect()
+/// What was odd about how the mail came.
+fn door_problems(message: &Message) -> Vec<Problem> {
+    let problem = |code: &String| Problem { code: Cow::Owned(code.clone()), detail: String::new() };
+    message.record.problems.iter().map(problem).collect()
+}
+
+fn bad_path(error: crate::infra::volume::BadSubPath) -> Interrupted {
+    Interrupted::Failed(error.to_string())
 }
 
 /// The source of held mail as a path component.

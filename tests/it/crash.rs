@@ -74,7 +74,7 @@ async fn a_job_whose_module_is_killed_twice_is_held_as_poisoned_and_can_be_relea
         let said = installation.deliver("4Spin", TO, b"Subject: spin\n\nround and round\n");
         assert!(said.is_some());
         for crashes in 1..=2 {
-            kill(spinning(&installation, &server));
+            kill_process(spinning(&installation, &server), Signal::KILL).unwrap();
             let counted = format!("SELECT count(*) FROM job WHERE kind = 2 AND crashes = {crashes}");
             installation.wait_for("the crash to be counted", || {
                 (installation.store.count(&counted) == 1).then_some(())
@@ -111,17 +111,13 @@ fn spinning(installation: &Installation, server: &Server) -> Pid {
 /// Kills a module process while no live job has lost one: none may lose two, for that is what poison does.
 fn kill_a_module(installation: &Installation, server: &mut Server) {
     server.ready();
-    let victim = installation.wait_for("a module to kill", || {
+    installation.wait_for("a module to kill", || {
         let suspected = installation.store.count("SELECT count(*) FROM job WHERE crashes > 0") > 0;
         let modules = server.modules();
-        let chosen = modules.get(luck(MOMENT).subsec_nanos() as usize % modules.len().max(1));
-        chosen.filter(|_| !suspected).map(|(pid, _)| *pid)
+        let (victim, _) = *modules.get(luck(MOMENT).subsec_nanos() as usize % modules.len().max(1))?;
+        // One that was replaced since fails this, and another is looked for.
+        (!suspected && kill_process(victim, Signal::KILL).is_ok()).then_some(())
     });
-    kill(victim);
-}
-
-fn kill(process: Pid) {
-    kill_process(process, Signal::KILL).unwrap();
 }
 
 /// The mails of one round.
@@ -168,7 +164,7 @@ fn cut_off(installation: &Installation, queue_id: &str, mail: &[u8]) -> bool {
     let mut command = installation.mailhandler(queue_id, TO, mail.len());
     let mut call = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut stdin = call.stdin.take().unwrap();
-    let whole = luck(MOMENT).subsec_nanos() % 2 == 0;
+    let whole = luck(MOMENT).subsec_nanos().is_multiple_of(2);
     stdin.write_all(if whole { mail } else { &mail[..mail.len() / 2] }).unwrap();
     if whole {
         drop(stdin);

@@ -105,7 +105,7 @@ impl Installation {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = Command::new(self.program("headworks"));
         command.args([OsString::from("--config"), self.directory.path().join("headworks.toml").into()]);
-        command.arg("serve").env("TMPDIR", "/tmp").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         if let Store::Postgres(url) = &self.store {
             command.env("HEADWORKS__STORE__URL", url);
         }

@@ -38,7 +38,7 @@ pub fn mail(number: usize) -> Vec<u8> {
 }
 
 fn is_report(number: usize) -> bool {
-    number % REPORT_EVERY == 0
+    number.is_multiple_of(REPORT_EVERY)
 }
 
 fn event_id(number: usize) -> String {

@@ -312,3 +312,15 @@ pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError>
     let known: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(&key[..]).fetch_one(c).await?);
     Ok(known > 0)
 }
+
+/// Mails of one spool whose `sort` is held and that have no tree, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn held_without_tree(tx: &mut Tx<'_>, home: SpoolId, limit: i64) -> Result<Vec<DeliveryId>, DbError> {
+    let text = "
+        SELECT d.id FROM delivery d WHERE d.home = $1 AND d.sealed_at IS NULL AND d.sorted_at IS NULL
+          AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = d.id AND j.lane = 3)
+        ORDER BY d.received_at LIMIT $2";
+    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(home).bind(limit).fetch_all(c).await?))
+}

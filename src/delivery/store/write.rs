@@ -197,3 +197,40 @@ pub async fn register_volume(tx: &mut Tx<'_>, name: &str, marker: uuid::Uuid) ->
     let text = "SELECT marker FROM volume WHERE name = $1";
     Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(name).fetch_one(c).await?))
 }
+
+/// Notes on deliveries why they wait for an operator, where a job of theirs was held without saying so: by a crash, by
+/// lost leases, or after its last attempt.
+///
+/// # Errors
+/// When the store fails.
+pub async fn note_held(tx: &mut Tx<'_>) -> Result<u64, DbError> {
+    let text = "
+        UPDATE delivery SET held_reason = (SELECT min(j.wait_reason) FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)
+        WHERE held_reason IS NULL AND id IN (SELECT j.delivery_id FROM job j WHERE j.lane = 3)";
+    Ok(on_either!(tx, c => sqlx::query(text).execute(c).await?.rows_affected()))
+}
+
+/// Stores the path of the held tree of a mail whose `sort` is held and never made one; `false` when that is no longer so.
+///
+/// # Errors
+/// When the store fails; [`Conflict`](crate::infra::db::DbErrorKind::Conflict) when another delivery has the path.
+pub async fn choose_held_path(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<bool, DbError> {
+    let text = "
+        UPDATE delivery SET stale_path = CASE WHEN path = $2 THEN stale_path ELSE path END, path = $2
+        WHERE id = $1 AND sorted_at IS NULL
+          AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)";
+    Ok(on_either!(tx, c => sqlx::query(text).bind(id).bind(path).execute(c).await?.rows_affected()) > 0)
+}
+
+/// Says that the held tree of such a mail is made; the sealer does the rest.
+///
+/// # Errors
+/// When the store fails.
+pub async fn set_held_tree(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<(), DbError> {
+    let at = now(tx).await?;
+    let text = "
+        UPDATE delivery SET sorted_at = $3 WHERE id = $1 AND path = $2 AND sorted_at IS NULL
+          AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)";
+    on_either!(tx, c => { sqlx::query(text).bind(id).bind(path).bind(at).execute(c).await?; });
+    Ok(())
+}

@@ -85,6 +85,12 @@ pub fn stored(delivery: &DeliveryRow) -> Verdict {
     }
 }
 
+/// The verdict about a mail whose job was held before it could decide: why, as its row says.
+pub fn held(delivery: &DeliveryRow) -> Verdict {
+    let reason = delivery.held_reason.as_deref().and_then(|word| word.parse().ok());
+    Verdict::Held(reason.unwrap_or(HoldReason::Operator), String::new())
+}
+
 /// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
 pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
     if let Some(coordinates) = assigned(delivery) {
