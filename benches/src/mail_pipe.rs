@@ -31,16 +31,13 @@ pub async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mails = plan.size(500, 100);
     let turns = async |turn| site.send(if turn == Turn::A { TO_US } else { TO_FLOOR }, mails);
     let outcome = plan.interleave(turns).await?;
-    let cell = outcome.into_cell(Cell::new(BENCH, "pipe"), "mailhandler_mails_s", "floor_mails_s");
+    let cell = outcome.write(Cell::new(BENCH, "pipe"), "mailhandler_mails_s", "floor_mails_s");
     report.tell(&cell.against(0.9, outcome.ratio))?;
     let server = site.serve()?;
     let outcome = plan.interleave(turns).await?;
     drop(server);
-    let cell = outcome.into_cell(
-        Cell::new(BENCH, "pipe_with_the_server_on"),
-        "mailhandler_mails_s",
-        "floor_mails_s",
-    );
+    let cell =
+        outcome.write(Cell::new(BENCH, "pipe_with_the_server_on"), "mailhandler_mails_s", "floor_mails_s");
     report.tell(&cell.ratio(outcome.ratio))
 }
 

@@ -21,6 +21,7 @@ use cell::Report;
 use clap::Parser;
 use rounds::Plan;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures headworks; one JSON line per cell.
 #[derive(Debug, Parser)]
@@ -54,12 +55,30 @@ fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report::default();
     runtime.block_on(async {
-        match arguments.bench {
-            Bench::JobCore => job_core::run(&plan, &mut report).await,
-            Bench::MailRows => mail_rows::run(&plan, &mut report).await,
-            Bench::MailPipe => mail_pipe::run(&plan, &mut report).await,
+        tokio::select! {
+            // The bench is dropped, and with it the servers it started end.
+            stopped = stop_asked() => stopped,
+            done = run(arguments.bench, &plan, &mut report) => done,
         }
     })?;
     let failed = arguments.check && report.below() > 0;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn run(bench: Bench, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    match bench {
+        Bench::JobCore => job_core::run(plan, report).await,
+        Bench::MailRows => mail_rows::run(plan, report).await,
+        Bench::MailPipe => mail_pipe::run(plan, report).await,
+    }
+}
+
+/// Fails when the bench is to end early.
+async fn stop_asked() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    anyhow::bail!("stopped before the end")
 }

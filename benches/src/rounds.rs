@@ -66,6 +66,8 @@ impl Plan {
     ) -> anyhow::Result<Outcome> {
         let (mut steady, mut unsteady) = (Vec::new(), Vec::new());
         while steady.len() < self.rounds && steady.len() + unsteady.len() < 2 * self.rounds {
+            // Turns may block; here whoever wants to stop the program is heard.
+            tokio::task::yield_now().await;
             let a_begins = (steady.len() + unsteady.len()).is_multiple_of(2);
             let (first, second) = if a_begins { (Turn::A, Turn::B) } else { (Turn::B, Turn::A) };
             let mut probes = [fsync_micros(&self.disk)?, 0.0, 0.0];
@@ -103,7 +105,7 @@ impl Plan {
 
 impl Outcome {
     /// Writes the rates of both, and what the rounds were like, into a cell.
-    pub fn into_cell(&self, cell: Cell, a: &str, b: &str) -> Cell {
+    pub fn write(&self, cell: Cell, a: &str, b: &str) -> Cell {
         cell.figure(a, self.a)
             .figure(b, self.b)
             .figure("rounds", self.kept as f64)

@@ -126,7 +126,8 @@ impl Arrivals {
             return same_again(&coming, &first);
         }
         let mut delivery = delivery(&coming, key, terms);
-        let path = path(&delivery, &coming, &terms.zone)?;
+        let place = Place::Delivered(coming.coordinates.clone());
+        let path = tree_path::fresh(&place, coming.received_at, &terms.zone, delivery.id)?;
         delivery.path = Some(path.to_string());
         let (id, coordinates, idempotent) =
             (delivery.id, coming.coordinates.clone(), coming.idempotency_key.is_some());
@@ -284,14 +285,6 @@ fn delivery(coming: &Coming, key: [u8; 32], terms: &Terms) -> NewDelivery {
         max_attempts: terms.max_attempts,
         id: DeliveryId::fresh(),
     }
-}
-
-/// The longer of the two candidates: several may come in a second, and no row claims the path before the tree is made.
-fn path(delivery: &NewDelivery, coming: &Coming, zone: &TimeZone) -> Result<SubPath, BadSubPath> {
-    let place = Place::Delivered(coming.coordinates.clone());
-    let receipt = receipt_id(&delivery.key, &delivery.digest);
-    let [_, path] = tree_path::candidates(&place, coming.received_at, zone, receipt)?;
-    Ok(path)
 }
 
 fn make(volume: &Volume, path: &SubPath, about: About, coming: &Coming) -> Result<Written, VolumeError> {

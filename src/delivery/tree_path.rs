@@ -4,8 +4,10 @@
 //! <customer>/<category>/<type>/<group>/<YYYYMMDD_HHMMSS>[-<8 of the receipt id>]
 //! _held     /<source>  /<reason>/none /<YYYYMMDD_HHMMSS>[-<8 of the receipt id>]
 //! ```
+//!
+//! A tree that is sealed before it is accepted has the last 8 of the delivery's id instead.
 
-use crate::ids::{Coordinates, ReceiptId, Slug, Timestamp};
+use crate::ids::{Coordinates, DeliveryId, ReceiptId, Slug, Timestamp};
 use crate::infra::volume::{BadSubPath, EntryKind, SubPath, Volume, VolumeError, VolumeErrorKind};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -43,16 +45,38 @@ pub fn candidates(
     zone: &TimeZone,
     receipt: ReceiptId,
 ) -> Result<[SubPath; 2], BadSubPath> {
+    let (parent, datetime) = (parent(place)?, datetime(received_at, zone));
+    let receipt = receipt.0.simple().to_string();
+    Ok([parent.join(&datetime)?, parent.join(&format!("{datetime}-{}", &receipt[..8]))?])
+}
+
+/// Where a tree goes that is made before there is a record of it. Told apart by the random end of the delivery's id:
+/// the same thing may be on its way twice in this second, and no row says whose the path is.
+///
+/// # Errors
+/// As [`candidates`].
+pub fn fresh(
+    place: &Place,
+    received_at: Timestamp,
+    zone: &TimeZone,
+    delivery: DeliveryId,
+) -> Result<SubPath, BadSubPath> {
+    let delivery = delivery.0.simple().to_string();
+    parent(place)?.join(&format!("{}-{}", datetime(received_at, zone), &delivery[24..]))
+}
+
+fn parent(place: &Place) -> Result<SubPath, BadSubPath> {
     let parent = match place {
         Place::Delivered(Coordinates { customer, category, kind, group }) => {
             format!("{customer}/{category}/{kind}/{group}")
         }
         Place::Held { source, reason } => format!("{HELD}/{source}/{reason}/none"),
     };
-    let parent: SubPath = parent.parse()?;
-    let datetime = received_at.to_jiff().to_zoned(zone.clone()).strftime("%Y%m%d_%H%M%S").to_string();
-    let receipt = receipt.0.simple().to_string();
-    Ok([parent.join(&datetime)?, parent.join(&format!("{datetime}-{}", &receipt[..8]))?])
+    parent.parse()
+}
+
+fn datetime(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_jiff().to_zoned(zone.clone()).strftime("%Y%m%d_%H%M%S").to_string()
 }
 
 /// Visits every directory of `volume` that is where a tree would be, in order of path.

@@ -65,7 +65,7 @@ impl Intake {
                     self.linger(&mut heard, &mut messages).await;
                     for message in messages.drain(..) {
                         match message {
-                            Heard::New(name) => seen.hear(name),
+                            Heard::New(name) => seen.come(name),
                             Heard::Rescan => self.scan(&mut seen).await,
                         }
                     }
@@ -161,7 +161,11 @@ impl Intake {
     /// Unlinks an entry whose delivery is sealed: it came again.
     async fn remove(&self, name: EntryName) {
         let spool = self.spool.clone();
-        if let Err(error) = blocking(move || spool.remove(name)).await {
+        let removed = blocking(move || match spool.remove(name) {
+            Err(error) if error.kind() == mailhandler::Kind::NotFound => Ok(()), // The sealer was first.
+            removed => removed,
+        });
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "a spool entry that is not needed cannot be removed");
         }
     }
@@ -198,6 +202,13 @@ pub fn delivery(
 }
 
 impl Seen {
+    /// The kernel says that the name is new: it is, even where we know it from a time before its seal.
+    fn come(&mut self, name: EntryName) {
+        self.accepted.remove(&name);
+        self.hear(name);
+    }
+
+    /// It is there, new or not.
     fn hear(&mut self, name: EntryName) {
         if name.state == State::Whole && !self.accepted.contains(&name) && !self.damaged.contains(&name) {
             self.pending.push_back(name);

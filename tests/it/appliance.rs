@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Customer `bobs`, and rules for both hydrastor formats.
-const CUSTOMERS_AND_RULES: &str = r#"
+pub const CUSTOMERS_AND_RULES: &str = r#"
 [[customer]]
 name = "bobs"
 recipients = ["bobs@ingest.example.com"]
@@ -33,7 +33,7 @@ archive = true
 "#;
 
 /// Short intervals: a test should not wait for what an operator would not notice.
-const QUICK: &str = r#"
+pub const QUICK: &str = r#"
 [mail]
 seal_after = "100ms"
 [jobs]
@@ -82,7 +82,7 @@ impl Site {
         let config = format!(
             "[server]\nstate_dir = {:?}\n[store]\nkind = {kind:?}\n[modules]\nprogram = {:?}\n{QUICK}\n{extra}\n{CUSTOMERS_AND_RULES}",
             state,
-            modules_program(),
+            crate::programs::modules(),
         );
         std::fs::write(directory.path().join("headworks.toml"), config).unwrap();
         let environment =
@@ -199,21 +199,4 @@ pub fn fixture(case: &str) -> Vec<u8> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("modules/hydrastor/fixtures").join(case).join("mail.eml");
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The built `headworks-modules`.
-pub fn modules_program() -> PathBuf {
-    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let name = "headworks-modules";
-            if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
-                return PathBuf::from(dist).join(name);
-            }
-            let built =
-                std::process::Command::new(env!("CARGO")).args(["build", "--quiet", "-p", name]).status();
-            assert!(built.unwrap().success());
-            std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
-        })
-        .clone()
 }

@@ -1,7 +1,6 @@
 //! The log on both stores: the order of a topic is the order of its commits, and nobody misses an entry.
 
 use crate::stores::each_store;
-use crate::{commit, look};
 use headworks::infra::db::{Db, DbError, DbErrorKind};
 use headworks::log::{self, Entry, Page, Position, TopicId, Topics};
 use headworks::{job, on_either};

@@ -29,6 +29,25 @@ pub fn interrupt(child: &Child) {
     kill_process(Pid::from_child(child), Signal::INT).unwrap();
 }
 
+/// The program that runs modules.
+pub fn modules() -> PathBuf {
+    programs().join("headworks-modules")
+}
+
+/// The module program with the misbehaving modules. It is no shipped program, so it is built here, beside the test.
+pub fn hostile_modules() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let name = "headworks-modules-hostile";
+            let build =
+                ["build", "--quiet", "-p", "headworks-modules", "--features", "hostile", "--bin", name];
+            assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success(), "building {name}");
+            Path::new(env!("CARGO_BIN_EXE_headworks")).with_file_name(name)
+        })
+        .clone()
+}
+
 /// A server; killed when dropped.
 pub struct Served {
     child: Child,

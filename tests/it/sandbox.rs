@@ -1,35 +1,17 @@
 //! Module processes with real ones: each way to misbehave ends as its own clear error, the server goes on.
 
+use crate::programs::hostile_modules;
 use headworks::infra::host::{Gathered, Host, Ran, RunError, RunErrorKind, Settings};
 use module_api::frame::{Input, MimeLimits, Parse, Stage};
 use module_api::{Coordinates, Envelope, Outcome, PartKind, Value};
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-
-/// The program with modules that misbehave: from the built distribution, or built now beside this test.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let name = "headworks-modules-hostile";
-        if let Some(dist) = std::env::var_os("HEADWORKS_DIST") {
-            return PathBuf::from(dist).join(name);
-        }
-        let build = ["build", "--quiet", "-p", "headworks-modules", "--features", "hostile", "--bin", name];
-        let built = Command::new(env!("CARGO")).args(build).status().unwrap();
-        assert!(built.success(), "building {name}: {built}");
-        // target/debug/deps/it-… → target/debug/
-        let here = std::env::current_exe().unwrap();
-        here.ancestors().nth(2).unwrap().join(name)
-    })
-}
 
 fn settings() -> Settings {
     Settings {
-        program: program().to_owned(),
+        program: hostile_modules(),
         tmp: std::env::temp_dir(),
         children: 2,
         queue: 8,
@@ -240,7 +222,7 @@ async fn children_die_with_the_server() {
             Host::start(Settings { cpu_seconds: 60, wall: Duration::from_secs(60), ..settings() }).await;
         panic!("{:?}", run(&host.unwrap(), "spin").await.unwrap_err());
     }
-    program();
+    hostile_modules();
     let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["sandbox::children_die_with_the_server", "--exact"])
         .env(PLAYS_SERVER, "1")

@@ -6,21 +6,11 @@ use module_api::{Coordinates, Envelope, Outcome};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 fn settings() -> Settings {
-    let name = "headworks-modules";
-    let program = match std::env::var_os("HEADWORKS_DIST") {
-        Some(dist) => Path::new(&dist).join(name),
-        None => {
-            let build = ["build", "--quiet", "-p", name, "--bin", name];
-            assert!(Command::new(env!("CARGO")).args(build).status().unwrap().success(), "building {name}");
-            std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
-        }
-    };
     Settings {
-        program,
+        program: crate::programs::modules(),
         tmp: std::env::temp_dir(),
         children: 1,
         queue: 8,

@@ -115,7 +115,7 @@ async fn compare(
             .await?;
         let cell =
             Cell::new(super::BENCH, format!("{goal}_{step}_batch_{batch}_callers_{callers}")).store(store);
-        report.tell(&outcome.into_cell(cell, "core_jobs_s", "bare_jobs_s").against(bar, outcome.ratio))?;
+        report.tell(&outcome.write(cell, "core_jobs_s", "bare_jobs_s").against(bar, outcome.ratio))?;
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Length of every lease: nothing expires here.
 pub const LEASE: Duration = Duration::from_secs(600);
+const TRUNCATE: &str = "TRUNCATE job, job_done";
+const DELETE: [&str; 2] = ["DELETE FROM job", "DELETE FROM job_done"];
 
 /// Who works.
 pub enum Hands {
@@ -76,16 +78,19 @@ impl Hands {
     /// Empties the job table and its history, so that every turn begins with the same.
     pub async fn clear(&mut self) -> anyhow::Result<()> {
         match self {
-            Self::Core(core) if core.db.is_pg() => {
-                stores::execute(&core.db, "TRUNCATE job, job_done").await?
-            }
+            Self::Core(core) if core.db.is_pg() => stores::execute(&core.db, TRUNCATE).await?,
             Self::Core(core) => {
-                stores::execute(&core.db, "DELETE FROM job").await?;
-                stores::execute(&core.db, "DELETE FROM job_done").await?;
+                for statement in DELETE {
+                    stores::execute(&core.db, statement).await?;
+                }
             }
-            Self::BarePg(bare) => drop(bare.connection.execute("TRUNCATE job, job_done").await?),
+            Self::BarePg(bare) => {
+                bare.connection.execute(TRUNCATE).await?;
+            }
             Self::BareLite(bare) => {
-                drop(bare.connection.execute("DELETE FROM job; DELETE FROM job_done").await?)
+                for statement in DELETE {
+                    bare.connection.execute(statement).await?;
+                }
             }
         }
         Ok(())

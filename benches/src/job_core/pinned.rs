@@ -62,7 +62,7 @@ pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> an
         let dead = dead_rows(&mut reader).await?;
         let cell =
             Cell::new(super::BENCH, format!("g3_pinned_batch_{batch}_claimers_{claimers}")).store("postgres");
-        let cell = outcome.into_cell(cell, "pinned_jobs_s", "fresh_jobs_s").figure("dead_rows", dead);
+        let cell = outcome.write(cell, "pinned_jobs_s", "fresh_jobs_s").figure("dead_rows", dead);
         report.tell(&cell.against(bar, outcome.ratio))?;
     }
     fresh.db.close().await;

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(70);
 /// Relays connect and listen within this.
 const SETTLE: Duration = Duration::from_millis(500);
 
-type Started = mpsc::UnboundedReceiver<(JobId, Instant)>;
+type Started = mpsc::Receiver<(JobId, Instant)>;
 
 /// All cells of one store.
 pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> anyhow::Result<()> {
@@ -101,7 +101,7 @@ async fn insert_one(db: &Db, queue: i16) -> anyhow::Result<JobId> {
 
 /// A runner with default settings whose jobs do nothing but say when they started.
 async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
-    let (sender, started) = mpsc::unbounded_channel();
+    let (sender, started) = mpsc::channel(64);
     let rules = QueueRules {
         concurrency: 4,
         prefetch: 4,
@@ -130,7 +130,7 @@ async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
         leases: Leases::default(),
         perform: Arc::new(move |run| {
             // The receiver is gone only when nobody wants to know any more.
-            sender.send((run.job.id, Instant::now())).ok();
+            sender.try_send((run.job.id, Instant::now())).ok();
             Box::pin(std::future::ready(Outcome::Done(())))
         }),
         finish: Arc::new(move |finished| {
@@ -171,7 +171,7 @@ async fn loss(plan: &Plan, url: &str, report: &mut Report) -> anyhow::Result<()>
     inserting.close().await;
     listening.close().await;
     let cell = Cell::new(super::BENCH, "g5_inserters_with_relay").store("postgres");
-    let cell = outcome.into_cell(cell, "with_relay_jobs_s", "without_jobs_s");
+    let cell = outcome.write(cell, "with_relay_jobs_s", "without_jobs_s");
     report.tell(&cell.against(0.95, outcome.ratio))
 }
 

@@ -10,7 +10,7 @@ mod runner;
 mod server;
 mod view;
 
-use crate::{commit, look, number};
+use crate::number;
 use headworks::ids::{BootId, JobId, Scope};
 use headworks::infra::db::Db;
 use headworks::job::store::{Act, Claim, End, JobView, PutBack, Want};
