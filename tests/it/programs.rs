@@ -24,6 +24,11 @@ pub fn programs() -> PathBuf {
         .clone()
 }
 
+/// Sends what Ctrl-C sends.
+pub fn interrupt(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
 /// The program that runs modules.
 pub fn modules() -> PathBuf {
     programs().join("headworks-modules")
@@ -41,11 +46,6 @@ pub fn hostile_modules() -> PathBuf {
             Path::new(env!("CARGO_BIN_EXE_headworks")).with_file_name(name)
         })
         .clone()
-}
-
-/// Sends what Ctrl-C sends.
-pub fn interrupt(child: &Child) {
-    kill_process(Pid::from_child(child), Signal::INT).unwrap();
 }
 
 /// A server; killed when dropped.
