@@ -209,9 +209,9 @@ fn spool(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + S
 /// Mail whose job was held by a crash or after its last attempt says so, and gets the tree its job never made.
 fn held(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
     Box::pin(async move {
-        let noting = keeper.db.write(Lane::State, |mut tx| {
-            Box::pin(async move { delivery::store::note_held(&mut tx).await })
-        });
+        let noting = keeper
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { delivery::store::note_held(&mut tx).await }));
         noting.await?;
         match keeper.sorter {
             Some(sorter) => sorter.keep_all_held(i64::from(ROUND)).await,

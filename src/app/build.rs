@@ -10,6 +10,7 @@ use crate::infra::volume::{Volume, VolumeError};
 use crate::job::{self, Leases, Queues, Wake};
 use crate::load::{self, DeclarationError, Tables};
 use mailhandler::SpoolError;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,8 +231,10 @@ fn open_spool(config: &Config) -> Result<HomeSpool, BuildError> {
     HomeSpool::open(config).map_err(|source| BuildError::Spool { path, source })
 }
 
+/// Makes a directory for our eyes only: what is below holds mail, envelopes and key digests. One that is there keeps its mode.
 fn make_directory(path: &Path) -> Result<(), BuildError> {
-    std::fs::create_dir_all(path).map_err(|source| BuildError::Directory { path: path.to_owned(), source })
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| BuildError::Directory { path: path.to_owned(), source })
 }
 
 /// How the configuration wants module processes run.

@@ -249,7 +249,8 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let problems = door_problems(&message).into_iter().chain(split.head.problems.iter().cloned()).collect();
+        let problems =
+            door_problems(&message).into_iter().chain(split.head.problems.iter().cloned()).collect();
         let about = self.about(delivery, &message, verdict, headers(&split), problems);
         let (inbox, archive) =
             (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));

@@ -317,7 +317,11 @@ pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError>
 ///
 /// # Errors
 /// When the store fails.
-pub async fn held_without_tree(tx: &mut Tx<'_>, home: SpoolId, limit: i64) -> Result<Vec<DeliveryId>, DbError> {
+pub async fn held_without_tree(
+    tx: &mut Tx<'_>,
+    home: SpoolId,
+    limit: i64,
+) -> Result<Vec<DeliveryId>, DbError> {
     let text = "
         SELECT d.id FROM delivery d WHERE d.home = $1 AND d.sealed_at IS NULL AND d.sorted_at IS NULL
           AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = d.id AND j.lane = 3)
