@@ -28,10 +28,6 @@ pub struct Mail {
     pub key_ttl: Period,
     /// How long after its commit a tree is made durable and its spool entry dropped.
     pub seal_after: Period,
-    /// Most held mails per source before new ones are put off.
-    pub held_count: NonZeroU32,
-    /// Most bytes of held mails per source before new ones are put off.
-    pub held_bytes: ByteSize,
 }
 
 impl Mail {

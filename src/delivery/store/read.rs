@@ -294,15 +294,6 @@ pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<Rece
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
 }
 
-/// Number and bytes of what is held per source.
-///
-/// # Errors
-/// When the store fails.
-pub async fn held_budget(tx: &mut Tx<'_>) -> Result<Vec<(String, i64, i64)>, DbError> {
-    let text = "SELECT source, count(*), CAST(sum(bytes) AS bigint) FROM delivery WHERE held_reason IS NOT NULL GROUP BY source";
-    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
-}
-
 /// Whether anything was accepted under a key.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use headworks::infra::db::{DbError, Fut, Lane, Tx};
 use headworks::on_either;
 use sqlx::AssertSqlSafe;
 
-/// Rows of the large table; all of them with `HEADWORKS_SOAK`.
+/// Rows of the large table; all of them with `HEADWORKS_TEST_SOAK`.
 const ROWS: i64 = 150_000;
 const ROWS_SOAK: i64 = 1_000_000;
 
@@ -17,7 +17,7 @@ async fn a_claim_walks_the_fetch_index_of_an_empty_a_large_and_a_drained_table()
         if !jobs.db.is_pg() {
             return;
         }
-        let rows = if std::env::var_os("HEADWORKS_SOAK").is_some() { ROWS_SOAK } else { ROWS };
+        let rows = if std::env::var_os("HEADWORKS_TEST_SOAK").is_some() { ROWS_SOAK } else { ROWS };
         let queue = jobs.queue;
         assert_plan(&jobs, "an empty table").await;
         let fill = format!(
