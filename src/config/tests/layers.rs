@@ -30,7 +30,7 @@ fn words_mean_what_their_setting_is() {
     let setup = Setup::new("")
         .env("HEADWORKS__JOBS__PREFETCH", "7")
         .env("HEADWORKS__SPOOL__USER", "1000")
-        .env("HEADWORKS__SPOOL__STRICT_SIZE", "true")
+        .env("HEADWORKS__SPOOL__STRICT_SIZE", "false")
         .env("HEADWORKS__SERVER__ROLES", "[\"http\", \"worker\"]")
         .env("HEADWORKS__VOLUME", "{ inbox = { kind = \"memory\" } }")
         .flag("jobs.lease = \"1m\"")
@@ -38,7 +38,7 @@ fn words_mean_what_their_setting_is() {
     let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
     assert_eq!(
         (config.jobs.prefetch, config.spool.user.as_str(), config.spool.strict_size),
-        (7, "1000", true)
+        (7, "1000", false)
     );
     assert_eq!((config.server.roles.len(), config.jobs.lease.get().as_secs()), (2, 60));
     assert_eq!(config.spool.domains[0].as_str(), "a.example");

@@ -25,7 +25,7 @@ fn every_mistake_of_every_layer_is_told_at_once() {
     .conf_d("a.toml", "[[customer]]\nname = 'Bob'\ntitel = 'x'\n[[customer]]\ntitle = 'nameless'\n")
     .conf_d("b.toml", "= 1\n[mail]\nparts = \n")
     .conf_d("c.toml", "[mail]\nparts = 0\n")
-    .env("HEADWORKS__MAIL__HELD_BYTES", "10")
+    .env("HEADWORKS__MAIL__MESSAGE_BYTES", "10")
     .flag("nonsense");
     insta::assert_snapshot!(setup.mistakes());
 }
