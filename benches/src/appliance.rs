@@ -60,7 +60,7 @@ impl Site {
         Ok(Self { directory, spool, postgres })
     }
 
-    /// Deposits alert number `number` as `mailhandler` does: when this returns, the sender has had its yes.
+    /// Deposits alert number `number` as `mailhandler` does, up to the directory's fsync.
     pub fn deposit(&self, number: usize) -> anyhow::Result<()> {
         let message = alert(number);
         let queue_id = format!("4Q{number}");
@@ -87,8 +87,12 @@ impl Site {
             program: "hwbench".into(),
         };
         draft.seal(&envelope)?.deposit()?;
-        self.spool.sync()?;
         Ok(())
+    }
+
+    /// Makes the names of what was deposited durable: now senders may have their yes.
+    pub fn sync(&self) -> anyhow::Result<()> {
+        Ok(self.spool.sync()?)
     }
 
     /// Builds everything up to the point where it only has to be let go.

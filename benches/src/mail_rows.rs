@@ -17,7 +17,7 @@ const BENCH: &str = "mail-rows";
 const EXPECTED_MAILS_S: f64 = 1_000.0;
 const EXPECTED_P50_MS: f64 = 50.0;
 const PATIENCE: Duration = Duration::from_secs(120);
-const DEPOSITORS: usize = 4;
+const DEPOSITORS: usize = 16;
 
 /// Two cells per store.
 pub async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -70,6 +70,7 @@ async fn throughput(site: &Site, mails: usize) -> anyhow::Result<f64> {
             .into_iter()
             .try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a depositor panicked")))
     })?;
+    site.sync()?;
     let app = site.build().await?;
     let begun = Instant::now();
     let appliance = Appliance::start(app);
@@ -86,6 +87,7 @@ async fn latency(site: &Site, mails: usize) -> anyhow::Result<Vec<f64>> {
     let mut millis = Vec::new();
     for number in 0..WARM + mails {
         site.deposit(number)?;
+        site.sync()?;
         let begun = Instant::now();
         wait_for(&appliance, number + 1, Duration::from_millis(1)).await?;
         if number >= WARM {

@@ -43,6 +43,8 @@ pub async fn bare_postgres(url: &str) -> anyhow::Result<PgConnection> {
         ("jit", "off"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
     ]);
     Ok(options.connect().await?)
 }

@@ -1,8 +1,8 @@
 //! Whoever does the work of a cell: the core through its public functions, or bare connections with its statements.
 //!
 //! All hands insert the same rows (a job with delivery, receipt and empty arguments, as a door makes it), claim above a
-//! floor, and end what they claimed. A bare hand sends one statement per step to Postgres, which commits by itself; with
-//! SQLite it puts `group` members into one transaction, as the writer does with callers that wait.
+//! floor, and end what they claimed. A bare hand sends one statement per step to Postgres, framed by BEGIN and COMMIT or
+//! not; with SQLite it puts `group` members into one transaction, as the writer does with callers that wait.
 
 use super::{bare_lite::BareLite, statement};
 use crate::stores;
@@ -38,6 +38,8 @@ pub struct Core {
 /// One bare connection.
 pub struct BarePg {
     pub connection: PgConnection,
+    /// Whether statements come between BEGIN and COMMIT instead of committing by themselves.
+    pub framed: bool,
     pub queue: i16,
     pub worker: i32,
 }
@@ -72,6 +74,13 @@ impl Hands {
         match self {
             Self::BareLite(bare) => batch * bare.group,
             Self::Core(_) | Self::BarePg(_) => batch,
+        }
+    }
+
+    /// How a bare hand sends its statements to Postgres; without meaning to the others.
+    pub const fn frame(&mut self, framed: bool) {
+        if let Self::BarePg(bare) = self {
+            bare.framed = framed;
         }
     }
 
@@ -164,7 +173,22 @@ pub async fn end(db: &Db, leases: Vec<(JobId, LeaseToken)>) -> Result<usize, DbE
 }
 
 impl BarePg {
+    async fn begin(&mut self) -> sqlx::Result<()> {
+        if self.framed {
+            self.connection.execute("BEGIN").await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> sqlx::Result<()> {
+        if self.framed {
+            self.connection.execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+
     async fn insert(&mut self, batch: usize) -> anyhow::Result<()> {
+        self.begin().await?;
         let ids = || (0..batch).map(|_| Some(uuid::Uuid::now_v7())).collect::<Vec<_>>();
         sqlx::query(statement::postgres("INSERT")?)
             .bind(vec![self.queue; batch])
@@ -180,10 +204,11 @@ impl BarePg {
             .bind(vec![serde_json::json!({}); batch])
             .fetch_all(&mut self.connection)
             .await?;
-        Ok(())
+        Ok(self.commit().await?)
     }
 
     async fn claim(&mut self, floor: i64, batch: usize) -> anyhow::Result<Claimed> {
+        self.begin().await?;
         let rows = sqlx::query(statement::postgres("CLAIM")?)
             .bind(vec![self.queue])
             .bind(vec![Priority::Normal.code()])
@@ -195,6 +220,7 @@ impl BarePg {
             .bind(true)
             .fetch_all(&mut self.connection)
             .await?;
+        self.commit().await?;
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
             claimed.push((row.try_get("id")?, row.try_get("lease_token")?, row.try_get("pos")?));
@@ -205,6 +231,7 @@ impl BarePg {
     async fn end(&mut self, leases: Vec<(JobId, LeaseToken)>) -> anyhow::Result<usize> {
         let (ids, tokens): (Vec<_>, Vec<_>) = leases.into_iter().unzip();
         let count = ids.len();
+        self.begin().await?;
         let ended = sqlx::query(statement::postgres("END")?)
             .bind(ids)
             .bind(tokens)
@@ -213,6 +240,7 @@ impl BarePg {
             .bind(vec![None::<serde_json::Value>; count])
             .fetch_all(&mut self.connection)
             .await?;
+        self.commit().await?;
         Ok(ended.len())
     }
 }

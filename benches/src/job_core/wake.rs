@@ -27,7 +27,7 @@ const INSERTERS: usize = 32;
 /// Longer than the spacing of notifications, shorter than a poll.
 const PAUSE: Duration = Duration::from_millis(70);
 /// Relays connect and listen within this.
-const SETTLE: Duration = Duration::from_millis(500);
+const SETTLE: Duration = Duration::from_millis(300);
 
 type Started = mpsc::Receiver<(JobId, Instant)>;
 
@@ -76,7 +76,7 @@ async fn latency(plan: &Plan, insert: (&Db, &Wake), run: (&Db, &Wake)) -> anyhow
     tasks.spawn(runner.run(stop.clone()));
     tokio::time::sleep(SETTLE).await;
     let mut millis = Vec::new();
-    for _ in 0..plan.size(150, 40) {
+    for _ in 0..plan.size(150, 30) {
         let id = insert_one(insert.0, queue).await?;
         let inserted = Instant::now();
         insert.1.wake();

@@ -121,6 +121,14 @@ async fn serve(mut connection: SqliteConnection, mut orders: mpsc::Receiver<Orde
     let mut waiting = Vec::with_capacity(GROUP);
     let mut fsyncs = None;
     while orders.recv_many(&mut waiting, GROUP).await > 0 {
+        // Whoever was told of the last commit is about to come back: without this the first of them would get a commit of
+        // its own, and all others wait for it.
+        tokio::task::yield_now().await;
+        while waiting.len() < GROUP
+            && let Ok(order) = orders.try_recv()
+        {
+            waiting.push(order);
+        }
         let mut durable = false;
         let mut members = Vec::with_capacity(waiting.len());
         let mut closing = None;
@@ -167,15 +175,19 @@ async fn group(
     }
     connection.execute("BEGIN IMMEDIATE").await?;
     let run = async {
-        let alone = members.len() == 1;
+        if let [alone] = members {
+            let end = if alone.run(connection).await { "COMMIT" } else { "ROLLBACK" };
+            connection.execute(end).await?;
+            return Ok(());
+        }
+        // One call between two members: each is a trip to the connection's thread.
+        let mut begin = "SAVEPOINT member";
         for member in members {
-            connection.execute("SAVEPOINT member").await?;
+            connection.execute(begin).await?;
             if !member.run(connection).await {
                 connection.execute("ROLLBACK TO member").await?;
             }
-            if !alone {
-                connection.execute("RELEASE member").await?;
-            }
+            begin = "RELEASE member; SAVEPOINT member";
         }
         connection.execute("COMMIT").await?;
         Ok(())
@@ -188,4 +200,60 @@ async fn group(
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn writer() -> Writer {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        connection.execute("CREATE TABLE kept (n INTEGER PRIMARY KEY)").await.unwrap();
+        Writer::start(connection, 16)
+    }
+
+    /// Inserts a number, then fails if told to.
+    async fn insert(writer: &Writer, number: i64, fails: bool) -> bool {
+        let done = writer.run(true, move |tx| {
+            Box::pin(async move {
+                let Tx::Lite(connection) = tx else { unreachable!("a writer is SQLite's") };
+                sqlx::query("INSERT INTO kept VALUES ($1)").bind(number).execute(connection).await?;
+                if fails { Err(DbError::new(DbErrorKind::Content, "told to fail")) } else { Ok(()) }
+            })
+        });
+        done.await.is_ok()
+    }
+
+    async fn kept(writer: &Writer) -> Vec<i64> {
+        let read = writer.run(true, |tx| {
+            Box::pin(async move {
+                let Tx::Lite(connection) = tx else { unreachable!("a writer is SQLite's") };
+                Ok(sqlx::query_scalar("SELECT n FROM kept ORDER BY n").fetch_all(connection).await?)
+            })
+        });
+        read.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_member_that_fails_takes_nobody_of_its_group_along() {
+        let writer = writer().await;
+        // One task sends all five before the writer's task runs: they are one group.
+        let group = futures_util::join!(
+            insert(&writer, 1, true),
+            insert(&writer, 2, false),
+            insert(&writer, 3, true),
+            insert(&writer, 4, false),
+            insert(&writer, 5, true),
+        );
+        assert_eq!(group, (false, true, false, true, false));
+        assert_eq!(kept(&writer).await, [2, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_member_that_is_alone_and_fails_leaves_nothing() {
+        let writer = writer().await;
+        assert!(!insert(&writer, 1, true).await);
+        assert!(insert(&writer, 2, false).await);
+        assert_eq!(kept(&writer).await, [2]);
+    }
 }
