@@ -60,9 +60,11 @@ build:
 soak:
     HEADWORKS_TEST_SOAK=1 tests/run.sh
 
-# One fuzz target for some seconds; needs cargo-fuzz and a nightly toolchain
+# One fuzz target for some seconds; needs cargo-fuzz and a nightly toolchain. What it learns stays in target/fuzz
 fuzz TARGET SECONDS="600":
-    cargo +nightly fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }}
+    mkdir -p target/fuzz/{{ TARGET }}
+    cargo +nightly fuzz run --fuzz-dir fuzz {{ TARGET }} target/fuzz/{{ TARGET }} fuzz/corpus/{{ TARGET }} -- \
+        -max_total_time={{ SECONDS }}
 
 # See it work, from nothing
 demo:
