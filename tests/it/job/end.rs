@@ -251,7 +251,7 @@ async fn a_running_job_that_was_called_off_never_runs_again() {
         let job = jobs.running().await;
         jobs.cancel(job.id).await;
         assert!(jobs.renew(&job, GONE).await);
-        let taken = jobs.claim(1).await.pop().unwrap();
+        let taken = jobs.claim_for(1, BRIEF).await.pop().unwrap();
         assert!(taken.id == job.id && taken.cancel_requested);
     })
     .await;

@@ -19,6 +19,10 @@ use std::time::Duration;
 
 /// A lease that outlasts every test.
 const LONG: Duration = Duration::from_secs(600);
+/// A lease under which expired ones may be taken over at once: the server must have been up for as long as it.
+const BRIEF: Duration = Duration::from_secs(1);
+/// As [`BRIEF`], for races, which last longer; on a server that is younger nobody takes over, and nobody may.
+const RACE: Duration = Duration::from_secs(20);
 /// A lease that has expired by the next statement.
 const GONE: Duration = Duration::ZERO;
 

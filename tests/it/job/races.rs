@@ -43,7 +43,7 @@ async fn a_late_end_and_a_new_claim_cannot_both_have_the_job() {
         each(expired, move |old| {
             let jobs = shared.clone();
             async move {
-                let (ended, taken) = tokio::join!(jobs.end(&old, Ended::Completed), jobs.claim(1));
+                let (ended, taken) = tokio::join!(jobs.end(&old, Ended::Completed), jobs.claim_for(1, RACE));
                 if let Some(new) = taken.first()
                     && new.id == old.id
                 {
@@ -95,7 +95,7 @@ async fn a_heartbeat_never_revives_a_lease_that_somebody_else_took() {
         each(expired, move |old| {
             let jobs = shared.clone();
             async move {
-                let (_, taken) = tokio::join!(jobs.renew(&old, LONG), jobs.claim(1));
+                let (_, taken) = tokio::join!(jobs.renew(&old, LONG), jobs.claim_for(1, RACE));
                 for new in &taken {
                     assert!(jobs.stands(new).await, "the newer lease on {}", new.id);
                     assert!(
