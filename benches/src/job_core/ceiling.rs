@@ -37,13 +37,13 @@ pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> an
     let db = stores::postgres(&url, 8).await?;
     let (queue, worker) = (stores::queue(&db, QUEUE).await?, stores::worker(&db).await?);
     let pairs = [
-        Pair { goal: "g1", store: "postgres", batch: 1, callers: 4, jobs: plan.size(6_400, 1_600), bar: 0.9 },
+        Pair { goal: "g1", store: "postgres", batch: 1, callers: 4, jobs: plan.size(6_400, 400), bar: 0.9 },
         Pair {
             goal: "g1",
             store: "postgres",
             batch: 100,
             callers: 2,
-            jobs: plan.size(48_000, 12_800),
+            jobs: plan.size(48_000, 6_400),
             bar: 0.8,
         },
     ];
@@ -69,16 +69,16 @@ pub async fn sqlite(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let (bare_queue, bare_worker) = (stores::queue(&twin, QUEUE).await?, stores::worker(&twin).await?);
     twin.close().await;
     let pairs = [
-        Pair { goal: "g1", store: "sqlite", batch: 1, callers: 1, jobs: plan.size(3_200, 800), bar: 0.9 },
+        Pair { goal: "g1", store: "sqlite", batch: 1, callers: 1, jobs: plan.size(3_200, 400), bar: 0.9 },
         Pair {
             goal: "g1",
             store: "sqlite",
             batch: 100,
             callers: 1,
-            jobs: plan.size(32_000, 6_400),
+            jobs: plan.size(32_000, 3_200),
             bar: 0.8,
         },
-        Pair { goal: "g7", store: "sqlite", batch: 1, callers: 32, jobs: plan.size(16_000, 6_400), bar: 0.7 },
+        Pair { goal: "g7", store: "sqlite", batch: 1, callers: 32, jobs: plan.size(16_000, 3_200), bar: 0.7 },
     ];
     for pair in pairs {
         let connection = stores::bare_sqlite(&floor).await?;

@@ -44,7 +44,9 @@ pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> an
     pinned.churn(plan.size(1_000_000, 200_000) / DEAD_PER_JOB).await?;
     let mut reader = stores::bare_postgres(&server.url("pinned")).await?;
     let span = Duration::from_millis(if plan.short { 500 } else { 2_000 });
-    for (batch, claimers, jobs, bar) in [(1, 4, 8_000, 0.8), (100, 1, 40_000, 0.6)] {
+    for (batch, claimers, jobs, bar) in
+        [(1, 4, plan.size(16_000, 2_000), 0.8), (100, 1, plan.size(80_000, 10_000), 0.6)]
+    {
         for site in [&mut fresh, &mut pinned] {
             site.claimers = (0..claimers).map(|_| site.claimer()).collect();
             site.fill(jobs).await?;
@@ -56,7 +58,7 @@ pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> an
                 if turn == Turn::B {
                     site.bare[0].clear().await?;
                 }
-                site.fill(jobs * plan.size(2, 1)).await?;
+                site.fill(jobs).await?;
                 site.work(batch, span).await
             })
             .await?;

@@ -148,7 +148,7 @@ async fn loss(plan: &Plan, url: &str, report: &mut Report) -> anyhow::Result<()>
     let inserting = stores::postgres(url, u32::try_from(INSERTERS)?).await?;
     let listening = stores::postgres(url, 2).await?;
     let queue = stores::queue(&inserting, QUEUE).await?;
-    let jobs = plan.size(8_000, 2_000);
+    let jobs = plan.size(8_000, 1_600);
     let outcome = plan
         .interleave(async |turn| {
             stores::execute(&inserting, "TRUNCATE job").await?;
