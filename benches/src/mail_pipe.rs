@@ -132,7 +132,7 @@ impl Site {
         let config = top.join("headworks.toml");
         let settings = format!(
             "[server]\nstate_dir = {state:?}\n[spool]\npath = {:?}\nmin_free_bytes = \"1MiB\"\n\
-             [[listen]]\naddress = \"127.0.0.1:0\"\n\
+             [[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n\
              [[customer]]\nname = \"bobs\"\ndomains = [\"ingest.example.com\"]\n",
             top.join("spool"),
         );
