@@ -84,7 +84,7 @@ impl Parser {
             })
             .await?
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))?;
-        let Some(coordinates) = coordinates(&delivery) else {
+        let Some(coordinates) = delivery.coordinates() else {
             return Err(Interrupted::Failed(format!("delivery {id} has no coordinates")));
         };
         let module = format!("{}/{}", coordinates.category, coordinates.kind);
@@ -137,16 +137,6 @@ impl Parser {
 }
 
 type Headers = Vec<(String, String)>;
-
-fn coordinates(delivery: &DeliveryRow) -> Option<Coordinates> {
-    let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
-    Some(Coordinates {
-        customer: slug(&delivery.customer)?,
-        category: slug(&delivery.category)?,
-        kind: slug(&delivery.type_)?,
-        group: slug(&delivery.group)?,
-    })
-}
 
 fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File, Headers), Interrupted> {
     let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());

@@ -20,7 +20,6 @@ use crate::log;
 use serde::{Deserialize, Serialize};
 use state::Ending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use stored::Stored;
 
@@ -66,7 +65,6 @@ pub struct Sorted {
 #[derive(Clone)]
 pub struct Finisher {
     batcher: Batcher<Finished<Work>, Result<bool, DbError>>,
-    under_way: Arc<AtomicUsize>,
 }
 
 struct Context {
@@ -95,7 +93,7 @@ impl Finisher {
             let context = Arc::clone(&context);
             Box::pin(async move { commit(&context, items).await })
         });
-        Ok(Self { batcher, under_way: Arc::default() })
+        Ok(Self { batcher })
     }
 
     /// Ends a job. Returns after the commit; `false`: the lease was lost and nothing was written.
@@ -104,16 +102,8 @@ impl Finisher {
     /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only when the store stays away so
     /// long that the lease may be somebody else's by now.
     pub async fn finish(&self, finished: Finished<Work>) -> Result<bool, DbError> {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
         let answer = self.batcher.join_patiently(finished).await;
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
         answer.unwrap_or_else(|Busy| Err(DbError::new(DbErrorKind::Unavailable, "the finisher is gone")))
-    }
-
-    /// Jobs whose end is being committed. With SQLite, expired leases are not taken over while there are any.
-    #[must_use]
-    pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::SeqCst)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::delivery::accept::{NewDelivery, Reuse, receipt_id};
 use crate::ids::{DeliveryId, ReceiptId, Timestamp};
 use crate::infra::db::{DbError, Tx};
+use crate::job::store::micros;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::{HashMap, HashSet};
@@ -252,8 +253,4 @@ fn lite_row(item: &NewDelivery, reused: bool) -> serde_json::Value {
         "path": item.path,
         "sealed_at": item.path.is_some().then(|| Timestamp::now().0),
     })
-}
-
-fn micros(span: std::time::Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }

@@ -1,6 +1,6 @@
 //! Reads of deliveries and receipts. Every one that serves a caller takes the caller's [`Scope`] first.
 
-use crate::ids::{DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
+use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
@@ -52,6 +52,20 @@ pub struct DeliveryRow {
     pub sorted_at: Option<Timestamp>,
     /// When its tree became durable.
     pub sealed_at: Option<Timestamp>,
+}
+
+impl DeliveryRow {
+    /// Its coordinates; none while any of the four is not decided.
+    #[must_use]
+    pub fn coordinates(&self) -> Option<Coordinates> {
+        let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+        Some(Coordinates {
+            customer: slug(&self.customer)?,
+            category: slug(&self.category)?,
+            kind: slug(&self.type_)?,
+            group: slug(&self.group)?,
+        })
+    }
 }
 
 /// Which deliveries to list.

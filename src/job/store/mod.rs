@@ -230,7 +230,8 @@ pub fn storable(text: &str) -> String {
 }
 
 /// Whole microseconds, at most a thousand years: both stores can add that to today and take it away.
-fn micros(span: Duration) -> i64 {
+#[must_use]
+pub fn micros(span: Duration) -> i64 {
     const MOST: i64 = 1_000 * 365 * 86_400 * 1_000_000;
     i64::try_from(span.as_micros()).unwrap_or(MOST).min(MOST)
 }

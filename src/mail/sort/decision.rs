@@ -72,7 +72,7 @@ impl Verdict {
 /// The verdict that the row of a sorted delivery records.
 pub fn stored(delivery: &DeliveryRow) -> Verdict {
     let word = delivery.held_reason.as_deref().unwrap_or_default();
-    match (coordinates(delivery), word.parse()) {
+    match (delivery.coordinates(), word.parse()) {
         (Some(coordinates), _) => Verdict::Sorted(Sorting {
             coordinates,
             rules: delivery.rule.iter().filter_map(|rule| rule.parse().ok()).collect(),
@@ -135,17 +135,7 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
 
 /// Coordinates without a rule were set by hand.
 fn assigned(delivery: &DeliveryRow) -> Option<Coordinates> {
-    if delivery.rule.is_some() { None } else { coordinates(delivery) }
-}
-
-fn coordinates(delivery: &DeliveryRow) -> Option<Coordinates> {
-    let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<Slug>().ok());
-    Some(Coordinates {
-        customer: slug(&delivery.customer)?,
-        category: slug(&delivery.category)?,
-        kind: slug(&delivery.type_)?,
-        group: slug(&delivery.group)?,
-    })
+    if delivery.rule.is_some() { None } else { delivery.coordinates() }
 }
 
 /// What the rules may know of a mail that was taken apart, handed to `ask`.
