@@ -245,6 +245,7 @@ pub fn host_settings(config: &Config) -> host::Settings {
         program: beside_this_program(&modules.program),
         tmp: config.server.tmp_dir.clone(),
         children: modules.children.get() as usize,
+        warm: modules.warm.get() as usize,
         queue: 1024,
         cpu_seconds: modules.cpu.get().as_secs().max(1),
         data_bytes: modules.memory_bytes.bytes(),

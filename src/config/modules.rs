@@ -13,8 +13,10 @@ use std::path::PathBuf;
 pub struct Modules {
     /// The program; a bare name is looked for beside the running `headworks`.
     pub program: PathBuf,
-    /// Processes kept ready.
+    /// Processes at work at the same time.
     pub children: NonZeroU32,
+    /// Processes kept ready without work; each takes mails apart, or parses for one customer.
+    pub warm: NonZeroU32,
     /// Deliveries a process parses before it is replaced.
     pub recycle_after: NonZeroU32,
     /// Processor time per delivery.

@@ -13,6 +13,7 @@ fn settings() -> Settings {
         program: crate::programs::modules(),
         tmp: std::env::temp_dir(),
         children: 1,
+        warm: 4,
         queue: 8,
         cpu_seconds: 10,
         data_bytes: 256 << 20,

@@ -63,7 +63,13 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
     }
     assert!(file.values().all(|text| !text.is_empty()));
     assert!(file.len() > 100);
-    assert_eq!(file, structs);
+    let differences: Vec<_> = file
+        .keys()
+        .chain(structs.keys())
+        .filter(|name| file.get(*name) != structs.get(*name))
+        .map(|name| (name, file.get(name), structs.get(name)))
+        .collect();
+    assert_eq!(differences, [], "setting, what the file says, what the struct says");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{RunError, RunErrorKind};
 use module_api::frame::{Budget, Head, PartRecord, Range, Stored};
-use module_api::{Column, ColumnKind, Declaration, Finding, Problem, Row, Table, Value};
+use module_api::{Declaration, Finding, Problem, Row};
 
 /// Longest message, reason or name of a module that is kept.
 const MESSAGE_BYTES: usize = 1_024;
@@ -82,11 +82,8 @@ impl Checker {
             return Err(over(format!("more than {} rows", self.budget.rows)));
         }
         self.place(row.place.part)?;
-        let tables = self.declaration.as_ref().map_or(&[][..], |d| &d.tables);
-        let table = tables.get(usize::from(row.table));
-        let table = table.ok_or_else(|| RunError::bad_frame(format!("row of table {}", row.table)))?;
-        check_values(table, &row.values)
-            .map_err(|what| RunError::bad_frame(format!("row of {}: {what}", table.name)))
+        let declaration = self.declaration.as_ref().ok_or_else(|| RunError::bad_frame("row of no module"))?;
+        declaration.check_row(row).map_err(|e| RunError::bad_frame(e.to_string()))
     }
 
     /// A finding of `bytes` on the wire; its texts are cut to what is kept.
@@ -171,30 +168,6 @@ fn within(range: Range, bytes: u64, what: &str) -> Result<(), RunError> {
         Some(end) if end <= bytes => Ok(()),
         _ => Err(RunError::bad_frame(format!("part outside of the {what}"))),
     }
-}
-
-fn check_values(table: &Table, values: &[Value]) -> Result<(), String> {
-    if values.len() != table.columns.len() {
-        return Err(format!("{} values for {} columns", values.len(), table.columns.len()));
-    }
-    table.columns.iter().zip(values).try_for_each(|(column, value)| check_value(column, value))
-}
-
-fn check_value(column: &Column, value: &Value) -> Result<(), String> {
-    let fits = match (&column.kind, value) {
-        (_, Value::Null) => column.nullable,
-        (ColumnKind::Text, Value::Text(_))
-        | (ColumnKind::Int, Value::Int(_))
-        | (ColumnKind::Bool, Value::Bool(_))
-        | (ColumnKind::Time, Value::Time(_))
-        | (ColumnKind::Bytes, Value::Bytes(_))
-        | (ColumnKind::Uuid, Value::Uuid(_)) => true,
-        (ColumnKind::Decimal(scale), Value::Decimal(d)) => d.scale <= *scale && d.rescale(*scale).is_some(),
-        (ColumnKind::Json, Value::Json(text)) => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
-        (ColumnKind::Enum(words), Value::Text(text)) => words.contains(text),
-        _ => false,
-    };
-    if fits { Ok(()) } else { Err(format!("column {} cannot hold its value", column.name)) }
 }
 
 fn over(message: String) -> RunError {

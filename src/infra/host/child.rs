@@ -1,5 +1,6 @@
 //! One module process from the server's side: started, limited, spoken to, killed, and examined when it is dead.
 
+use super::spill::Shelf;
 use super::{RunError, RunErrorKind, Settings};
 use module_api::Declaration;
 use module_api::frame::{
@@ -38,6 +39,8 @@ pub(super) struct Child {
     pub hello: Option<Hello>,
     /// Runs it was given.
     pub runs: u32,
+    /// Its spills.
+    pub spills: Shelf,
     /// It closed its end: by dying, as a rule.
     ended: bool,
 }
@@ -71,6 +74,7 @@ impl Child {
             last_words: File::from(last_words),
             hello: None,
             runs: 0,
+            spills: Shelf::default(),
             ended: false,
         })
     }

@@ -4,7 +4,7 @@
 //!   split, parse, draft ─▶ place in the queue ─▶ a warm child of the same customer, or a new one
 //!        ─▶ limits of CPU and memory for this run ─▶ Request + input + spill
 //!        ◀─ frames, each checked against the declared tables, the budget and the size of the spill
-//!        ─▶ child back to the pool; after 256 runs, another customer or anything odd: killed
+//!        ─▶ child back to the pool; after 256 runs or anything odd: killed
 //! ```
 //!
 //! A run ends in one of two ways: with what the module said, or with a [`RunError`] that says what became of the
@@ -22,11 +22,13 @@ mod error;
 mod pool;
 mod run;
 mod spawner;
+mod spill;
 #[cfg(test)]
 mod tests;
 
 pub use error::{RunError, RunErrorKind};
 pub use run::{Collect, Gathered, Ran, SplitOutput};
+pub use spill::Spill;
 
 use child::Child;
 use module_api::Declaration;
@@ -46,8 +48,10 @@ pub struct Settings {
     pub program: PathBuf,
     /// Where spills are made: a local directory with room for [`Settings::spill_bytes`] per child.
     pub tmp: PathBuf,
-    /// Children at the same time.
+    /// Children at work at the same time.
     pub children: usize,
+    /// Children kept without work, each for the customer it worked for last; beyond it the longest idle one is ended.
+    pub warm: usize,
     /// Runs that may wait for a child; more are refused as unavailable.
     pub queue: usize,
     /// CPU time of one run, in whole seconds.

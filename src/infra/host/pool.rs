@@ -70,7 +70,7 @@ impl Pool {
         Ok(Place { _permit: permit, _counted: counted })
     }
 
-    /// A living child for this customer: a warm one, or a new one in the stead of another customer's.
+    /// A living child for this customer: the warm one that worked last, or a new one.
     pub(super) fn take(&self, customer: Option<&str>, leash: &Leash) -> Result<Child, RunError> {
         let mut child = match self.warm(customer) {
             Some(child) => child,
@@ -84,24 +84,13 @@ impl Pool {
     fn warm(&self, customer: Option<&str>) -> Option<Child> {
         loop {
             let mut idle = lock(&self.idle);
-            let index = idle.iter().rposition(|i| i.customer.as_deref() == customer);
-            let Some(index) = index else {
-                let no_room = idle.len() + self.busy() > self.settings.children;
-                let replaced = no_room.then(|| idle.swap_remove(0));
-                drop(idle);
-                drop(replaced);
-                return None;
-            };
-            let mut child = idle.swap_remove(index).child;
+            let index = idle.iter().rposition(|i| i.customer.as_deref() == customer)?;
+            let mut child = idle.remove(index).child;
             drop(idle);
             if child.is_alive() {
                 return Some(child);
             }
         }
-    }
-
-    fn busy(&self) -> usize {
-        self.settings.children - self.places.available_permits().min(self.settings.children)
     }
 
     fn fresh(&self) -> Result<Child, RunError> {
@@ -111,11 +100,17 @@ impl Pool {
         Ok(child)
     }
 
-    /// Keeps a child that ended its run well, unless it has done enough.
+    /// Keeps a child that ended its run well, unless it has done enough; where too many are idle, another one goes.
     pub(super) fn give_back(&self, child: Child, customer: Option<String>) {
-        if child.runs < self.settings.recycle_after && child.is_quiet() {
-            lock(&self.idle).push(Idle { child, customer });
+        if child.runs >= self.settings.recycle_after || !child.is_quiet() {
+            return;
         }
+        let mut idle = lock(&self.idle);
+        idle.push(Idle { child, customer });
+        let longest = (idle.len() > self.settings.warm.max(1)).then(|| idle.remove(0));
+        // Ending a process takes a while: others need not wait for it.
+        drop(idle);
+        drop(longest);
     }
 
     /// Starts one child and keeps it.

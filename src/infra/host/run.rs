@@ -1,7 +1,7 @@
 //! One request and its replies.
 
 use super::check::{self, Checker};
-use super::{Child, RunError, RunErrorKind, Settings};
+use super::{Child, RunError, RunErrorKind, Settings, Spill};
 use module_api::frame::{FailKind, Head, Input, MimeLimits, Parse, PartRecord, Reply, Request, Stage};
 use module_api::{Declaration, Finding, Outcome, Row};
 use rustix::fs::OFlags;
@@ -52,7 +52,7 @@ pub struct SplitOutput {
     /// Its parts; ranges are inside the message or the spill.
     pub parts: Vec<PartRecord>,
     /// Decoded bytes.
-    pub spill: File,
+    pub spill: Spill,
 }
 
 /// What a module made of a delivery.
@@ -71,7 +71,7 @@ pub struct Ran<C> {
     /// The collector with rows and findings.
     pub collected: C,
     /// Decoded bytes and archive members.
-    pub spill: File,
+    pub spill: Spill,
 }
 
 /// A request, and what may be said in answer.
@@ -106,7 +106,7 @@ fn most_parts(limits: &MimeLimits, members: u32) -> usize {
 #[derive(Debug)]
 pub(super) struct Conversation<C> {
     collected: C,
-    spill: File,
+    spill: Spill,
     checker: Checker,
     stage: Option<Stage>,
     head: Option<Head>,
@@ -125,7 +125,7 @@ pub(super) fn converse<C: Collect>(
     collected: C,
 ) -> Result<Conversation<C>, RunError> {
     read_only(&input)?;
-    let spill = tempfile::tempfile_in(&settings.tmp).map_err(|e| RunError::io("spill", &e))?;
+    let spill = child.spills.take(&settings.tmp).map_err(|e| RunError::io("spill", &e))?;
     child.allow(settings)?;
     child.send(&talk.request, &input, &spill)?;
     let mut said = Conversation {

@@ -78,7 +78,7 @@ fn a_row_must_fit_its_table() {
         (3, "blue".into(), "w"),
         (4, Value::Json("{".into()), "j"),
     ] {
-        let message = format!("row of t: column {name} cannot hold its value");
+        let message = format!("t.{name} does not take the value of this row");
         assert_eq!(with(column, value), Err((RunErrorKind::BadFrame, message)));
     }
     let mut other = row(good());
