@@ -57,7 +57,8 @@ enum By {
     Leader,
 }
 
-type Work = fn(Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>>;
+type Done = Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>>;
+type Work = fn(Keeper) -> Done;
 
 struct Duty {
     name: &'static str,
@@ -125,7 +126,7 @@ impl Keeper {
     }
 }
 
-fn promote(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn promote(keeper: Keeper) -> Done {
     Box::pin(async move {
         let work = keeper
             .db
@@ -137,7 +138,7 @@ fn promote(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> +
     })
 }
 
-fn expire(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn expire(keeper: Keeper) -> Done {
     Box::pin(async move {
         let work = keeper.db.write(Lane::State, |mut tx| {
             Box::pin(async move { delivery::store::expire_keys(&mut tx, i64::from(ROUND)).await })
@@ -146,7 +147,7 @@ fn expire(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + 
     })
 }
 
-fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn days(keeper: Keeper) -> Done {
     Box::pin(async move {
         let config = keeper.live.config();
         let (history, entries) = (config.history.retention.get(), config.log.retention.get());
@@ -162,7 +163,7 @@ fn days(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
     })
 }
 
-fn gauges(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn gauges(keeper: Keeper) -> Done {
     Box::pin(async move {
         let depths = keeper
             .db
@@ -186,18 +187,18 @@ fn gauges(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + 
     })
 }
 
-fn key_use(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn key_use(keeper: Keeper) -> Done {
     Box::pin(async move { keeper.keys.write_last_used().await })
 }
 
-fn fold_metrics(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn fold_metrics(keeper: Keeper) -> Done {
     Box::pin(async move {
         keeper.metrics.upkeep();
         Ok(())
     })
 }
 
-fn spool(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn spool(keeper: Keeper) -> Done {
     Box::pin(async move {
         match keeper.leftovers {
             Some(leftovers) => leftovers.clear().await,
@@ -207,7 +208,7 @@ fn spool(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + S
 }
 
 /// Mail whose job was held by a crash or after its last attempt says so, and gets the tree its job never made.
-fn held(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn held(keeper: Keeper) -> Done {
     Box::pin(async move {
         let noting = keeper
             .db
@@ -220,7 +221,7 @@ fn held(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Se
     })
 }
 
-fn tmp(keeper: Keeper) -> Pin<Box<dyn Future<Output = Result<(), DbError>> + Send>> {
+fn tmp(keeper: Keeper) -> Done {
     Box::pin(async move {
         let cleared = tokio::task::spawn_blocking(move || clear_scratch(&keeper.tmp)).await;
         if let Ok(Err(error)) = cleared {

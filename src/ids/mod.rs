@@ -1,10 +1,12 @@
 //! Words of the lowest floor: ids, instants, digests, coordinates, and who may see what.
 
 mod coordinates;
+mod hex;
 mod scope;
 mod time;
 
 pub use coordinates::{Coordinates, Slug};
+pub use hex::{from_hex, hex};
 pub use scope::{Grant, Scope};
 pub use time::Timestamp;
 
@@ -111,7 +113,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -119,14 +121,9 @@ impl std::str::FromStr for Digest {
     type Err = String;
 
     /// Reads what `Display` writes.
-    fn from_str(hex: &str) -> Result<Self, Self::Err> {
-        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        let digits = hex.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
-        bytes
-            .filter(|_| digits)
-            .and_then(|bytes| Self::from_slice(&bytes))
-            .ok_or_else(|| format!("{hex:?} is not 64 hexadecimal digits"))
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = from_hex(text).and_then(|bytes| Self::from_slice(&bytes));
+        bytes.ok_or_else(|| format!("{text:?} is not 64 hexadecimal digits"))
     }
 }
 

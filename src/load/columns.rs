@@ -4,8 +4,8 @@
 //! travel as whole units.
 
 use super::provenance::Field;
-use super::value::hex;
 use crate::ids::Timestamp;
+use crate::ids::hex;
 use crate::infra::db::{DbError, DbErrorKind};
 use module_api::{ColumnKind, Decimal, Value};
 use serde::{Serialize, Serializer};

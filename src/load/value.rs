@@ -1,7 +1,7 @@
 //! One value: whether it fits its column, its canonical bytes, its order, and its form in JSON.
 
 use super::provenance::Field;
-use crate::ids::Timestamp;
+use crate::ids::{Timestamp, from_hex, hex};
 use module_api::{ColumnKind, Decimal, Value};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -180,19 +180,6 @@ fn decimal(text: &str, scale: u8) -> Option<Decimal> {
     }
     let units = format!("{whole}{rest:0<width$}", width = usize::from(scale)).parse().ok()?;
     Some(Decimal { units, scale })
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits =
-        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    digits.map(char::from).collect()
-}
-
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::position::Position;
 use super::topic::TopicId;
-use crate::ids::Timestamp;
+use crate::ids::{Timestamp, hex};
 use crate::infra::db::{DbError, Tx, days};
 use crate::on_either;
 use serde::{Deserialize, Serialize};
@@ -109,15 +109,6 @@ async fn append_lite(connection: &mut SqliteConnection, entries: &[Entry]) -> Re
         .collect();
     sqlx::query(APPEND_LITE).bind(json!(rows).to_string()).bind(Timestamp::now()).execute(connection).await?;
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|b| [b >> 4, b & 0xF])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
 }
 
 /// Up to `limit` entries of a topic after a position.

@@ -1,7 +1,7 @@
 //! Keys, receipts and deliveries of one accepting commit: one statement per table for the whole batch.
 
 use crate::delivery::accept::{NewDelivery, Reuse, receipt_id};
-use crate::ids::{DeliveryId, ReceiptId, Timestamp};
+use crate::ids::{DeliveryId, ReceiptId, Timestamp, hex};
 use crate::infra::db::{DbError, Tx};
 use crate::job::store::micros;
 use serde_json::json;
@@ -27,10 +27,6 @@ impl Fate {
     pub const fn is_fresh(&self) -> bool {
         self.existing.is_none() && !self.refused
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes the keys of a batch, in key order, and says for each whether it was free. No two items are the same.

@@ -1,17 +1,13 @@
 //! The statements for SQLite. Arrays travel as JSON, bytes in it as hex; the clock is this process's.
 
 use super::{Act, Change, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
-use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, Timestamp};
+use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, Timestamp, hex};
 use crate::infra::db::DbError;
 use crate::job::outcome::HoldReason;
 use crate::job::state::Ended;
 use serde_json::json;
 use sqlx::SqliteConnection;
 use std::time::Duration;
-
-fn hex(id: uuid::Uuid) -> String {
-    id.simple().to_string()
-}
 
 /// `count` fresh places at the end of the fetch lane; returns the one before the first.
 async fn places(connection: &mut SqliteConnection, count: usize) -> Result<i64, DbError> {
@@ -35,7 +31,7 @@ pub async fn insert(connection: &mut SqliteConnection, jobs: &[NewJob]) -> Resul
         .map(|job| {
             json!({
                 "queue": job.queue, "kind": job.kind.code(), "priority": job.priority.code(),
-                "delivery_id": job.delivery_id.map(|id| hex(id.0)), "receipt_id": job.receipt_id.map(|id| hex(id.0)),
+                "delivery_id": job.delivery_id.map(|id| hex(id.0.as_bytes())), "receipt_id": job.receipt_id.map(|id| hex(id.0.as_bytes())),
                 "parent_id": job.parent_id, "retry_of": job.retry_of, "signals": job.signals,
                 "max_attempts": i16::try_from(job.max_attempts).unwrap_or(i16::MAX), "delay": micros(job.delay),
                 "args": job.args.to_string(),
@@ -53,6 +49,7 @@ pub async fn insert(connection: &mut SqliteConnection, jobs: &[NewJob]) -> Resul
     Ok(ids)
 }
 
+/// The cast keeps SQLite from looking at the value bound as LIMIT: for each new value it would prepare the statement again.
 const CLAIM: &str = "
 UPDATE job SET lease_token = $5, claimed_by = $6, lease_until = $7 + $8, lost = lost + (lease_until IS NOT NULL),
        first_started_at = coalesce(first_started_at, $7)
@@ -60,7 +57,7 @@ WHERE id IN (SELECT id FROM job INDEXED BY job_fetch
              WHERE lane = 0 AND queue = $1 AND priority = $2 AND pos > $3
                AND (lease_until IS NULL OR (lease_until < $7 AND $9))
                AND (SELECT NOT paused FROM queue WHERE queue.id = $1)
-             ORDER BY pos LIMIT $4)
+             ORDER BY pos LIMIT CAST($4 AS INTEGER))
 RETURNING id, pos, queue, kind, priority, delivery_id, receipt_id, retry_of, attempt, crashes, lost, max_attempts, args,
           created_at, cancel_requested, lease_token";
 
@@ -98,7 +95,7 @@ pub async fn renew(
     let rows: Vec<_> = held
         .iter()
         .map(|(id, token, progress)| {
-            json!({ "id": id, "token": hex(token.0), "progress": progress.as_ref().map(ToString::to_string) })
+            json!({ "id": id, "token": hex(token.0.as_bytes()), "progress": progress.as_ref().map(ToString::to_string) })
         })
         .collect();
     Ok(sqlx::query_as(RENEW)
@@ -115,7 +112,8 @@ pub async fn standing(
 ) -> Result<Vec<JobId>, DbError> {
     let text = "SELECT job.id FROM json_each($1) h CROSS JOIN job ON job.id = h.value->>'id'
                 WHERE job.lease_token = unhex(h.value->>'token')";
-    let rows: Vec<_> = held.iter().map(|(id, token)| json!({ "id": id, "token": hex(token.0) })).collect();
+    let rows: Vec<_> =
+        held.iter().map(|(id, token)| json!({ "id": id, "token": hex(token.0.as_bytes()) })).collect();
     Ok(sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(connection).await?)
 }
 
@@ -141,7 +139,7 @@ pub async fn end(connection: &mut SqliteConnection, ends: &[End]) -> Result<Vec<
         .iter()
         .map(|end| {
             json!({
-                "id": end.id, "token": hex(end.token.0), "outcome": end.end.code(),
+                "id": end.id, "token": hex(end.token.0.as_bytes()), "outcome": end.end.code(),
                 "error": end.error.as_deref().map(storable), "report": end.report.as_ref().map(ToString::to_string),
             })
         })

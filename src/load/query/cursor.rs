@@ -1,6 +1,7 @@
 //! Cursors: where a page ended, as text that means nothing to its reader.
 
-use crate::load::value::{from_hex, from_json, hex, to_json};
+use crate::ids::{from_hex, hex};
+use crate::load::value::{from_json, to_json};
 use module_api::{ColumnKind, Value};
 
 /// A cursor for the row with these values of the order's columns.
