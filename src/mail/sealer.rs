@@ -70,10 +70,9 @@ impl Sealer {
         self.db
             .write(Lane::State, move |mut tx| Box::pin(async move { store::seal(&mut tx, &facts).await }))
             .await?;
-        for tree in &sealed {
-            self.let_go(tree).await;
-        }
-        Ok(sealed.len())
+        let count = sealed.len();
+        self.let_go(sealed).await;
+        Ok(count)
     }
 
     /// Trees that were made and whose digests are not what their manifest says: to be made again. Asked at start, before
@@ -131,34 +130,24 @@ impl Sealer {
         })
     }
 
-    /// Removes what the seal made superfluous: the spool entry, and the held tree this one came from.
-    async fn let_go(&self, tree: &Unsealed) {
+    /// Removes what the seals made superfluous: the spool entries, and the held trees that these trees came from.
+    async fn let_go(&self, sealed: Vec<Unsealed>) {
         let (spool, inbox) = (self.spool.clone(), Arc::clone(&self.inbox));
-        let names = [EntryName::whole(tree.receipt_id.0), EntryName::short(tree.receipt_id.0)];
-        let stale = tree.stale_path.clone();
-        let had_stale = stale.is_some();
-        let removed = tokio::task::spawn_blocking(move || -> Result<(), String> {
-            for name in names {
-                match spool.remove(name) {
-                    Err(error) if error.kind() != mailhandler::Kind::NotFound => {
-                        return Err(error.to_string());
-                    }
-                    _ => {}
+        let removing = tokio::task::spawn_blocking(move || -> Vec<_> {
+            sealed.into_iter().map(|tree| (remove(&spool, &inbox, &tree), tree)).collect()
+        });
+        let removed = removing.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "cleaning up after a seal ended badly");
+            Vec::new()
+        });
+        for (removed, tree) in removed {
+            match removed {
+                Ok(()) if tree.stale_path.is_some() => self.forget_stale(tree.id).await,
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(delivery_id = %tree.id, %error, "cleaning up after a seal failed");
                 }
             }
-            if let Some(path) = stale.and_then(|path| path.parse::<SubPath>().ok()) {
-                inbox.remove_tree(&path).map_err(|error| error.to_string())?;
-            }
-            Ok(())
-        })
-        .await;
-        match removed {
-            Ok(Ok(())) if had_stale => self.forget_stale(tree.id).await,
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(delivery_id = %tree.id, %error, "cleaning up after a seal failed")
-            }
-            Err(error) => tracing::error!(%error, "cleaning up after a seal ended badly"),
         }
     }
 
@@ -173,6 +162,19 @@ impl Sealer {
             tracing::warn!(delivery_id = %id, %error, "a removed tree is still named");
         }
     }
+}
+
+fn remove(spool: &Spool, inbox: &Volume, tree: &Unsealed) -> Result<(), String> {
+    for name in [EntryName::whole(tree.receipt_id.0), EntryName::short(tree.receipt_id.0)] {
+        match spool.remove(name) {
+            Err(error) if error.kind() != mailhandler::Kind::NotFound => return Err(error.to_string()),
+            _ => {}
+        }
+    }
+    if let Some(path) = tree.stale_path.as_ref().and_then(|path| path.parse::<SubPath>().ok()) {
+        inbox.remove_tree(&path).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 fn seal(inbox: &Volume, archive: &Volume, due: &[Unsealed]) -> Result<(), VolumeError> {

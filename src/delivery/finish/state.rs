@@ -150,12 +150,11 @@ pub async fn follow(
     all: Vec<Consequences>,
     entries: &mut Vec<log::Entry>,
 ) -> Result<(), DbError> {
+    let sorted: Vec<_> = all.iter().filter_map(|consequences| consequences.sorted.as_ref()).collect();
+    store::set_sorted(tx, &sorted).await?;
     let mut children = Vec::new();
     let mut notes = Vec::new();
     for consequences in all {
-        if let Some(sorted) = &consequences.sorted {
-            store::set_sorted(tx, sorted).await?;
-        }
         children.extend(consequences.children);
         notes.extend(consequences.notes);
         entries.extend(consequences.entries);

@@ -5,6 +5,7 @@ use crate::ids::{Coordinates, DeliveryId, JobId, LeaseToken, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
 use sqlx::types::Json;
+use sqlx::{PgConnection, SqliteConnection};
 
 /// The store's clock: what both call now.
 async fn now(tx: &mut Tx<'_>) -> Result<Timestamp, DbError> {
@@ -26,16 +27,19 @@ pub async fn choose_path(
     tx: &mut Tx<'_>,
     id: DeliveryId,
     lease: (JobId, LeaseToken),
-    candidates: &[String],
+    candidates: &[String; 2],
 ) -> Result<Option<String>, DbError> {
+    if let Some(path) = take_path(tx, id, lease, candidates).await? {
+        return Ok(Some(path));
+    }
     let fence =
         "SELECT d.path FROM delivery d JOIN job j ON j.id = $2 AND j.lease_token = $3 WHERE d.id = $1";
     let row: Option<Option<String>> = on_either!(&mut *tx, c => {
         sqlx::query_scalar(fence).bind(id).bind(lease.0).bind(lease.1).fetch_optional(c).await?
     });
     let Some(path) = row else { return Ok(None) };
-    if let (Some(path), Some(candidate)) = (&path, candidates.first())
-        && parent(path) == parent(candidate)
+    if let Some(path) = &path
+        && parent(path) == parent(&candidates[0])
     {
         return Ok(Some(path.clone()));
     }
@@ -54,23 +58,77 @@ pub async fn choose_path(
     Err(DbError::new(crate::infra::db::DbErrorKind::Content, why))
 }
 
+/// The usual case in one statement: no path yet, and the lease stands. `None`: look closer.
+async fn take_path(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    lease: (JobId, LeaseToken),
+    [first, second]: &[String; 2],
+) -> Result<Option<String>, DbError> {
+    let text = "
+        UPDATE delivery SET path = CASE WHEN EXISTS (SELECT 1 FROM delivery other WHERE other.path = $2) THEN $3 ELSE $2 END
+        WHERE id = $1 AND path IS NULL AND EXISTS (SELECT 1 FROM job WHERE job.id = $4 AND job.lease_token = $5)
+        RETURNING path";
+    Ok(on_either!(tx, c => {
+        sqlx::query_scalar(text).bind(id).bind(first).bind(second).bind(lease.0).bind(lease.1).fetch_optional(c).await?
+    }))
+}
+
 /// The place of a tree: its path without the date.
 fn parent(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(parent, _)| parent)
 }
 
-/// Writes what sorting decided: the tree is made and its manifest linked.
+/// Writes what sorting decided: the trees are made and their manifests linked.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn set_sorted(tx: &mut Tx<'_>, sorted: &Sorted) -> Result<(), DbError> {
-    let at = now(tx).await?;
+pub async fn set_sorted(tx: &mut Tx<'_>, sorted: &[&Sorted]) -> Result<(), DbError> {
+    if sorted.is_empty() {
+        return Ok(());
+    }
+    match tx {
+        Tx::Pg(connection) => set_sorted_pg(connection, sorted).await,
+        Tx::Lite(connection) => set_sorted_lite(connection, sorted).await,
+    }
+}
+
+async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Result<(), DbError> {
+    let text = "
+        UPDATE delivery SET customer = s.customer, category = s.category, type = s.type, grp = s.grp, rule = s.rule,
+               settings = s.settings, archive = s.archive, held_reason = s.held_reason, sorted_at = now(), sealed_at = NULL
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::boolean[],
+                    $9::text[])
+             AS s(id, customer, category, type, grp, rule, settings, archive, held_reason)
+        WHERE delivery.id = s.id";
+    let mut sorted = sorted.to_vec();
+    sorted.sort_unstable_by_key(|sorted| sorted.id);
+    fn all<'a, T>(sorted: &[&'a Sorted], of: impl Fn(&'a Sorted) -> T) -> Vec<T> {
+        sorted.iter().map(|sorted| of(sorted)).collect()
+    }
+    let coordinate = |of: fn(&Coordinates) -> &str| all(&sorted, |s| s.coordinates.as_ref().map(of));
+    sqlx::query(text)
+        .bind(all(&sorted, |s| s.id.0))
+        .bind(coordinate(|c| c.customer.as_str()))
+        .bind(coordinate(|c| c.category.as_str()))
+        .bind(coordinate(|c| c.kind.as_str()))
+        .bind(coordinate(|c| c.group.as_str()))
+        .bind(all(&sorted, |s| s.rule.as_deref()))
+        .bind(all(&sorted, |s| Json(&s.settings)))
+        .bind(all(&sorted, |s| s.archive))
+        .bind(all(&sorted, |s| s.held_reason.as_deref()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) -> Result<(), DbError> {
     let text = "
         UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = $6, settings = $7, archive = $8,
                held_reason = $9, sorted_at = $10, sealed_at = NULL
         WHERE id = $1";
-    let coordinates = sorted.coordinates.as_ref();
-    on_either!(tx, c => {
+    for sorted in sorted {
+        let coordinates = sorted.coordinates.as_ref();
         sqlx::query(text)
             .bind(sorted.id)
             .bind(coordinates.map(|c| c.customer.as_str()))
@@ -81,10 +139,10 @@ pub async fn set_sorted(tx: &mut Tx<'_>, sorted: &Sorted) -> Result<(), DbError>
             .bind(Json(&sorted.settings))
             .bind(sorted.archive)
             .bind(sorted.held_reason.as_deref())
-            .bind(at)
-            .execute(c)
+            .bind(Timestamp::now())
+            .execute(&mut *connection)
             .await?;
-    });
+    }
     Ok(())
 }
 
@@ -133,10 +191,24 @@ pub async fn start_over(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> 
 /// # Errors
 /// When the store fails.
 pub async fn seal(tx: &mut Tx<'_>, sealed: &[(DeliveryId, String)]) -> Result<(), DbError> {
-    let at = now(tx).await?;
-    let text = "UPDATE delivery SET sealed_at = $3 WHERE id = $1 AND path = $2 AND sorted_at IS NOT NULL";
-    for (id, path) in sealed {
-        on_either!(&mut *tx, c => { sqlx::query(text).bind(id).bind(path).bind(at).execute(c).await?; });
+    match tx {
+        Tx::Pg(connection) => {
+            let text =
+                "UPDATE delivery SET sealed_at = now() FROM unnest($1::uuid[], $2::text[]) AS s(id, path)
+                        WHERE delivery.id = s.id AND delivery.path = s.path AND sorted_at IS NOT NULL";
+            let mut sealed = sealed.to_vec();
+            sealed.sort_unstable();
+            let (ids, paths): (Vec<_>, Vec<_>) = sealed.into_iter().map(|(id, path)| (id.0, path)).unzip();
+            sqlx::query(text).bind(ids).bind(paths).execute(&mut **connection).await?;
+        }
+        Tx::Lite(connection) => {
+            let text =
+                "UPDATE delivery SET sealed_at = $3 WHERE id = $1 AND path = $2 AND sorted_at IS NOT NULL";
+            for (id, path) in sealed {
+                let query = sqlx::query(text).bind(id).bind(path).bind(Timestamp::now());
+                query.execute(&mut **connection).await?;
+            }
+        }
     }
     Ok(())
 }

@@ -7,6 +7,10 @@ use sqlx::{Connection, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
+/// A connection that was idle for longer is asked whether it still is one before it is used. A busy pool saves itself that
+/// round trip: a connection that breaks at this very moment is an error all the same.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Where the server is and how many connections it gets.
@@ -53,6 +57,15 @@ impl Pg {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(settings.acquire_timeout)
+                .test_before_acquire(false)
+                .before_acquire(|connection, about| {
+                    Box::pin(async move {
+                        if about.idle_for > TRUSTED {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .connect_lazy_with(options.clone().options(session.iter().map(|(k, v)| (*k, v.as_str()))))
         };
         // A queue table's statistics are wrong by nature; the plans it needs are known (jobs.md 5.3).
