@@ -95,10 +95,11 @@ impl Site {
         Ok(self.spool.sync()?)
     }
 
-    /// Builds everything up to the point where it only has to be let go.
+    /// Builds everything up to the point where it only has to be let go. Settings in the environment hold here as they
+    /// do for a server: `HEADWORKS__JOBS__CONCURRENCY=16 hwbench mail-rows` measures that.
     pub async fn build(&self) -> anyhow::Result<Arc<App>> {
-        let environment =
-            self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())).collect();
+        let mut environment: Vec<_> = std::env::vars_os().collect();
+        environment.extend(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())));
         let file = Some(self.directory.path().join("headworks.toml"));
         let loaded = config::load(&Sources { file, environment, ..Sources::default() })?;
         Ok(Arc::new(App::build(Live::new(loaded)).await?))

@@ -1,6 +1,6 @@
 //! `hwbench`: what "fast" means for headworks, as ratios against a floor measured in the same run.
 //!
-//! `cargo run --release -p hwbench -- job-core | mail-rows | mail-pipe [--check] [--rounds N] [--short]`
+//! `cargo run --release -p hwbench -- job-core | mail-rows | mail-pipe [--check] [--rounds N] [--short] [--only NAME]`
 //!
 //! Every cell is one JSON line: bench, cell, store, figures, bar, ratio, ok. Ratios have bars; absolute figures never
 //! fail a check, for they are the machine's. A and B take turns ([`rounds`]), with the latency of an fsync probed
@@ -37,6 +37,9 @@ struct Arguments {
     /// Fewer jobs and mails: a look, not a figure.
     #[arg(long)]
     short: bool,
+    /// Only what is named so: a store, or one of g1, g3, g4, g5, g7, accept.
+    #[arg(long)]
+    only: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -51,7 +54,8 @@ enum Bench {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let plan = Plan { rounds: arguments.rounds.into(), short: arguments.short, disk: std::env::temp_dir() };
+    let (rounds, short, only) = (arguments.rounds.into(), arguments.short, arguments.only);
+    let plan = Plan { rounds, short, only, disk: std::env::temp_dir() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut report = Report::default();
     runtime.block_on(async {

@@ -11,6 +11,8 @@ pub struct Plan {
     pub rounds: usize,
     /// Fewer jobs and mails, for a look rather than a figure.
     pub short: bool,
+    /// Only the parts of a bench that are named so.
+    pub only: Option<String>,
     /// Directory on the disk that is measured.
     pub disk: PathBuf,
 }
@@ -53,6 +55,11 @@ impl Round {
 }
 
 impl Plan {
+    /// Whether the part of these names is to be run.
+    pub fn wants(&self, names: &[&str]) -> bool {
+        self.only.as_deref().is_none_or(|only| names.contains(&only))
+    }
+
     /// `usual`, or `short` where a look is enough.
     pub const fn size(&self, usual: usize, short: usize) -> usize {
         if self.short { short } else { usual }
@@ -147,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn turns_are_taken_in_both_orders() {
-        let plan = Plan { rounds: 5, short: true, disk: std::env::temp_dir() };
+        let plan = Plan { rounds: 5, short: true, only: None, disk: std::env::temp_dir() };
         let mut seen = Vec::new();
         let outcome = plan
             .interleave(async |turn| {

@@ -27,20 +27,50 @@ const BENCH: &str = "job-core";
 
 /// Runs every cell.
 pub async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let server = Postgres::start()?;
-    ceiling::postgres(plan, &server, report).await?;
-    ceiling::sqlite(plan, report).await?;
-    pinned::postgres(plan, &server, report).await?;
-    cost::postgres(plan, &server, report).await?;
-    wake::postgres(plan, &server, report).await?;
-    let db = stores::postgres(&server.make("accept").await?, 8).await?;
-    accept::callers(plan, &db, "postgres", report).await?;
-    db.close().await;
-    let directory = place::directory()?;
-    let db = stores::sqlite(&directory.path().join("store")).await?;
-    wake::same(plan, &db, "sqlite", report).await?;
-    accept::callers(plan, &db, "sqlite", report).await?;
-    db.close().await;
+    if ["g1", "g3", "g4", "g5", "accept"].iter().any(|goal| plan.wants(&[goal, "postgres"])) {
+        on_postgres(plan, report).await?;
+    }
+    if ["g7", "g5", "accept"].iter().any(|goal| plan.wants(&[goal, "sqlite"])) {
+        on_sqlite(plan, report).await?;
+    }
     report.tell(&Cell::new(BENCH, "g2_peers").word("elsewhere", "benches/peers, a workspace of its own"))?;
     report.tell(&Cell::new(BENCH, "g6_killed_at_full_load").word("elsewhere", "the crash tests in tests/it"))
+}
+
+async fn on_postgres(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let server = Postgres::start()?;
+    if plan.wants(&["g1", "postgres"]) {
+        ceiling::postgres(plan, &server, report).await?;
+    }
+    if plan.wants(&["g3", "postgres"]) {
+        pinned::postgres(plan, &server, report).await?;
+    }
+    if plan.wants(&["g4", "postgres"]) {
+        cost::postgres(plan, &server, report).await?;
+    }
+    if plan.wants(&["g5", "postgres"]) {
+        wake::postgres(plan, &server, report).await?;
+    }
+    if plan.wants(&["accept", "postgres"]) {
+        let db = stores::postgres(&server.make("accept").await?, 8).await?;
+        accept::callers(plan, &db, "postgres", report).await?;
+        db.close().await;
+    }
+    Ok(())
+}
+
+async fn on_sqlite(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    if plan.wants(&["g7", "sqlite"]) {
+        ceiling::sqlite(plan, report).await?;
+    }
+    let directory = place::directory()?;
+    let db = stores::sqlite(&directory.path().join("store")).await?;
+    if plan.wants(&["g5", "sqlite"]) {
+        wake::same(plan, &db, "sqlite", report).await?;
+    }
+    if plan.wants(&["accept", "sqlite"]) {
+        accept::callers(plan, &db, "sqlite", report).await?;
+    }
+    db.close().await;
+    Ok(())
 }
