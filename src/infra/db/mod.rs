@@ -1,7 +1,7 @@
 //! Two stores, one behaviour: Postgres, or two SQLite files.
 //!
 //! ```text
-//!   Db::write(lane, f) ──▶ Postgres: begin, f, commit on a connection of the lane's pool
+//!   Db::write(lane, f) ──▶ Postgres: begin, f, commit on a connection of the lane's pool (Relaxed: f alone)
 //!                     └──▶ SQLite:   f joins the group of everything waiting for that file's one writer;
 //!                                    a savepoint per member, one commit for all
 //!   Db::read(view, f)  ──▶ Postgres: a connection of the read pool
@@ -15,6 +15,7 @@
 mod column;
 pub mod days;
 mod error;
+mod kept;
 mod lite;
 mod lock;
 mod pg;
@@ -33,7 +34,8 @@ pub enum Lane {
     /// Accepts and finishes: a yes depends on it. State; durable when it returns.
     State,
     /// Claims and heartbeats: a commit lost in a crash never happened, and the tokens in it are never reused.
-    /// State; with SQLite not fsynced unless the group holds a durable member.
+    /// State; with SQLite not fsynced unless the group holds a durable member. With Postgres each statement commits by
+    /// itself, which saves two round trips where there is just one.
     Relaxed,
     /// Rows and what belongs to them, possibly many. Results; durable when it returns.
     Results,

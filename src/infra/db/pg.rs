@@ -1,15 +1,12 @@
 //! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
 
+use super::kept::Kept;
 use super::{DbError, DbErrorKind, Fut, Lane, Tx};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
-
-/// A connection that was idle for longer is asked whether it still is one before it is used. A busy pool saves itself that
-/// round trip: a connection that breaks at this very moment is an error all the same.
-const TRUSTED: Duration = Duration::from_secs(1);
 
 static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -39,7 +36,7 @@ impl std::fmt::Debug for PgSettings {
 /// Pools on one server.
 #[derive(Debug, Clone)]
 pub struct Pg {
-    queue: PgPool,
+    queue: Kept,
     bulk: PgPool,
     read: PgPool,
 }
@@ -57,15 +54,6 @@ impl Pg {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(settings.acquire_timeout)
-                .test_before_acquire(false)
-                .before_acquire(|connection, about| {
-                    Box::pin(async move {
-                        if about.idle_for > TRUSTED {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
                 .connect_lazy_with(options.clone().options(session.iter().map(|(k, v)| (*k, v.as_str()))))
         };
         // A queue table's statistics are wrong by nature; the plans it needs are known (jobs.md 5.3).
@@ -84,7 +72,11 @@ impl Pg {
             ("statement_timeout", format!("{}ms", settings.statement_timeout.as_millis())),
         ];
         Ok(Self {
-            queue: pool(settings.queue_connections, &queue),
+            queue: Kept::of(
+                pool(settings.queue_connections, &queue),
+                settings.queue_connections,
+                settings.acquire_timeout,
+            ),
             bulk: pool(settings.bulk_connections, &bulk),
             read: pool(settings.read_connections, &read),
         })
@@ -95,18 +87,22 @@ impl Pg {
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
         T: Send + 'static,
     {
-        let pool = match lane {
-            Lane::State | Lane::Relaxed => self.queue.clone(),
-            Lane::Results => self.bulk.clone(),
+        // Their own tasks: a caller that goes away must not cancel a commit half way.
+        let transaction = if lane == Lane::Results {
+            let pool = self.bulk.clone();
+            tokio::spawn(async move { committed(&mut *pool.acquire().await?, f).await })
+        } else {
+            let kept = self.queue.clone();
+            tokio::spawn(async move {
+                let mut held = kept.take().await?;
+                let value = match lane {
+                    Lane::Relaxed => f(Tx::Pg(&mut held.connection)).await?,
+                    _ => committed(&mut held.connection, f).await?,
+                };
+                kept.put_back(held);
+                Ok(value)
+            })
         };
-        // Its own task: a caller that goes away must not cancel a commit half way.
-        let transaction = tokio::spawn(async move {
-            let mut connection = pool.acquire().await?;
-            let mut transaction = connection.begin().await?;
-            let value = f(Tx::Pg(&mut transaction)).await?;
-            transaction.commit().await?;
-            Ok(value)
-        });
         transaction.await.unwrap_or_else(|error| Err(DbError::new(DbErrorKind::Corrupt, error)))
     }
 
@@ -132,6 +128,18 @@ impl Pg {
         self.bulk.close().await;
         self.read.close().await;
     }
+}
+
+/// Begin, `f`, commit.
+async fn committed<T, F>(connection: &mut PgConnection, f: F) -> Result<T, DbError>
+where
+    F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut transaction = connection.begin().await?;
+    let value = f(Tx::Pg(&mut transaction)).await?;
+    transaction.commit().await?;
+    Ok(value)
 }
 
 /// NOTIFY and LISTEN of a Postgres store.
