@@ -107,6 +107,12 @@ impl Claimer {
         }
     }
 
+    /// Whether the last claim left nothing in this queue that could be claimed.
+    #[must_use]
+    pub fn is_dry(&self, queue: i16) -> bool {
+        self.shares.get(&queue).is_some_and(Shares::is_dry)
+    }
+
     fn wants(&mut self, asked: &[(i16, [u32; CLASSES])], sweep: bool, now: Instant) -> Vec<Want> {
         let mut wants = Vec::new();
         for &(queue, counts) in asked {

@@ -46,6 +46,11 @@ impl Shares {
         asked
     }
 
+    /// Whether every class gave less than it was asked for the last time.
+    pub fn is_dry(&self) -> bool {
+        !self.busy.contains(&true)
+    }
+
     /// Notes what came back.
     pub fn settle(&mut self, asked: [u32; CLASSES], got: [u32; CLASSES]) {
         for class in 0..CLASSES {
@@ -86,6 +91,17 @@ mod tests {
                 assert!((1.9..=2.1).contains(&ratio), "{slots} slots gave {total:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_queue_is_dry_when_no_class_gave_all_it_was_asked_for() {
+        let mut shares = Shares::default();
+        let asked = shares.ask(4);
+        shares.settle(asked, [0, asked[1] - 1, 0, 0]);
+        assert!(shares.is_dry());
+        let asked = shares.ask(4);
+        shares.settle(asked, [0, 0, 0, 1]);
+        assert!(!shares.is_dry(), "the one job that was asked for came, and there may be more");
     }
 
     #[test]

@@ -94,6 +94,9 @@ struct Slots {
     running: Arc<AtomicUsize>,
     /// Claimed, under their lease, and not yet started.
     buffer: VecDeque<Run>,
+    /// There may be something to claim. A queue that gave all it had is asked again after a wake-up or at the next poll, not
+    /// for every slot that falls free.
+    worth_asking: bool,
 }
 
 /// Where started jobs are counted.
@@ -136,12 +139,17 @@ impl<W: Send + 'static> Runner<W> {
         let RunnerSettings { lease, claim_lag, sweep, poll_min, poll_max, .. } = self.settings;
         let mut claimer = Claimer::new(self.db.clone(), self.worker, lease, claim_lag, sweep);
         let mut slots: HashMap<i16, Slots> = HashMap::new();
-        let mut looked: Option<Instant> = None;
+        let mut refreshed: Option<Instant> = None;
         let mut poll = poll_min;
+        let mut poll_at = Instant::now();
         while !stop.is_cancelled() {
-            if looked.is_none_or(|at| at.elapsed() >= poll_min) {
+            if refreshed.is_none_or(|at| at.elapsed() >= poll_min) {
                 self.refresh_queues(&mut slots).await;
-                looked = Some(Instant::now());
+                refreshed = Some(Instant::now());
+            }
+            let polls = Instant::now() >= poll_at;
+            if polls {
+                slots.values_mut().for_each(|slot| slot.worth_asking = true);
             }
             let mut found = 0;
             let free = free_slots(&slots);
@@ -151,15 +159,26 @@ impl<W: Send + 'static> Runner<W> {
                 found = self.fill(&mut claimer, &mut slots, &free, take_over).await;
             }
             self.start(&mut slots, started);
-            poll = if found > 0 { poll_min } else { (poll * 2).min(poll_max) };
+            if found > 0 {
+                poll = poll_min;
+            } else if polls {
+                poll = (poll * 2).min(poll_max);
+            }
+            if polls || found > 0 {
+                poll_at = Instant::now() + jittered(poll);
+            }
             if found > 0 && !free_slots(&slots).is_empty() {
                 continue;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.wake.woken() => { looked = None; poll = poll_min; }
+                () = self.wake.woken() => {
+                    slots.values_mut().for_each(|slot| slot.worth_asking = true);
+                    poll = poll_min;
+                    poll_at = poll_at.min(Instant::now() + jittered(poll));
+                }
                 () = started.freed.notified() => {}
-                () = tokio::time::sleep(jittered(poll)) => {}
+                () = tokio::time::sleep_until(poll_at.into()) => {}
             }
         }
         slots.into_values().flat_map(|slot| slot.buffer).collect()
@@ -190,6 +209,9 @@ impl<W: Send + 'static> Runner<W> {
             } else if let Some(slot) = slots.get_mut(&job.queue) {
                 slot.buffer.push_back(Run { job, held });
             }
+        }
+        for (queue, _) in free {
+            slots.entry(*queue).and_modify(|slot| slot.worth_asking = !claimer.is_dry(*queue));
         }
         for slot in slots.values_mut() {
             slot.buffer.make_contiguous().sort_by_key(|run| (run.job.priority_code, run.job.pos));
@@ -234,6 +256,7 @@ impl<W: Send + 'static> Runner<W> {
                 rules,
                 running: Arc::default(),
                 buffer: VecDeque::new(),
+                worth_asking: true,
             });
             slot.rules = rules;
         }
@@ -383,11 +406,12 @@ impl Drop for Ticket {
     }
 }
 
-/// Queues to claim for: those whose buffer has run low, each up to its concurrency and what may be claimed ahead, so that
-/// claims come in batches and a freed slot finds its next job here.
+/// Queues to claim for: those that may have jobs and whose buffer has run low, each up to its concurrency and what may be
+/// claimed ahead, so that claims come in batches and a freed slot finds its next job here.
 fn free_slots(slots: &HashMap<i16, Slots>) -> Vec<(i16, u32)> {
     let mut free: Vec<_> = slots
         .iter()
+        .filter(|(_, slot)| slot.worth_asking)
         .filter_map(|(&queue, slot)| {
             let limit = slot.rules.concurrency as usize;
             let running = slot.running.load(Ordering::Relaxed);
