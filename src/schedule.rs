@@ -8,12 +8,13 @@ use crate::delivery;
 use crate::ids::{BootId, Timestamp};
 use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::telemetry::metrics::Metrics;
-use crate::job::{self, Leader, Wake};
+use crate::job::{self, Attention, Leader, Urgency, Wake};
 use crate::log;
 use crate::mail::{Leftovers, Sorter};
 use crate::web::key::Keys;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +47,8 @@ pub struct Keeper {
     pub sorter: Option<Sorter>,
     /// Scratch directory of this process.
     pub tmp: PathBuf,
+    /// What operators were told of held jobs.
+    pub attention: Arc<Mutex<Attention>>,
 }
 
 /// Who does a duty.
@@ -106,6 +109,22 @@ impl Keeper {
         tasks.wait().await;
     }
 
+    /// Nothing waits unseen: who reads the log hears of held jobs, the more urgently the longer they wait.
+    fn tell_of_held(&self, jobs: i64, oldest: Duration) {
+        let due = self.attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);
+        let hours = oldest.as_secs() / 3_600;
+        match due {
+            None => {}
+            Some(Urgency::Notice) => tracing::info!(jobs, "jobs wait for an operator: headworks held list"),
+            Some(Urgency::Warning) => {
+                tracing::warn!(jobs, hours, "jobs wait for an operator: headworks held list")
+            }
+            Some(Urgency::Alarm) => {
+                tracing::error!(jobs, hours, "jobs wait for an operator: headworks held list")
+            }
+        }
+    }
+
     async fn keep(self, duty: &'static Duty, stop: CancellationToken) {
         let leader = Leader::new(self.db.clone(), self.boot, TERM);
         loop {
@@ -159,7 +178,8 @@ fn days(keeper: Keeper) -> Done {
                 log::prune(&mut tx, entries, ROUND.unsigned_abs()).await
             })
         });
-        work.await.map(|_| ())
+        work.await?;
+        keeper.db.give_back_space().await
     })
 }
 
@@ -168,7 +188,7 @@ fn gauges(keeper: Keeper) -> Done {
         let depths = keeper
             .db
             .read(View::State, |mut tx| Box::pin(async move { job::store::queue_depths(&mut tx).await }));
-        let (mut sums, mut oldest) = ([0_i64; 4], None);
+        let (mut sums, mut oldest, mut oldest_held) = ([0_i64; 4], None, None);
         for depth in depths.await? {
             for (sum, count) in
                 sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held])
@@ -176,15 +196,23 @@ fn gauges(keeper: Keeper) -> Done {
                 *sum += count;
             }
             oldest = [oldest, depth.oldest_at].into_iter().flatten().min();
+            oldest_held = [oldest_held, depth.oldest_held_at].into_iter().flatten().min();
         }
         for (state, sum) in ["available", "running", "waiting", "held"].into_iter().zip(sums) {
             metrics::gauge!("headworks_queue_jobs", "state" => state).set(sum as f64);
         }
         metrics::gauge!("headworks_held_jobs").set(sums[3] as f64);
-        let age = oldest.map_or(0, |at: Timestamp| Timestamp::now().0 - at.0);
-        metrics::gauge!("headworks_queue_oldest_seconds").set(age as f64 / 1e6);
+        metrics::gauge!("headworks_queue_oldest_seconds").set(age(oldest).as_secs_f64());
+        metrics::gauge!("headworks_held_oldest_seconds").set(age(oldest_held).as_secs_f64());
+        keeper.tell_of_held(sums[3], age(oldest_held));
         Ok(())
     })
+}
+
+/// How long ago that was, by this process's clock; nothing where there is no such time.
+fn age(at: Option<Timestamp>) -> Duration {
+    let micros = at.map_or(0, |at| Timestamp::now().0 - at.0);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 fn key_use(keeper: Keeper) -> Done {

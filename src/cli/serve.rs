@@ -90,6 +90,7 @@ impl Server {
             leftovers: app.leftovers(),
             sorter: app.spool.as_ref().map(|home| app.sorter(home)),
             tmp: config.server.tmp_dir.clone(),
+            attention: Arc::default(),
         };
         tasks.spawn(keeper.run(config.server.roles.contains(&Role::Keeper), stop.clone()));
         let (working, stopping) = (Arc::clone(&app), stop.clone());

@@ -7,10 +7,12 @@ use super::gateway::{Gateway, Here};
 use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
+use crate::app::App;
 use crate::config::{Config, VolumeKind};
+use crate::delivery::tree::{self, Found};
 use crate::delivery::verify::{self, Known, Trouble};
 use crate::ids::{DeliveryId, Timestamp};
-use crate::infra::volume::{SubPath, Volume, VolumeError, VolumeErrorKind};
+use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
 use clap::Args;
 use serde_json::{Value, json};
@@ -137,6 +139,7 @@ fn known(delivery: &Value, paths: &mut BTreeSet<SubPath>) -> Option<Known> {
         path,
         digest: text("sha256")?.parse().ok()?,
         sealed: text("sealed_at").is_some(),
+        archived: delivery["archived"] == true,
     })
 }
 
@@ -152,7 +155,9 @@ fn check(inbox: &Volume, archive: &Volume, known: &[Known]) -> Result<Vec<Findin
             }
         };
         findings.extend(verify::of_delivery(inbox, known)?.into_iter().map(found(false)));
-        findings.extend(verify::archived(inbox, archive, &known.path)?.map(found(true)));
+        if known.archived {
+            findings.extend(verify::archived(archive, known)?.map(found(true)));
+        }
     }
     Ok(findings)
 }
@@ -184,7 +189,9 @@ async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
     let app = &here.app;
     let seal = || app.inbox.seal(std::slice::from_ref(&finding.path)).map_err(|error| error.to_string());
     match (&finding.trouble, finding.delivery) {
-        _ if finding.in_archive => Err("copy it from the tree by hand".into()),
+        _ if finding.in_archive => {
+            copy(app, &finding.path).map(|()| "copied").map_err(|error| error.to_string())
+        }
         (Trouble::Unsealed, _) => seal().map(|()| "sealed"),
         (Trouble::Stray(_), _) => {
             if is_young(&app.inbox, &finding.path).map_err(|error| error.to_string())? {
@@ -199,6 +206,15 @@ async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
             seal().map(|()| "made again")
         }
     }
+}
+
+/// Copies the message of a tree into the archive. The tree's own troubles are findings before this one, and mended by now.
+fn copy(app: &App, path: &SubPath) -> Result<(), VolumeError> {
+    let Found::Manifest(manifest) = tree::read_manifest(&app.inbox, path)? else { return Ok(()) };
+    let Some(stored) = manifest.message.map(|message| message.stored()) else { return Ok(()) };
+    let file = app.inbox.open_file(&tree::message(path))?;
+    tree::archive(&app.archive, path, FileRange { file: &file, offset: 0, stored })?;
+    app.archive.seal(std::slice::from_ref(path))
 }
 
 fn said(interrupted: &Interrupted) -> String {

@@ -118,12 +118,27 @@ pub fn write(volume: &Volume, path: &SubPath, contents: &Contents<'_>) -> Result
     }
 }
 
-/// Copies a message into the archive volume, at the path of its tree; nothing is fsynced.
+/// Copies a message into the archive volume, at the path of its tree; nothing is fsynced. A good copy is left as it is.
 ///
 /// # Errors
 /// What the volume reports.
 pub fn archive(volume: &Volume, path: &SubPath, message: FileRange<'_>) -> Result<(), VolumeError> {
-    place(volume, &inside(path, MESSAGE), message)
+    let copy = self::message(path);
+    match volume.digest(&copy) {
+        Ok(found) if found == message.stored => return Ok(()),
+        Err(error) if error.kind != VolumeErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if !entries(volume, path)?.is_empty() && volume.stat(path)?.sealed {
+        volume.unseal(path)?;
+    }
+    place(volume, &copy, message)
+}
+
+/// Where the message of the tree at `path` is.
+#[must_use]
+pub fn message(path: &SubPath) -> SubPath {
+    inside(path, MESSAGE)
 }
 
 /// Reads the manifest of the tree at `path`.

@@ -8,7 +8,7 @@
 //! Nothing is changed here; who repairs does so with the sorter and the sealer, for a tree is made in one place only.
 
 use super::manifest::Manifest;
-use super::tree::{self, Difference, Found, MESSAGE};
+use super::tree::{self, Difference, Found};
 use super::tree_path;
 use crate::ids::{DeliveryId, Digest};
 use crate::infra::volume::{SubPath, Volume, VolumeError, VolumeErrorKind};
@@ -26,6 +26,8 @@ pub struct Known {
     pub digest: Digest,
     /// It is said to be durable.
     pub sealed: bool,
+    /// A copy of the original is said to be in the archive.
+    pub archived: bool,
 }
 
 /// One thing that is not as it should be.
@@ -43,6 +45,8 @@ pub enum Trouble {
     Differs(Difference),
     /// It is said to be sealed, and can be written to.
     Unsealed,
+    /// The original is not in the archive.
+    NoCopy,
     /// No delivery knows it.
     Stray(Option<DeliveryId>),
 }
@@ -52,7 +56,7 @@ impl Trouble {
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Missing => "missing",
+            Self::Missing | Self::NoCopy => "missing",
             Self::Unreadable(_) => "unreadable",
             Self::Foreign(_) => "foreign",
             Self::OtherMessage | Self::Differs(_) => "differs",
@@ -73,6 +77,7 @@ impl fmt::Display for Trouble {
             Self::Differs(Difference::Changed { name, .. }) => write!(f, "{name} holds other bytes"),
             Self::Differs(Difference::Extra(name)) => write!(f, "{name} does not belong there"),
             Self::Unsealed => f.write_str("it is not sealed"),
+            Self::NoCopy => f.write_str("its copy is gone"),
             Self::Stray(_) => f.write_str("no delivery knows it"),
         }
     }
@@ -108,20 +113,17 @@ fn delivered(manifest: &Manifest) -> Option<Digest> {
     manifest.message.map(|message| message.sha256).or_else(part)
 }
 
-/// Whether the archive copy of a tree is there as its manifest says; `None` where there is no copy.
+/// What is wrong with the archive copy of a delivery that ought to have one.
 ///
 /// # Errors
-/// What the volumes report.
-pub fn archived(inbox: &Volume, archive: &Volume, path: &SubPath) -> Result<Option<Trouble>, VolumeError> {
-    let Found::Manifest(manifest) = tree::read_manifest(inbox, path)? else { return Ok(None) };
-    let Ok(message) = path.join(MESSAGE) else { return Ok(None) };
-    let found = match archive.digest(&message) {
-        Ok(found) => found,
-        Err(error) if error.kind == VolumeErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let expected = manifest.message.map(|message| message.stored());
-    Ok((Some(found) != expected).then_some(Trouble::OtherMessage))
+/// What the volume reports, other than that the copy is missing.
+pub fn archived(archive: &Volume, known: &Known) -> Result<Option<Trouble>, VolumeError> {
+    match archive.digest(&tree::message(&known.path)) {
+        Ok(found) if found.digest == known.digest => Ok(None),
+        Ok(_) => Ok(Some(Trouble::OtherMessage)),
+        Err(error) if error.kind == VolumeErrorKind::NotFound => Ok(Some(Trouble::NoCopy)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Every tree on a volume that is not among `known`, with the delivery its manifest names.
@@ -148,14 +150,33 @@ pub fn strays(
 
 #[cfg(test)]
 mod tests {
-    use super::{Known, Trouble, of_delivery, strays};
+    use super::{Known, Trouble, archived, of_delivery, strays};
     use crate::ids::{DeliveryId, Digest};
     use crate::infra::volume::{Durable, Source, SubPath, Volume};
     use std::collections::BTreeSet;
 
     fn known(path: &str) -> Known {
         let digest = Digest::of(b"mail");
-        Known { delivery: DeliveryId::fresh(), path: path.parse().unwrap(), digest, sealed: true }
+        Known {
+            delivery: DeliveryId::fresh(),
+            path: path.parse().unwrap(),
+            digest,
+            sealed: true,
+            archived: true,
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_gone_or_another_is_found() {
+        let archive = Volume::memory("archive", 10_000);
+        let known = known("a/b/c/d/20260101_000000");
+        assert_eq!(archived(&archive, &known).unwrap(), Some(Trouble::NoCopy));
+        let message = known.path.join("message.eml").unwrap();
+        archive.put(&message, Source::Bytes(b"liam"), Durable::AtSeal).unwrap();
+        assert_eq!(archived(&archive, &known).unwrap(), Some(Trouble::OtherMessage));
+        archive.remove_file(&message).unwrap();
+        archive.put(&message, Source::Bytes(b"mail"), Durable::AtSeal).unwrap();
+        assert_eq!(archived(&archive, &known).unwrap(), None);
     }
 
     #[test]

@@ -26,6 +26,7 @@
 //!
 //! The protocol is `contracts/jobs.md` section 5; all times are the store's.
 
+mod attention;
 mod claim;
 mod interrupted;
 mod kind;
@@ -40,6 +41,7 @@ mod state;
 pub mod store;
 mod wake;
 
+pub use attention::{Attention, Urgency};
 pub use claim::{Claimer, Floors};
 pub use interrupted::Interrupted;
 pub use kind::{Kind, Priority};

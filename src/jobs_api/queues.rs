@@ -31,6 +31,8 @@ struct Queue {
     held: i64,
     /// When the oldest job that can be claimed was queued.
     oldest_at: Option<Timestamp>,
+    /// Insertion of the oldest job that waits for an operator.
+    oldest_held_at: Option<Timestamp>,
 }
 
 /// All queues.
@@ -66,6 +68,7 @@ async fn list(_may: MayAll<Read>, State(api): State<Ctx>) -> Result<Json<QueueLi
         waiting: depth.waiting,
         held: depth.held,
         oldest_at: depth.oldest_at,
+        oldest_held_at: depth.oldest_held_at,
     };
     Ok(Json(QueueList { items: depths.await?.into_iter().map(queue).collect() }))
 }

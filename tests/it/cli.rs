@@ -270,18 +270,26 @@ fn damaged_trees_are_found_and_mended() {
     writable(&tree, 0o750);
     writable(&part(&tree), 0o640);
     std::fs::write(part(&tree), "damaged").unwrap();
+    let alert = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
+    let copies = shell.site.state().join("archive").join(alert["path"].as_str().unwrap());
+    writable(&copies, 0o750);
+    std::fs::remove_file(copies.join("message.eml")).unwrap();
     let stray = shell.site.state().join("inbox/bobs/a/b/c/20260101_000000");
     std::fs::create_dir_all(&stray).unwrap();
     let troubles = shell.run(&["verify", "--json"]);
     assert_eq!(troubles.status.code(), Some(1));
     let said = String::from_utf8(troubles.stdout).unwrap();
-    assert!(said.contains("holds other bytes") && said.contains("\"stray\""), "{said}");
+    for trouble in ["holds other bytes", "its copy is gone", "\"stray\""] {
+        assert!(said.contains(trouble), "{trouble}: {said}");
+    }
     assert_eq!(shell.exit(&["verify", "--repair"]), 4, "a server runs");
     assert_eq!(served.stop(), Some(0));
     assert_eq!(shell.exit(&["verify", "--repair"]), 5, "the stray is younger than an hour");
     std::fs::remove_dir(&stray).unwrap();
     assert_eq!(shell.exit(&["verify"]), 0);
-    assert_eq!(std::fs::metadata(&tree).unwrap().permissions().mode() & 0o777, 0o550, "sealed again");
+    for sealed in [tree, copies] {
+        assert_eq!(std::fs::metadata(&sealed).unwrap().permissions().mode() & 0o777, 0o550, "sealed again");
+    }
 }
 
 #[test]

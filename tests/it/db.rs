@@ -1,7 +1,7 @@
 //! The two stores under one write: what fails fails alone, and whoever goes away cancels nothing.
 
 use crate::stores::{each_store, open_lite};
-use crate::{commit, number};
+use crate::number;
 use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Tx};
 use headworks::on_either;
 use std::time::Duration;
@@ -112,6 +112,23 @@ async fn files_of_two_stores_are_not_one_store() {
     std::fs::copy(two.path().join("results.db"), one.path().join("results.db")).unwrap();
     let settings = LiteSettings { directory: one.path().to_owned(), readers: 1, queue_bound: 1 };
     assert_eq!(Lite::open(&settings).await.unwrap_err().kind(), DbErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn sqlite_files_shrink_when_rows_are_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open_lite(directory.path()).await;
+    let pages = async |db: &Db| crate::number(db, "SELECT freelist_count FROM pragma_freelist_count").await;
+    let many = "INSERT INTO counter (name, value)
+                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+                SELECT 'n' || i || hex(zeroblob(50)), i FROM n";
+    crate::execute(&db, many).await;
+    crate::execute(&db, "DELETE FROM counter WHERE name LIKE 'n%'").await;
+    let free = pages(&db).await;
+    assert!(free > 500, "{free}");
+    db.give_back_space().await.unwrap();
+    assert_eq!(pages(&db).await, (free - 1000).max(0));
+    db.close().await;
 }
 
 #[tokio::test]

@@ -192,7 +192,8 @@ fn is(token: &TokenTree, text: &str) -> bool {
     }
 }
 
-fn rust_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// Files of a folder and those below it, in order.
+pub fn rust_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

@@ -155,6 +155,26 @@ impl Db {
         matches!(self, Self::Pg(_))
     }
 
+    /// Gives disk space of removed rows back to the system, a few megabytes at a time. Postgres does so by itself.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn give_back_space(&self) -> Result<(), DbError> {
+        if self.is_pg() {
+            return Ok(());
+        }
+        for lane in [Lane::State, Lane::Results] {
+            let vacuum = self.write(lane, |mut tx| {
+                Box::pin(async move {
+                    on_either!(&mut tx, c => { sqlx::query("PRAGMA incremental_vacuum(1000)").execute(c).await?; });
+                    Ok(())
+                })
+            });
+            vacuum.await?;
+        }
+        Ok(())
+    }
+
     /// Closes all connections; with SQLite, checkpoints and gives up the lock.
     pub async fn close(&self) {
         match self {

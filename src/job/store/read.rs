@@ -237,6 +237,8 @@ pub struct QueueDepth {
     pub held: i64,
     /// Insertion of the oldest job that can be claimed.
     pub oldest_at: Option<Timestamp>,
+    /// Insertion of the oldest job that waits for an operator.
+    pub oldest_held_at: Option<Timestamp>,
 }
 
 /// All queues and how full they are. Global: for operators.
@@ -250,7 +252,8 @@ pub async fn queue_depths(tx: &mut Tx<'_>) -> Result<Vec<QueueDepth>, DbError> {
                count(CASE WHEN j.lane = 0 AND j.lease_until IS NOT NULL THEN 1 END) AS running,
                count(CASE WHEN j.lane IN (1, 2) THEN 1 END) AS waiting,
                count(CASE WHEN j.lane = 3 THEN 1 END) AS held,
-               min(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN j.created_at END) AS oldest_at
+               min(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN j.created_at END) AS oldest_at,
+               min(CASE WHEN j.lane = 3 THEN j.created_at END) AS oldest_held_at
         FROM queue q LEFT JOIN job j ON j.queue = q.id GROUP BY q.name, q.paused ORDER BY q.name";
     Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
 }

@@ -31,6 +31,8 @@ pub struct Delivery {
     pub rule: Option<String>,
     /// Why it waits for an operator.
     pub held_reason: Option<String>,
+    /// Whether a copy of the original is kept on volume archive, at the same path.
+    pub archived: bool,
     /// When it arrived.
     pub received_at: Timestamp,
     /// SHA-256 of its bytes, in hex.
@@ -165,6 +167,7 @@ impl From<DeliveryRow> for Delivery {
             group: row.group,
             rule: row.rule,
             held_reason: row.held_reason,
+            archived: row.archive,
             received_at: row.received_at,
             sha256: row.digest.to_string(),
             bytes: row.bytes,

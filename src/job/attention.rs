@@ -1,0 +1,77 @@
+//! When to tell operators that jobs wait for them: at once, when there are twice as many as they were told of, and when the
+//! oldest has waited for an hour, four hours, and every day from then on.
+
+use std::time::Duration;
+
+const HOUR: u64 = 3_600;
+const DAY: u64 = 24 * HOUR;
+
+/// What operators were told last.
+#[derive(Debug, Default)]
+pub struct Attention {
+    jobs: i64,
+    step: u64,
+}
+
+/// How urgent a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Something waits.
+    Notice,
+    /// Something has waited for an hour.
+    Warning,
+    /// Something has waited for a day.
+    Alarm,
+}
+
+impl Attention {
+    /// Whether operators are to be told now that `jobs` are held, the oldest for `oldest`.
+    pub fn due(&mut self, jobs: i64, oldest: Duration) -> Option<Urgency> {
+        let step = step(oldest.as_secs());
+        let due = jobs > 0 && (jobs >= (2 * self.jobs).max(1) || step > self.step);
+        // Fewer or younger ones are good news, and begin anew.
+        self.jobs = if due { jobs } else { self.jobs.min(jobs) };
+        self.step = step;
+        due.then_some(match step {
+            0 => Urgency::Notice,
+            1 | 2 => Urgency::Warning,
+            _ => Urgency::Alarm,
+        })
+    }
+}
+
+/// Steps that `seconds` have passed: an hour, four hours, each day.
+const fn step(seconds: u64) -> u64 {
+    match seconds {
+        0..HOUR => 0,
+        HOUR..14_400 => 1,
+        14_400..DAY => 2,
+        _ => 2 + seconds / DAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_told_at_once_then_of_more_then_of_longer() {
+        let mut attention = Attention::default();
+        let mut at = |jobs, hours: f64| attention.due(jobs, Duration::from_secs_f64(hours * 3_600.0));
+        assert_eq!(at(0, 0.0), None);
+        assert_eq!(at(1, 0.0), Some(Urgency::Notice));
+        assert_eq!(at(1, 0.1), None, "they know");
+        assert_eq!(
+            [at(2, 0.1), at(3, 0.1), at(4, 0.2)],
+            [Some(Urgency::Notice), None, Some(Urgency::Notice)]
+        );
+        assert_eq!([at(4, 1.0), at(4, 3.9)], [Some(Urgency::Warning), None]);
+        assert_eq!([at(4, 4.0), at(4, 23.9)], [Some(Urgency::Warning), None]);
+        assert_eq!(
+            [at(4, 24.0), at(4, 47.0), at(4, 48.0)],
+            [Some(Urgency::Alarm), None, Some(Urgency::Alarm)]
+        );
+        assert_eq!([at(1, 0.1), at(2, 0.1)], [None, Some(Urgency::Notice)], "what was released is forgotten");
+        assert_eq!([at(0, 0.0), at(1, 0.0)], [None, Some(Urgency::Notice)]);
+    }
+}
