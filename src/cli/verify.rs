@@ -9,9 +9,9 @@ use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use crate::app::App;
 use crate::config::{Config, VolumeKind};
-use crate::delivery::tree::{self, Found};
+use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
-use crate::ids::{DeliveryId, Timestamp};
+use crate::ids::{DeliveryId, Digest, Timestamp};
 use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
 use clap::Args;
@@ -46,6 +46,8 @@ pub struct Verify {
 struct Finding {
     path: SubPath,
     delivery: Option<DeliveryId>,
+    /// Digest of what was delivered.
+    delivered: Option<Digest>,
     trouble: Trouble,
     in_archive: bool,
 }
@@ -120,6 +122,7 @@ async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Fail
             findings.push(Finding {
                 path,
                 delivery: owner,
+                delivered: None,
                 trouble: Trouble::Stray(owner),
                 in_archive: false,
             });
@@ -150,6 +153,7 @@ fn check(inbox: &Volume, archive: &Volume, known: &[Known]) -> Result<Vec<Findin
             move |trouble| Finding {
                 path: known.path.clone(),
                 delivery: Some(known.delivery),
+                delivered: Some(known.digest),
                 trouble,
                 in_archive,
             }
@@ -189,9 +193,7 @@ async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
     let app = &here.app;
     let seal = || app.inbox.seal(std::slice::from_ref(&finding.path)).map_err(|error| error.to_string());
     match (&finding.trouble, finding.delivery) {
-        _ if finding.in_archive => {
-            copy(app, &finding.path).map(|()| "copied").map_err(|error| error.to_string())
-        }
+        _ if finding.in_archive => copy(app, finding).map(|()| "copied"),
         (Trouble::Unsealed, _) => seal().map(|()| "sealed"),
         (Trouble::Stray(_), _) => {
             if is_young(&app.inbox, &finding.path).map_err(|error| error.to_string())? {
@@ -208,13 +210,18 @@ async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
     }
 }
 
-/// Copies the message of a tree into the archive. The tree's own troubles are findings before this one, and mended by now.
-fn copy(app: &App, path: &SubPath) -> Result<(), VolumeError> {
-    let Found::Manifest(manifest) = tree::read_manifest(&app.inbox, path)? else { return Ok(()) };
-    let Some(stored) = manifest.message.map(|message| message.stored()) else { return Ok(()) };
-    let file = app.inbox.open_file(&tree::message(path))?;
-    tree::archive(&app.archive, path, FileRange { file: &file, offset: 0, stored })?;
-    app.archive.seal(std::slice::from_ref(path))
+/// Copies the message of a tree into the archive, if it is the one that was delivered.
+fn copy(app: &App, finding: &Finding) -> Result<(), String> {
+    let message = tree::message(&finding.path);
+    let stored = app.inbox.digest(&message).map_err(|error| error.to_string())?;
+    if Some(stored.digest) != finding.delivered {
+        return Err("its tree has no good message to copy".into());
+    }
+    let copied = app.inbox.open_file(&message).and_then(|file| {
+        tree::archive(&app.archive, &finding.path, FileRange { file: &file, offset: 0, stored })?;
+        app.archive.seal(std::slice::from_ref(&finding.path))
+    });
+    copied.map_err(|error| error.to_string())
 }
 
 fn said(interrupted: &Interrupted) -> String {

@@ -15,7 +15,7 @@ pub struct Modules {
     pub program: PathBuf,
     /// Processes at work at the same time.
     pub children: NonZeroU32,
-    /// Processes kept ready without work; each takes mails apart, or parses for one customer.
+    /// Processes kept ready without work, at least `children`; each takes mails apart, or parses for one customer.
     pub warm: NonZeroU32,
     /// Deliveries a process parses before it is replaced.
     pub recycle_after: NonZeroU32,

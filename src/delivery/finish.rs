@@ -149,9 +149,10 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<boo
         batch = back;
         match result {
             Ok(won) => return batch.iter().map(|ending| Ok(won.contains(&ending.job()))).collect(),
-            Err(error) if error.kind() == DbErrorKind::MissingPartition => {
+            Err(error) if error.kind() == DbErrorKind::MissingPartition && repeats < REPEATS => {
                 if let Err(error) = make_days(&context.db).await {
                     tracing::warn!(%error, "making a missing day failed");
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
             Err(error) if error.is_temporary() && repeats < REPEATS => {

@@ -129,9 +129,7 @@ pub fn archive(volume: &Volume, path: &SubPath, message: FileRange<'_>) -> Resul
         Err(error) if error.kind != VolumeErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    if !entries(volume, path)?.is_empty() && volume.stat(path)?.sealed {
-        volume.unseal(path)?;
-    }
+    unseal(volume, path)?;
     place(volume, &copy, message)
 }
 
@@ -208,12 +206,10 @@ fn clear_what_does_not_belong(
     path: &SubPath,
     manifest: &Manifest,
 ) -> Result<(), VolumeError> {
+    unseal(volume, path)?;
     let present = entries(volume, path)?;
     if present.is_empty() {
         return Ok(());
-    }
-    if volume.stat(path)?.sealed {
-        volume.unseal(path)?;
     }
     volume.remove_file(&inside(path, MANIFEST))?;
     let wanted: BTreeSet<&str> = files(manifest).into_keys().collect();
@@ -226,6 +222,15 @@ fn clear_what_does_not_belong(
         };
     }
     Ok(())
+}
+
+/// Makes a directory writable again, if it is there and sealed: also an empty one, whose files somebody took away.
+fn unseal(volume: &Volume, path: &SubPath) -> Result<(), VolumeError> {
+    match volume.stat(path) {
+        Ok(found) if found.sealed => volume.unseal(path),
+        Err(error) if error.kind != VolumeErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Puts a file, replacing one with other bytes, which can only be what a crash left of it.

@@ -79,8 +79,7 @@ impl Claimer {
     /// When the store fails; expired leases are then left alone for one lease period after it is back.
     pub async fn claim(&mut self, free: &[(i16, u32)], take_over: bool) -> Result<Vec<Job>, DbError> {
         let now = Instant::now();
-        // A sweep takes at most a twentieth of the time, however slow it is.
-        let sweep = self.swept.is_none_or(|at| now - at >= self.sweep_every.max(self.sweep_took * 20));
+        let sweep = self.is_sweep_due();
         let asked: Vec<_> =
             free.iter().map(|&(q, n)| (q, self.shares.entry(q).or_default().ask(n))).collect();
         let wants = self.wants(&asked, sweep, now);
@@ -105,6 +104,12 @@ impl Claimer {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the next claim looks below the floors. A sweep takes at most a twentieth of the time, however slow it is.
+    #[must_use]
+    pub fn is_sweep_due(&self) -> bool {
+        self.swept.is_none_or(|at| at.elapsed() >= self.sweep_every.max(self.sweep_took * 20))
     }
 
     /// Whether the last claim left nothing in this queue that could be claimed.

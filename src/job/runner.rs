@@ -148,7 +148,8 @@ impl<W: Send + 'static> Runner<W> {
                 refreshed = Some(Instant::now());
             }
             let polls = Instant::now() >= poll_at;
-            if polls {
+            // A sweep is for all queues: what only it can see wakes nobody.
+            if polls || claimer.is_sweep_due() {
                 slots.values_mut().for_each(|slot| slot.worth_asking = true);
             }
             let mut found = 0;
@@ -164,9 +165,8 @@ impl<W: Send + 'static> Runner<W> {
             } else if polls {
                 poll = (poll * 2).min(poll_max);
             }
-            if polls || found > 0 {
-                poll_at = Instant::now() + jittered(poll);
-            }
+            let next = Instant::now() + jittered(poll);
+            poll_at = if polls { next } else { poll_at.min(next) };
             if found > 0 && !free_slots(&slots).is_empty() {
                 continue;
             }

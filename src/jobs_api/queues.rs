@@ -31,7 +31,7 @@ struct Queue {
     held: i64,
     /// When the oldest job that can be claimed was queued.
     oldest_at: Option<Timestamp>,
-    /// Insertion of the oldest job that waits for an operator.
+    /// Since when the first of the jobs has waited that wait for an operator.
     oldest_held_at: Option<Timestamp>,
 }
 

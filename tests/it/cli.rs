@@ -274,6 +274,7 @@ fn damaged_trees_are_found_and_mended() {
     let copies = shell.site.state().join("archive").join(alert["path"].as_str().unwrap());
     writable(&copies, 0o750);
     std::fs::remove_file(copies.join("message.eml")).unwrap();
+    writable(&copies, 0o550);
     let stray = shell.site.state().join("inbox/bobs/a/b/c/20260101_000000");
     std::fs::create_dir_all(&stray).unwrap();
     let troubles = shell.run(&["verify", "--json"]);

@@ -1,7 +1,7 @@
 //! The two stores under one write: what fails fails alone, and whoever goes away cancels nothing.
 
-use crate::stores::{each_store, open_lite};
 use crate::number;
+use crate::stores::{each_store, open_lite};
 use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Tx};
 use headworks::on_either;
 use std::time::Duration;

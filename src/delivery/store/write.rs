@@ -301,7 +301,7 @@ pub async fn choose_held_path(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Re
 pub async fn set_held_tree(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<(), DbError> {
     let at = now(tx).await?;
     let text = "
-        UPDATE delivery SET sorted_at = $3 WHERE id = $1 AND path = $2 AND sorted_at IS NULL
+        UPDATE delivery SET sorted_at = $3, archive = false WHERE id = $1 AND path = $2 AND sorted_at IS NULL
           AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)";
     on_either!(tx, c => { sqlx::query(text).bind(id).bind(path).bind(at).execute(c).await?; });
     Ok(())

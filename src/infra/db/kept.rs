@@ -13,12 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A connection idle for longer is asked all the same.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// One idle for longer is not even asked: whatever lies between may have forgotten it, and would not answer at all.
+const STALE: Duration = Duration::from_secs(600);
 
 /// As many connections as their pool may open.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     pool: PgPool,
-    /// One for each connection: whoever has one finds a connection here or gets one of the pool without waiting.
+    /// One for each connection: whoever has one finds a connection here or gets one of the pool.
     places: Arc<Semaphore>,
     patience: Duration,
     idle: Arc<Mutex<Vec<Idle>>>,
@@ -51,9 +53,11 @@ impl Kept {
         let place = tokio::time::timeout(self.patience, place).await.map_err(late)?;
         let place = place.map_err(|_| DbError::new(DbErrorKind::Unavailable, "the store is closed"))?;
         while let Some(mut idle) = self.last() {
-            if idle.since.elapsed() <= TRUSTED || idle.connection.ping().await.is_ok() {
+            if self.lives(&mut idle).await {
                 return Ok(Held { connection: idle.connection, place });
             }
+            // Not back to the pool, which would ask it again and without a limit of time.
+            drop(idle.connection.detach());
         }
         Ok(Held { connection: self.pool.acquire().await?, place })
     }
@@ -75,6 +79,14 @@ impl Kept {
         self.places.close();
         self.lock().clear();
         self.pool.close().await;
+    }
+
+    async fn lives(&self, idle: &mut Idle) -> bool {
+        match idle.since.elapsed() {
+            since if since <= TRUSTED => true,
+            since if since > STALE => false,
+            _ => matches!(tokio::time::timeout(self.patience, idle.connection.ping()).await, Ok(Ok(()))),
+        }
     }
 
     fn last(&self) -> Option<Idle> {

@@ -89,7 +89,7 @@ macro_rules! on_either {
 }
 
 impl Db {
-    /// Runs `f` in one transaction and commits it.
+    /// Runs `f` in one transaction and commits it; [`Lane::Relaxed`] is for one statement.
     ///
     /// `f` runs at most once. When it fails, nothing of it is kept; with SQLite the other members of the group are not
     /// concerned. A caller that stops waiting cancels nothing.

@@ -274,9 +274,11 @@ impl Leash {
         Ok(())
     }
 
-    /// Lets go of a child that ended its run well.
-    pub(super) fn release(&self) {
-        self.lock().child = None;
+    /// Lets go of a child that ended its run well; `false` when it has been killed in this very moment.
+    pub(super) fn release(&self) -> bool {
+        let mut hold = self.lock();
+        hold.child = None;
+        hold.reason.is_none()
     }
 
     /// Kills the child, if there is one and it has not been let go.

@@ -50,7 +50,8 @@ pub struct Settings {
     pub tmp: PathBuf,
     /// Children at work at the same time.
     pub children: usize,
-    /// Children kept without work, each for the customer it worked for last; beyond it the longest idle one is ended.
+    /// Children kept without work, each for the customer it worked for last; beyond it the longest idle one is ended. At
+    /// least [`Settings::children`] are kept.
     pub warm: usize,
     /// Runs that may wait for a child; more are refused as unavailable.
     pub queue: usize,
@@ -177,8 +178,7 @@ impl Host {
             let mut child = pool.take(customer.as_deref(), &held)?;
             let outcome = run::converse(&mut child, &pool.settings, input, talk, collect);
             let outcome = outcome.map_err(|e| held.blame(child.post_mortem(e)));
-            if outcome.is_ok() {
-                held.release();
+            if outcome.is_ok() && held.release() {
                 pool.give_back(child, customer);
             }
             outcome
@@ -199,5 +199,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn joined<T>(ended: Result<Result<T, RunError>, tokio::task::JoinError>) -> Result<T, RunError> {
-    ended.unwrap_or_else(|e| Err(RunError::new(RunErrorKind::Cancelled, format!("module run: {e}"))))
+    // A panic is ours and may well come again: a failure, which costs an attempt.
+    let kind =
+        |e: &tokio::task::JoinError| if e.is_panic() { RunErrorKind::Io } else { RunErrorKind::Cancelled };
+    ended.unwrap_or_else(|e| Err(RunError::new(kind(&e), format!("module run: {e}"))))
 }

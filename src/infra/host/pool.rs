@@ -21,8 +21,8 @@ pub(super) struct Pool {
     hello: Mutex<Option<Hello>>,
 }
 
-/// A child without work, and whom it worked for last: a customer, or nobody when it only splits mails. A child never
-/// sees bytes of two customers; splitting knows no customer yet and runs no module.
+/// A child without work, and whom it worked for last: a customer, or nobody when it only splits mails. A child that runs
+/// modules never sees bytes of two customers; splitting knows no customer yet and runs no module.
 #[derive(Debug)]
 struct Idle {
     child: Child,
@@ -107,7 +107,8 @@ impl Pool {
         }
         let mut idle = lock(&self.idle);
         idle.push(Idle { child, customer });
-        let longest = (idle.len() > self.settings.warm.max(1)).then(|| idle.remove(0));
+        let room = self.settings.warm.max(self.settings.children);
+        let longest = (idle.len() > room).then(|| idle.remove(0));
         // Ending a process takes a while: others need not wait for it.
         drop(idle);
         drop(longest);

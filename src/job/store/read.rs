@@ -237,7 +237,7 @@ pub struct QueueDepth {
     pub held: i64,
     /// Insertion of the oldest job that can be claimed.
     pub oldest_at: Option<Timestamp>,
-    /// Insertion of the oldest job that waits for an operator.
+    /// Since when the first of the jobs has waited that wait for an operator.
     pub oldest_held_at: Option<Timestamp>,
 }
 
@@ -253,7 +253,7 @@ pub async fn queue_depths(tx: &mut Tx<'_>) -> Result<Vec<QueueDepth>, DbError> {
                count(CASE WHEN j.lane IN (1, 2) THEN 1 END) AS waiting,
                count(CASE WHEN j.lane = 3 THEN 1 END) AS held,
                min(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN j.created_at END) AS oldest_at,
-               min(CASE WHEN j.lane = 3 THEN j.created_at END) AS oldest_held_at
+               min(CASE WHEN j.lane = 3 THEN j.run_at END) AS oldest_held_at
         FROM queue q LEFT JOIN job j ON j.queue = q.id GROUP BY q.name, q.paused ORDER BY q.name";
     Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
 }

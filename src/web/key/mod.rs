@@ -278,7 +278,7 @@ impl Keys {
             return Ok(());
         }
         self.db
-            .write(Lane::Relaxed, move |mut tx| Box::pin(async move { store::touch(&mut tx, &used).await }))
+            .write(Lane::State, move |mut tx| Box::pin(async move { store::touch(&mut tx, &used).await }))
             .await
     }
 }
