@@ -66,10 +66,10 @@ impl Parser {
                 return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: None });
             }
         };
-        let (input, file, headers) = self.input(&subject.delivery).await?;
+        let (input, file) = self.input(&subject.delivery).await?;
         let rows = Gathering { rows: Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), findings: Vec::new() };
         let readable = file.try_clone()?;
-        let ran = self.host.parse(self.request(&subject, input, headers), file, rows).await?;
+        let ran = self.host.parse(self.request(&subject, input), file, rows).await?;
         let id = job.id;
         tokio::task::spawn_blocking(move || outcome(id, subject, ran, &readable)).await?
     }
@@ -98,7 +98,7 @@ impl Parser {
     }
 
     /// Opens what the module reads: the mail, or the one part of a delivery that is no mail.
-    async fn input(&self, delivery: &DeliveryRow) -> Result<(Input, File, Headers), Interrupted> {
+    async fn input(&self, delivery: &DeliveryRow) -> Result<(Input, File), Interrupted> {
         let path =
             delivery.path.clone().ok_or_else(|| Interrupted::Failed("the delivery has no tree".into()))?;
         let stored =
@@ -107,11 +107,10 @@ impl Parser {
         tokio::task::spawn_blocking(move || open(&inbox, &path, stored)).await?
     }
 
-    fn request(&self, subject: &Subject, input: Input, headers: Headers) -> Parse {
+    fn request(&self, subject: &Subject, input: Input) -> Parse {
         let config = self.live.config();
         let text =
             |field: &str| subject.delivery.envelope[field]["text"].as_str().unwrap_or_default().to_owned();
-        let subject_line = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("subject"));
         Parse {
             module: subject.module.clone(),
             coordinates: module_api::Coordinates {
@@ -120,11 +119,11 @@ impl Parser {
                 kind: subject.coordinates.kind.to_string(),
                 group: subject.coordinates.group.to_string(),
             },
+            // Subject and header are in the mail, which the child takes apart.
             envelope: Envelope {
                 sender: text("sender"),
                 recipient: text("recipient"),
-                subject: subject_line.map(|(_, value)| value.clone()).unwrap_or_default(),
-                headers,
+                ..Envelope::default()
             },
             received_at: subject.delivery.received_at.0,
             settings: serde_json::from_value(subject.delivery.settings.clone()).unwrap_or_default(),
@@ -136,20 +135,12 @@ impl Parser {
     }
 }
 
-type Headers = Vec<(String, String)>;
-
-fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File, Headers), Interrupted> {
+fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File), Interrupted> {
     let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
     let path: SubPath = path.parse().map_err(bad)?;
     let Found::Manifest(manifest) = tree::read_manifest(inbox, &path)? else {
         return Err(Interrupted::Failed(format!("{path} has no manifest")));
     };
-    let headers: Headers = manifest
-        .about
-        .headers
-        .iter()
-        .map(|header| (header.name.clone(), header.value.text.clone()))
-        .collect();
     let (name, input) = match (manifest.message, manifest.parts.into_iter().next()) {
         (None, Some(part)) => {
             let name = part.facts.name.map(|name| name.text);
@@ -163,7 +154,7 @@ fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File, Head
         VolumeErrorKind::NotFound => Interrupted::Failed(format!("{place} is gone")),
         _ => error.into(),
     })?;
-    Ok((input, file, headers))
+    Ok((input, file))
 }
 
 /// Rows and findings of one run.

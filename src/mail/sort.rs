@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Fields of the header that a manifest repeats, and a module is given; the rest is in `message.eml`.
+/// Fields of the header that a manifest repeats; the rest is in `message.eml`.
 const HEADERS_OF_INTEREST: [&str; 14] = [
     "auto-submitted",
     "cc",

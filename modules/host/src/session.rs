@@ -5,10 +5,10 @@ use crate::sink::{FrameSink, Stopped};
 use crate::spill::Spill;
 use crate::{archive, mime, sniff};
 use module_api::frame::{
-    FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
+    FailKind, FrameError, Head, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
     Stage, Stored, Walls,
 };
-use module_api::{Content, Delivery, Module, Outcome, Part, PartKind};
+use module_api::{Content, Delivery, Envelope, Module, Outcome, Part, PartKind};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -118,10 +118,14 @@ fn run(
     };
     let mut spill = Spill::new(spill);
     progress(link, Stage::Split)?;
-    let parts = match &parse.input {
-        Input::Mail { message_bytes } => split(input, *message_bytes, &parse.mime, &mut spill)?.parts,
+    let (parts, envelope) = match &parse.input {
+        Input::Mail { message_bytes } => {
+            let split = split(input, *message_bytes, &parse.mime, &mut spill)?;
+            (split.parts, with_head(&parse.envelope, split.head))
+        }
         Input::File { file_bytes, name, media_type } => {
-            vec![file_part(input, *file_bytes, name.as_deref(), media_type.as_deref())?]
+            let part = file_part(input, *file_bytes, name.as_deref(), media_type.as_deref())?;
+            (vec![part], parse.envelope.clone())
         }
     };
     progress(link, Stage::Expand)?;
@@ -131,7 +135,7 @@ fn run(
     progress(link, Stage::Module)?;
     let delivery = Delivery {
         coordinates: &parse.coordinates,
-        envelope: &parse.envelope,
+        envelope: &envelope,
         received_at: parse.received_at,
         settings: &parse.settings,
         parts: &parts,
@@ -147,6 +151,20 @@ fn run(
         (Some(Stopped::Link(e)), _) => Err(Trouble::Link(e)),
         (None, Ok(outcome)) => Ok(outcome),
         (None, Err(stop)) => Err(Trouble::Failed(FailKind::Budget, stop.to_string())),
+    }
+}
+
+/// The envelope as the door knows it, with subject and header of the mail itself.
+fn with_head(envelope: &Envelope, head: Head) -> Envelope {
+    let cut = |mut value: String| {
+        value.truncate(value.floor_char_boundary(Envelope::HEADER_BYTES));
+        value
+    };
+    let fields = head.fields.into_iter().take(Envelope::HEADERS);
+    Envelope {
+        subject: head.subject.unwrap_or_default(),
+        headers: fields.map(|field| (field.name, cut(field.value))).collect(),
+        ..envelope.clone()
     }
 }
 
