@@ -61,11 +61,23 @@ impl App {
     /// # Errors
     /// See [`BuildError`].
     pub async fn build(live: Live) -> Result<Self, BuildError> {
+        Self::build_on(live, true).await
+    }
+
+    /// As [`build`](Self::build), for a command that somebody waits for: a store that is away is an error.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build_at_once(live: Live) -> Result<Self, BuildError> {
+        Self::build_on(live, false).await
+    }
+
+    async fn build_on(live: Live, patient: bool) -> Result<Self, BuildError> {
         let config = live.config();
         make_directory(&config.server.state_dir)?;
         make_directory(&config.server.tmp_dir)?;
         let db = open_store(&config).await?;
-        migrate_patiently(&db).await?;
+        migrate(&db, patient).await?;
         let (boot, worker) = enter(&db, &config).await?;
         let (inbox, archive) = volumes(&db, &config).await?;
         let host = Host::start(host_settings(&config)).await?;
@@ -137,8 +149,8 @@ pub async fn open_store(config: &Config) -> Result<Db, DbError> {
     })
 }
 
-/// Migrates, waiting for a server that is away.
-async fn migrate_patiently(db: &Db) -> Result<(), DbError> {
+/// Migrates; who is `patient` waits for a server that is away.
+async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
     loop {
         match db.migrate().await {
             Ok(0) => return Ok(()),
@@ -146,7 +158,7 @@ async fn migrate_patiently(db: &Db) -> Result<(), DbError> {
                 tracing::info!(steps, "the schema was brought up to date");
                 return Ok(());
             }
-            Err(error) if error.kind() == DbErrorKind::Unavailable => {
+            Err(error) if patient && error.kind() == DbErrorKind::Unavailable => {
                 tracing::warn!(%error, "the store is away; waiting for it");
                 tokio::time::sleep(STORE_PAUSE).await;
             }

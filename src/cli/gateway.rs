@@ -165,7 +165,7 @@ impl Here {
         let loaded =
             crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?;
         owner::become_owner(&loaded.config().server.state_dir)?;
-        let app = Arc::new(App::build(Live::new(loaded)).await.map_err(|error| not_built(&error))?);
+        let app = Arc::new(App::build_at_once(Live::new(loaded)).await.map_err(|error| not_built(&error))?);
         let doors =
             serve::doors(&app, &Keys::new(app.db.clone()), &Metrics::install()?, &CancellationToken::new());
         let router = doors.router(&[Door::Api].into())?;
@@ -288,7 +288,8 @@ fn key(global: &Global) -> Result<Option<String>, Failure> {
     Ok(Some(text.trim().to_owned()))
 }
 
-fn not_built(error: &BuildError) -> Failure {
+/// Why the parts could not be had: a store that is away or held by another process can be had another time.
+pub(super) fn not_built(error: &BuildError) -> Failure {
     let held = matches!(error, BuildError::Store(store) if store.kind() == DbErrorKind::Unavailable);
     Failure::new(if held { Exit::Unreachable } else { Exit::Failed }, error.to_string())
 }

@@ -26,6 +26,8 @@ impl Postfix {
                 format!("there is no spool at {} yet: start the server once, it makes one", path.display());
             return Err(Failure::new(Exit::NotFound, why));
         }
+        // The spool is its owner's alone; who edits Postfix's files is root.
+        super::owner::become_owner(&config.server.state_dir)?;
         let spool = Spool::open(path, None)?;
         let lines = crate::mail::snippet(config, &spool).map_err(|why| Failure::new(Exit::Usage, why))?;
         print::out(&lines)?;

@@ -246,5 +246,9 @@ fn open(config: &Config, name: &str) -> Result<Arc<Volume>, Failure> {
             format!("volume {name}: there is no {}", settings.path.display()),
         ));
     }
+    if !Volume::is_marked(&settings.path) {
+        let why = format!("volume {name}: {} has no marker; is it mounted?", settings.path.display());
+        return Err(Failure::new(Exit::NotFound, why));
+    }
     Ok(Arc::new(Volume::open(name, &settings.path, None)?))
 }

@@ -115,6 +115,12 @@ impl Volume {
         }
     }
 
+    /// Whether `root` shows a marker: for who looks at a volume and must not make one of an empty mount point.
+    #[must_use]
+    pub fn is_marked(root: &Path) -> bool {
+        disk::is_marked(root)
+    }
+
     /// A fresh volume in memory that holds at most `capacity_bytes`.
     #[must_use]
     pub fn memory(name: &str, capacity_bytes: u64) -> Self {

@@ -183,6 +183,10 @@ impl Disk {
     }
 }
 
+pub(super) fn is_marked(root: &Path) -> bool {
+    root.join(marker::NAME).is_file()
+}
+
 /// Makes the volume's directory and what is missing above it, durably.
 fn make_root(root: &Path) -> std::io::Result<()> {
     let root = std::path::absolute(root)?;
