@@ -141,7 +141,7 @@ impl App {
             spool: home.spool.clone(),
             inbox: Arc::clone(&self.inbox),
             archive: Arc::clone(&self.archive),
-            after: self.live.config().mail.seal_after.get(),
+            live: self.live.clone(),
         }
     }
 

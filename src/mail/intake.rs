@@ -60,6 +60,7 @@ impl Intake {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE), if !seen.pending.is_empty() => {}
                 _ = scan.tick() => self.scan(&mut seen).await,
                 _ = heard.recv_many(&mut messages, HEARD_BOUND) => {
                     self.linger(&mut heard, &mut messages).await;
@@ -74,7 +75,7 @@ impl Intake {
             while !seen.pending.is_empty() && !stop.is_cancelled() {
                 let batch: Vec<_> = seen.pending.drain(..seen.pending.len().min(BATCH)).collect();
                 if !self.accept(batch, &mut seen).await {
-                    tokio::time::sleep(PAUSE).await;
+                    break; // After a pause again; what comes meanwhile is heard.
                 }
             }
         }
@@ -122,6 +123,7 @@ impl Intake {
                 return false;
             }
         };
+        let mut well = true;
         let mut waiting = Vec::new();
         for (name, entry) in entries {
             match entry {
@@ -132,14 +134,18 @@ impl Intake {
                     waiting.push(async move { (name, acceptor.accept(delivery).await) });
                 }
                 Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
-                Err(error) => {
+                Err(error) if matches!(error.kind(), mailhandler::Kind::Damaged(_)) => {
                     if seen.damaged.insert(name) {
-                        tracing::error!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read and stays");
+                        tracing::error!(receipt_id = %name.receipt_id, %error, "a spool entry is damaged and stays");
                     }
+                }
+                Err(error) => {
+                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read just now");
+                    well = false;
+                    seen.pending.push_back(name);
                 }
             }
         }
-        let mut well = true;
         for (name, answer) in futures_util::future::join_all(waiting).await {
             match answer {
                 Ok(accepted) if accepted.sealed => self.remove(name).await,

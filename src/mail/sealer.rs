@@ -4,6 +4,7 @@
 //! entry is the durable copy; at start every unsealed tree is compared with its manifest, and a bad one made again from
 //! the spool, at its stored path, without children.
 
+use crate::config::Live;
 use crate::delivery::store::{self, Unsealed};
 use crate::delivery::tree::{self, Found};
 use crate::ids::{DeliveryId, SpoolId, Timestamp};
@@ -29,15 +30,16 @@ pub struct Sealer {
     pub inbox: Arc<Volume>,
     /// Where copies of originals are.
     pub archive: Arc<Volume>,
-    /// How long after its commit a tree is sealed.
-    pub after: Duration,
+    /// The configuration in force.
+    pub live: Live,
 }
 
 impl Sealer {
     /// Seals until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
-            let more = match self.round(self.after).await {
+            let after = self.live.config().mail.seal_after.get();
+            let more = match self.round(after).await {
                 Ok(sealed) => sealed as i64 == BATCH,
                 Err(error) => {
                     tracing::warn!(%error, "sealing failed; the spool keeps what is not sealed");

@@ -32,6 +32,7 @@ fn fill(template: &str, config: &Config, spool: &Spool) -> String {
         ("@SPOOL_ID@", spool.id().to_string()),
         ("@MAILHANDLER@", config.spool.mailhandler.display().to_string()),
         ("@MIN_FREE@", config.spool.min_free_bytes.bytes().to_string()),
+        ("@MIN_FREE_INODES@", config.spool.min_free_inodes.to_string()),
     ];
     let strict = if config.spool.strict_size { " --strict-size" } else { "" };
     let template = template.replace(" --strict-size", strict);
