@@ -43,9 +43,14 @@ impl From<DbError> for Interrupted {
 
 impl From<VolumeError> for Interrupted {
     fn from(error: VolumeError) -> Self {
+        use VolumeErrorKind as Kind;
+        let text = format!("{error}: {}", error.source);
         match error.kind {
-            VolumeErrorKind::Full => Self::Away(error.to_string()),
-            _ => Self::Failed(format!("{error}: {}", error.source)),
+            // The volume's trouble, not this delivery's: whoever mends it finds all its work waiting.
+            Kind::Full | Kind::Denied | Kind::Foreign | Kind::Io => Self::Away(text),
+            Kind::NotFound | Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => {
+                Self::Failed(text)
+            }
         }
     }
 }

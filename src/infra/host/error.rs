@@ -45,12 +45,6 @@ impl RunErrorKind {
     pub const fn is_crash(self) -> bool {
         matches!(self, Self::Died | Self::OutOfMemory | Self::CpuLimit | Self::Deadline | Self::BadFrame)
     }
-
-    /// Whether the same run may well succeed later.
-    #[must_use]
-    pub const fn is_temporary(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Unavailable | Self::Io)
-    }
 }
 
 impl RunError {
