@@ -38,6 +38,10 @@ impl Doors {
             routes = routes.nest(jobs_api::BASE, jobs_api::routes(Arc::clone(&self.api)));
         }
         let (routes, document) = routes.split_for_parts();
-        Ok(edge::finish(edge::timed(routes.merge(openapi::routes(document)?), self.request_timeout)))
+        Ok(edge::finish(edge::timed(
+            routes.merge(openapi::routes(document)?),
+            self.request_timeout,
+            jobs_api::streams,
+        )))
     }
 }

@@ -33,6 +33,7 @@ use crate::job::{Leases, QueueName, Wake};
 use crate::load::Tables;
 use crate::web::{Caller, Kit, Problem, Since};
 use axum::extract::FromRef;
+use axum::http::Method;
 use futures_util::future::BoxFuture;
 use module_api::Declaration;
 use std::path::PathBuf;
@@ -102,6 +103,12 @@ impl Api {
         let limits = self.live.config().queue_limits(queue.kind.word(), family);
         u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX)
     }
+}
+
+/// Where a body of any length comes in.
+#[must_use]
+pub fn streams(method: &Method, path: &str) -> bool {
+    method == Method::POST && path.strip_prefix(BASE) == Some("/deliveries")
 }
 
 /// The routes, to be nested at [`BASE`].

@@ -3,6 +3,7 @@
 use super::{Kind, Problem, access};
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
@@ -18,13 +19,27 @@ pub fn finish(router: Router) -> Router {
         .layer(middleware::from_fn(access::surround))
 }
 
-/// Limits the time from a request's head to its answer's. For routes with small bodies; one that streams a large
-/// body limits the silence of its sender instead ([`Cap::idle`](super::Cap)).
-pub fn timed<S: Clone + Send + Sync + 'static>(router: Router<S>, limit: Duration) -> Router<S> {
-    router.layer(middleware::from_fn_with_state(limit, in_time))
+/// Whether a method and path take a body of any length.
+pub type Streams = fn(&Method, &str) -> bool;
+
+/// Limits the time from a request's head to its answer's. Not where a large body `streams` in: there the silence of its
+/// sender is limited instead ([`Cap::idle`](super::Cap)).
+pub fn timed<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    limit: Duration,
+    streams: Streams,
+) -> Router<S> {
+    router.layer(middleware::from_fn_with_state((limit, streams), in_time))
 }
 
-async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+async fn in_time(
+    State((limit, streams)): State<(Duration, Streams)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if streams(request.method(), request.uri().path()) {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(elapsed) => Problem::new(Kind::Unavailable, "no answer in time").because(elapsed).into_response(),

@@ -8,7 +8,7 @@ use crate::jobs_api::{Ctx, refusal};
 use crate::web::Problem;
 use std::sync::Arc;
 
-/// The manifests of `rows`, in their order; `None` where a tree is not made yet.
+/// The manifests of `rows`, in their order; `None` where a tree is not made yet, or is damaged: `verify` says how.
 pub async fn manifests(api: &Ctx, rows: &[DeliveryRow]) -> Result<Vec<Option<Manifest>>, Problem> {
     let inbox = Arc::clone(&api.arrivals.inbox);
     let paths: Vec<Option<String>> =
@@ -30,6 +30,9 @@ fn read(inbox: &Volume, path: &str) -> Result<Option<Manifest>, Problem> {
     match read_manifest(inbox, &path).map_err(refusal::volume)? {
         Found::Manifest(manifest) => Ok(Some(*manifest)),
         Found::None => Ok(None),
-        Found::Unreadable(why) => Err(Problem::internal(format!("{path}: {why}"))),
+        Found::Unreadable(why) => {
+            tracing::warn!(%path, why, "a tree has a manifest that cannot be read");
+            Ok(None)
+        }
     }
 }
