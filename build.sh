@@ -6,6 +6,10 @@ cd "$(dirname "$(realpath "$0")")"
 target=${CARGO_TARGET_DIR:-target}
 host=$(rustc -vV | sed -n 's/^host: //p')
 
+# What `/version` says was built; nothing where this is no checkout.
+commit=$(git rev-parse --short=12 HEAD 2>/dev/null || true)
+if [[ -n $commit ]]; then export HEADWORKS_COMMIT=$commit; fi
+
 # hwbench measures what is built here and is built by whoever measures.
 cargo build --release --locked --workspace --bins --exclude mailhandler --exclude hwbench
 # mailhandler is linked statically: what Postfix runs must not depend on a library that is being upgraded. Flags cannot

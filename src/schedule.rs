@@ -168,19 +168,29 @@ fn expire(keeper: Keeper) -> Done {
 
 fn days(keeper: Keeper) -> Done {
     Box::pin(async move {
-        let config = keeper.live.config();
-        let (history, entries) = (config.history.retention.get(), config.log.retention.get());
-        let work = keeper.db.write(Lane::State, move |mut tx| {
-            Box::pin(async move {
-                job::store::make_days(&mut tx).await?;
-                job::store::prune(&mut tx, history, ROUND).await?;
-                job::store::prune_notes(&mut tx, Timestamp::now().before(history), ROUND).await?;
-                log::prune(&mut tx, entries, ROUND.unsigned_abs()).await
-            })
-        });
-        work.await?;
+        let making = keeper
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { job::store::make_days(&mut tx).await }));
+        making.await?;
+        // Round after round, so that what comes in between two turns of this duty cannot outgrow them.
+        while prune(&keeper).await? {}
         keeper.db.give_back_space().await
     })
+}
+
+/// One round of removing what is past its retention; whether there may be more of it.
+async fn prune(keeper: &Keeper) -> Result<bool, DbError> {
+    let config = keeper.live.config();
+    let (history, entries) = (config.history.retention.get(), config.log.retention.get());
+    let round = keeper.db.write(Lane::State, move |mut tx| {
+        Box::pin(async move {
+            let jobs = job::store::prune(&mut tx, history, ROUND).await?;
+            let notes = job::store::prune_notes(&mut tx, Timestamp::now().before(history), ROUND).await?;
+            log::prune(&mut tx, entries, ROUND.unsigned_abs()).await?;
+            Ok(jobs.max(notes))
+        })
+    });
+    Ok(round.await? >= u64::from(ROUND.unsigned_abs()))
 }
 
 fn gauges(keeper: Keeper) -> Done {
