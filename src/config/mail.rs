@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 
-/// Limits and habits of mail intake and sorting. A mail beyond a limit is kept whole and held, never refused for it.
+/// Limits and habits of mail intake and sorting. A mail beyond a limit is kept as one part, never refused for it; held only where its header is.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {

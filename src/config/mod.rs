@@ -86,7 +86,7 @@ pub struct Config {
     pub volume: Volumes,
     /// The directory Postfix and LMTP put mail into, and how Postfix is told to.
     pub spool: Spool,
-    /// Limits and habits of mail intake and sorting. A mail beyond a limit is kept whole and held, never refused for it.
+    /// Limits and habits of mail intake and sorting. A mail beyond a limit is kept as one part, never refused for it; held only where its header is.
     pub mail: Mail,
     /// The module processes and what one delivery may cost there.
     pub modules: Modules,

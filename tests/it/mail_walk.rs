@@ -30,6 +30,9 @@ async fn mail_that_no_rule_expects_is_held_and_sealed() {
         assert_eq!(appliance.settled(receipt).await, ReceiptState::Held);
         let stranger = appliance.deposit("4Q3", "nobody@ingest.example.com", b"Subject: x\n\ny\n");
         assert_eq!(appliance.settled(stranger).await, ReceiptState::Held);
+        let endless = format!("Subject: x\n{}\ny\n", "X-More: 1\n".repeat(2_000));
+        let endless = appliance.deposit("4Q4", TO, endless.as_bytes());
+        assert_eq!(appliance.settled(endless).await, ReceiptState::Held);
         appliance.spool_is_empty().await;
         let held = site.state().join("inbox/_held/mail");
         let mut reasons: Vec<_> = std::fs::read_dir(held)
@@ -37,7 +40,7 @@ async fn mail_that_no_rule_expects_is_held_and_sealed() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         reasons.sort();
-        assert_eq!(reasons, ["no_rule", "unknown_customer"]);
+        assert_eq!(reasons, ["malformed", "no_rule", "unknown_customer"]);
         appliance.stop().await;
     })
     .await;

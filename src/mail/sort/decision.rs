@@ -91,6 +91,9 @@ pub fn held(delivery: &DeliveryRow) -> Verdict {
     Verdict::Held(reason.unwrap_or(HoldReason::Operator), String::new())
 }
 
+/// Problem of a header with more lines or bytes than are read.
+const HEADER_LIMIT: &str = "header_limit";
+
 /// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
 pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
     if let Some(coordinates) = assigned(delivery) {
@@ -107,6 +110,10 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
         .is_some_and(|codes| codes.iter().any(|code| code == CUT_SHORT))
     {
         return Verdict::Held(HoldReason::CutShort, "it was cut short and never came whole".into());
+    }
+    if head.problems.iter().any(|problem| problem.code == HEADER_LIMIT) {
+        let why = "its header goes beyond what is read, so no rule can know all of it";
+        return Verdict::Held(HoldReason::Malformed, why.into());
     }
     let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
     let decision = rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
