@@ -93,11 +93,11 @@ async fn queue_depths_count_every_state() {
 async fn held_jobs_are_counted_by_their_reason() {
     each_store(|db| async move {
         let jobs = Jobs::on(db.clone()).await;
-        one_in_every_state(&jobs).await;
         for reason in [HoldReason::Malformed, HoldReason::NoRule] {
             let job = jobs.running().await;
             jobs.put_back(&job, PutBack::Hold { reason, detail: String::new() }).await;
         }
+        one_in_every_state(&jobs).await;
         let counts = look!(db, tx => store::held_counts(&mut tx)).unwrap();
         let found: Vec<_> = counts.iter().map(|count| (count.reason.as_deref(), count.jobs)).collect();
         assert_eq!(found, [(Some("malformed"), 1), (Some("no_rule"), 2)]);
