@@ -3,6 +3,8 @@
 //! A duty of the leader is done by one process among all that share the store; the others ask again at their next turn. A
 //! duty that fails is logged and done again at its next turn: none of them is urgent, and none may stop the process.
 
+mod gauges;
+
 use crate::config::Live;
 use crate::delivery;
 use crate::ids::{BootId, Timestamp};
@@ -71,7 +73,7 @@ struct Duty {
 }
 
 /// The table.
-const DUTIES: [Duty; 9] = [
+const DUTIES: [Duty; 10] = [
     Duty {
         name: "promote",
         by: By::Leader,
@@ -90,7 +92,8 @@ const DUTIES: [Duty; 9] = [
         every: |live| live.config().keeper.partition_every.get(),
         work: days,
     },
-    Duty { name: "gauges", by: By::Leader, every: |_| Duration::from_secs(10), work: gauges },
+    Duty { name: "attention", by: By::Leader, every: |_| Duration::from_secs(10), work: attention },
+    Duty { name: "gauges", by: By::Each, every: |_| Duration::from_secs(10), work: gauges },
     Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
     Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
     Duty { name: "spool", by: By::Each, every: |live| live.config().keeper.spool_every.get(), work: spool },
@@ -109,7 +112,7 @@ impl Keeper {
         tasks.wait().await;
     }
 
-    /// Nothing waits unseen: who reads the log hears of held jobs, the more urgently the longer they wait.
+    /// Says that jobs are held, the more urgently the longer they wait.
     fn tell_of_held(&self, jobs: i64, oldest: Duration) {
         let due = self.attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);
         let hours = oldest.as_secs() / 3_600;
@@ -193,28 +196,34 @@ async fn prune(keeper: &Keeper) -> Result<bool, DbError> {
     Ok(round.await? >= u64::from(ROUND.unsigned_abs()))
 }
 
+/// What every process shows of the store it shares: the same numbers, so that no scrape depends on who leads.
 fn gauges(keeper: Keeper) -> Done {
     Box::pin(async move {
-        let depths = keeper
+        let read = keeper.db.read(View::State, |mut tx| {
+            Box::pin(async move {
+                let depths = job::store::queue_depths(&mut tx).await?;
+                Ok((depths, job::store::held_counts(&mut tx).await?))
+            })
+        });
+        let (depths, held) = read.await?;
+        gauges::show_queues(&depths);
+        gauges::show_held(&held);
+        if !keeper.db.is_pg() {
+            gauges::show_files(&keeper.live.config().server.state_dir);
+        }
+        Ok(())
+    })
+}
+
+/// Nothing waits unseen: who reads the log hears of held jobs.
+fn attention(keeper: Keeper) -> Done {
+    Box::pin(async move {
+        let counts = keeper
             .db
-            .read(View::State, |mut tx| Box::pin(async move { job::store::queue_depths(&mut tx).await }));
-        let (mut sums, mut oldest, mut oldest_held) = ([0_i64; 4], None, None);
-        for depth in depths.await? {
-            for (sum, count) in
-                sums.iter_mut().zip([depth.available, depth.running, depth.waiting, depth.held])
-            {
-                *sum += count;
-            }
-            oldest = [oldest, depth.oldest_at].into_iter().flatten().min();
-            oldest_held = [oldest_held, depth.oldest_held_at].into_iter().flatten().min();
-        }
-        for (state, sum) in ["available", "running", "waiting", "held"].into_iter().zip(sums) {
-            metrics::gauge!("headworks_queue_jobs", "state" => state).set(sum as f64);
-        }
-        metrics::gauge!("headworks_held_jobs").set(sums[3] as f64);
-        metrics::gauge!("headworks_queue_oldest_seconds").set(age(oldest).as_secs_f64());
-        metrics::gauge!("headworks_held_oldest_seconds").set(age(oldest_held).as_secs_f64());
-        keeper.tell_of_held(sums[3], age(oldest_held));
+            .read(View::State, |mut tx| Box::pin(async move { job::store::held_counts(&mut tx).await }));
+        let counts = counts.await?;
+        let oldest_at = counts.iter().filter_map(|count| count.oldest_at).min();
+        keeper.tell_of_held(counts.iter().map(|count| count.jobs).sum(), age(oldest_at));
         Ok(())
     })
 }

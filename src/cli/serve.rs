@@ -4,6 +4,7 @@ use super::{Exit, Failure, Global};
 use crate::app::App;
 use crate::config::{self, Live, Role, Sources};
 use crate::infra::telemetry::{log, metrics::Metrics};
+use crate::infra::volume::Volume;
 use crate::router::Doors;
 use crate::schedule::Keeper;
 use crate::web::Kit;
@@ -16,6 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::level_filters::LevelFilter;
@@ -212,6 +214,24 @@ const fn format(format: config::Format) -> log::Format {
     }
 }
 
+/// Asks whether a volume is the one that was opened and can say how much is left. One question at a time: a file system that
+/// hangs must not take a thread for each.
+fn volume_check(name: &'static str, volume: &Arc<Volume>) -> Check {
+    let (volume, turn) = (Arc::clone(volume), Arc::new(Mutex::new(())));
+    Check::new(name, move || {
+        let (volume, turn) = (Arc::clone(&volume), Arc::clone(&turn));
+        async move {
+            let turn = turn.try_lock_owned().map_err(|_| "it has not answered the last time".to_owned())?;
+            let asked = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                volume.check().and_then(|()| volume.free())
+            });
+            let free = asked.await.map_err(|error| error.to_string())?;
+            free.map(|_| None).map_err(|error| error.to_string())
+        }
+    })
+}
+
 /// What `/readyz` asks.
 fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
     let (db, spooled, stop) = (app.db.clone(), Arc::clone(app), stop.clone());
@@ -229,6 +249,8 @@ fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
             let app = Arc::clone(&spooled);
             async move { app.spool_has_room().await.map(|()| None) }
         }),
+        volume_check("inbox", &app.inbox),
+        volume_check("archive", &app.archive),
         Check::new("modules", move || {
             let walls = modules.state().walls;
             let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());

@@ -4,10 +4,11 @@ use super::batch::{BatchSettings, Batcher};
 use super::store;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
+use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
 use crate::job::{Kind, NewJob, Priority, QueueName, Queues, Wake};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Something a door wants accepted. Its bytes are durable already.
 #[derive(Debug, Clone)]
@@ -115,19 +116,33 @@ impl Acceptor {
     /// # Errors
     /// See [`AcceptError`]; without an `Ok` nothing was promised, though it may have been committed.
     pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, AcceptError> {
-        let started = std::time::Instant::now();
-        let source = delivery.source.clone();
-        let queue = self.queues.id(&delivery.queue).await?;
-        let answer = self.batcher.join((delivery, queue)).await.map_err(|_| AcceptError::Busy)?;
-        let outcome = match &answer {
-            Ok(accepted) if accepted.duplicate => "duplicate",
-            Ok(_) => "accepted",
-            Err(_) => "refused",
-        };
-        metrics::counter!("headworks_ingest_items_total", "source" => source, "outcome" => outcome)
-            .increment(1);
-        metrics::histogram!("headworks_ack_seconds").record(started.elapsed().as_secs_f64());
+        let (source, bytes, began) = (delivery.source.clone(), delivery.bytes, Instant::now());
+        let answer = self.join(delivery).await;
+        measure(source, bytes, &answer, began.elapsed());
         answer
+    }
+
+    async fn join(&self, delivery: NewDelivery) -> Result<Accepted, AcceptError> {
+        let queue = self.queues.id(&delivery.queue).await?;
+        self.batcher.join((delivery, queue)).await.map_err(|_| AcceptError::Busy)?
+    }
+}
+
+/// Every answer counts as one thing that came in; bytes and time are those of a yes.
+fn measure(source: String, bytes: u64, answer: &Result<Accepted, AcceptError>, took: Duration) {
+    let outcome = match answer {
+        Ok(accepted) if accepted.duplicate => "duplicate",
+        Ok(_) => "accepted",
+        Err(AcceptError::Busy) => "busy",
+        Err(AcceptError::KeyReused) => "refused",
+        Err(AcceptError::Store(_)) => "failed",
+    };
+    metrics::counter!(INGEST_ITEMS, "source" => source.clone(), "outcome" => outcome).increment(1);
+    if let Ok(accepted) = answer {
+        if !accepted.duplicate {
+            metrics::counter!(INGEST_BYTES, "source" => source.clone()).increment(bytes);
+        }
+        metrics::histogram!(ACK_SECONDS, "source" => source).record(took.as_secs_f64());
     }
 }
 

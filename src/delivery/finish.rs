@@ -8,6 +8,7 @@
 
 mod state;
 mod stored;
+mod tally;
 
 use super::batch::{BatchSettings, Batcher, Busy};
 use super::rows::Rows;
@@ -22,6 +23,7 @@ use state::Ending;
 use std::sync::Arc;
 use std::time::Duration;
 use stored::Stored;
+use tally::Tally;
 
 /// A load above this many rows commits alone, on the pool for large loads.
 const LARGE: u64 = 2_000;
@@ -200,18 +202,20 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError
     let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
     let large = shared.lock().await.iter().any(|ending| ending.rows() > LARGE);
     let lane = if large { Lane::Results } else { Lane::State };
-    context
+    let (won, tally) = context
         .db
         .write(lane, move |mut tx| {
             Box::pin(async move {
                 let mut batch = shared.lock().await;
                 let won = state::fence(&mut tx, &batch).await?;
-                let entries = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
+                let (entries, tally) = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
                 state::apply(&mut tx, &batch, &won, &entries).await?;
-                Ok(won)
+                Ok((won, tally))
             })
         })
-        .await
+        .await?;
+    tally.count();
+    Ok(won)
 }
 
 async fn in_two(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
@@ -261,20 +265,21 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
         .write(Lane::Results, move |mut tx| {
             Box::pin(async move {
                 let mut batch = batch.lock().await;
-                let entries = write_loads(&mut tx, (&tables, &topics), &mut batch, &standing).await?;
+                let written = write_loads(&mut tx, (&tables, &topics), &mut batch, &standing).await?;
                 let stored: Vec<Stored> = batch
                     .iter()
                     .filter(|ending| standing.contains(&ending.job()))
-                    .map(|ending| Stored::of(ending, &entries))
+                    .map(|ending| Stored::of(ending, &written.0))
                     .collect();
                 stored::remove(&mut tx, &forget).await?;
                 stored::insert(&mut tx, &stored).await?;
-                Ok(entries)
+                Ok(written)
             })
         })
         .await;
     match result {
-        Ok(entries) => {
+        Ok((entries, tally)) => {
+            tally.count();
             for ending in shared.lock().await.iter_mut().filter(|ending| written.contains(&ending.job())) {
                 let mine = entries.iter().filter(|(job, _)| *job == ending.job());
                 ending.rows_are_written(mine.map(|(_, entry)| entry.clone()).collect());
@@ -291,18 +296,18 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
 /// A log entry and the job it comes from.
 type Entry = (JobId, log::Entry);
 
-/// Writes the loads of those who won, and returns the entries of published rows.
+/// Writes the loads of those who won, and returns the entries of published rows, and how many rows there were.
 async fn write_loads(
     tx: &mut Tx<'_>,
     (tables, topics): (&Tables, &state::Topics),
     batch: &mut [Ending],
     won: &[JobId],
-) -> Result<Vec<Entry>, DbError> {
-    let mut entries = Vec::new();
+) -> Result<(Vec<Entry>, Tally), DbError> {
+    let (mut entries, mut tally) = (Vec::new(), Tally::default());
     let mut small = Vec::new();
     for ending in batch.iter_mut().filter(|ending| won.contains(&ending.job())) {
         if ending.load().is_some_and(|(_, rows)| rows.in_memory().is_none()) {
-            entries.extend(write_large(tx, (tables, topics), ending).await?);
+            entries.extend(write_large(tx, (tables, topics), ending, &mut tally).await?);
         }
     }
     for ending in batch.iter().filter(|ending| won.contains(&ending.job())) {
@@ -313,15 +318,18 @@ async fn write_loads(
         }
     }
     if small.is_empty() {
-        return Ok(entries);
+        return Ok((entries, tally));
     }
     let loads: Vec<_> = small.iter().map(|(_, load, rows)| (*load, *rows)).collect();
     let written = load::write(tx, tables, &loads).await?;
+    for ((load, _), report) in loads.iter().zip(&written.loads) {
+        tally.add(&load.module, report);
+    }
     // Entries of a batch belong to it as a whole; the first job stands for all, for they commit together.
     let owner = small[0].0;
     let published = written.entries.into_iter().filter_map(|entry| state::published(topics, entry));
     entries.extend(published.map(|entry| (owner, entry)));
-    Ok(entries)
+    Ok((entries, tally))
 }
 
 /// Streams the rows of one large load.
@@ -329,6 +337,7 @@ async fn write_large(
     tx: &mut Tx<'_>,
     (tables, topics): (&Tables, &state::Topics),
     ending: &mut Ending,
+    tally: &mut Tally,
 ) -> Result<Vec<Entry>, DbError> {
     let unreadable = |error| DbError::new(DbErrorKind::Unavailable, error);
     let job = ending.job();
@@ -343,7 +352,9 @@ async fn write_large(
         }
         entries.extend(loading.rows(tx, &[(0, &chunk)]).await?);
     }
-    entries.extend(loading.finish(tx).await?.1);
+    let (reports, last) = loading.finish(tx).await?;
+    reports.iter().for_each(|report| tally.add(&load.module, report));
+    entries.extend(last);
     let published = entries.into_iter().filter_map(|entry| state::published(topics, entry));
     Ok(published.map(|entry| (job, entry)).collect())
 }

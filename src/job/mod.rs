@@ -39,6 +39,7 @@ mod retry;
 mod runner;
 mod state;
 pub mod store;
+mod told;
 mod wake;
 
 pub use attention::{Attention, Urgency};

@@ -47,6 +47,23 @@ pub enum Outcome<W> {
     Released,
 }
 
+impl<W> Outcome<W> {
+    /// The stable word, in metrics.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Failed { .. } => "failed",
+            Self::Retry { .. } => "retry",
+            Self::Snooze { .. } => "snooze",
+            Self::Hold { .. } => "held",
+            Self::Crashed { .. } => "crashed",
+            Self::Cancelled => "cancelled",
+            Self::Released => "released",
+        }
+    }
+}
+
 /// A run that ends its job, and what is to be committed with the end.
 #[derive(Debug)]
 pub struct Finished<W> {

@@ -13,6 +13,7 @@ use super::lease::{Held, Leases, Stop};
 use super::outcome::{Finished, FinishedEnd, HoldReason, Outcome};
 use super::queue::{QueueName, QueueRules};
 use super::store::{self, Job, PutBack};
+use super::told;
 use super::wake::Wake;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use futures_util::FutureExt;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// What a handler gets: the job, and the lease that tells it to stop.
 #[derive(Debug)]
@@ -90,6 +92,8 @@ pub struct Runner<W> {
 
 /// One queue as the dispatcher sees it.
 struct Slots {
+    /// Module of its jobs, where they need one.
+    module: Option<Arc<str>>,
     rules: QueueRules,
     running: Arc<AtomicUsize>,
     /// Claimed, under their lease, and not yet started.
@@ -202,11 +206,14 @@ impl<W: Send + 'static> Runner<W> {
         let found = jobs.len();
         for job in jobs {
             let held = self.leases.hold(job.id, job.lease_token);
+            let slot = slots.get_mut(&job.queue);
             if u16::try_from(job.lost).unwrap_or(0) >= self.settings.max_lost {
                 held.finishing();
                 let detail = format!("its lease expired {} times", job.lost);
-                self.put_back(&job, PutBack::Hold { reason: HoldReason::Lost, detail }).await;
-            } else if let Some(slot) = slots.get_mut(&job.queue) {
+                let span = told::span(&job, slot.and_then(|slot| slot.module.as_deref()));
+                let hold = PutBack::Hold { reason: HoldReason::Lost, detail };
+                self.put_back(&job, hold).instrument(span).await;
+            } else if let Some(slot) = slot {
                 slot.buffer.push_back(Run { job, held });
             }
         }
@@ -228,16 +235,20 @@ impl<W: Send + 'static> Runner<W> {
                 let slot_ticket = Ticket::take(&slot.running, &started.freed);
                 let finishing = Arc::clone(&started.finishing);
                 let freed = Arc::clone(&started.freed);
-                let (runner, rules) = (Arc::clone(self), slot.rules);
-                started.tasks.spawn(async move {
+                let (runner, rules, module) = (Arc::clone(self), slot.rules, slot.module.clone());
+                let span = told::span(&run.job, module.as_deref());
+                let work = async move {
                     let (job, held) = (run.job.clone(), run.held.clone());
+                    let begun = Instant::now();
                     let outcome = runner.perform(run, rules).await;
+                    told::measured(&job, module.as_deref(), &outcome, begun.elapsed());
                     let finish_ticket = Ticket::take(&finishing, &freed);
                     drop(slot_ticket);
                     held.finishing();
                     runner.settle(job, rules, outcome).await;
                     drop(finish_ticket);
-                });
+                };
+                started.tasks.spawn(work.instrument(span));
             }
         }
     }
@@ -253,6 +264,7 @@ impl<W: Send + 'static> Runner<W> {
             let Ok(name) = name.parse::<QueueName>() else { continue };
             let Some(rules) = (self.rules)(&name) else { continue };
             let slot = slots.entry(id).or_insert_with(|| Slots {
+                module: name.module.map(Arc::from),
                 rules,
                 running: Arc::default(),
                 buffer: VecDeque::new(),
@@ -267,15 +279,13 @@ impl<W: Send + 'static> Runner<W> {
         if run.job.cancel_requested {
             return Outcome::Cancelled;
         }
-        let kind = run.job.kind().map_or("unknown", Kind::word);
         let held = run.held.clone();
-        let begun = Instant::now();
         let deadline = async {
             tokio::time::sleep(rules.soft_timeout).await;
             held.stop(Stop::Deadline);
             tokio::time::sleep(rules.hard_timeout.saturating_sub(rules.soft_timeout)).await;
         };
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
             why = held.given_up() => match why {
                 Stop::Cancelled => Outcome::Cancelled,
@@ -288,9 +298,7 @@ impl<W: Send + 'static> Runner<W> {
             () = deadline => {
                 Outcome::Retry { error: format!("gave up at its deadline of {:?}", rules.hard_timeout) }
             }
-        };
-        metrics::histogram!("headworks_job_seconds", "kind" => kind).record(begun.elapsed().as_secs_f64());
-        outcome
+        }
     }
 
     /// Turns an outcome into a commit.
@@ -339,22 +347,24 @@ impl<W: Send + 'static> Runner<W> {
             Ok(()) => {}
             Err(error) if error.is_temporary() => self.store_failed(&job, &error).await,
             Err(error) => {
-                tracing::warn!(job_id = %job.id, %error, "what a run wanted written was refused");
+                tracing::warn!(%error, "what a run wanted written was refused");
                 self.retry(job, rules, format!("its results could not be stored: {error}")).await;
             }
         }
     }
 
     async fn commit(&self, job: &Job, work: Option<W>, end: FinishedEnd) -> Result<(), DbError> {
-        if !(self.finish)(Finished { job: job.clone(), work, end }).await? {
-            tracing::warn!(job_id = %job.id, "the lease was lost before the job was finished");
+        if (self.finish)(Finished { job: job.clone(), work, end: end.clone() }).await? {
+            told::ended(job, &end);
+        } else {
+            tracing::warn!("the lease was lost before the job was finished");
         }
         self.leases.drop(job.id, job.lease_token);
         Ok(())
     }
 
     async fn store_failed(&self, job: &Job, error: &DbError) {
-        tracing::warn!(job_id = %job.id, %error, "finishing failed; the job will run again");
+        tracing::warn!(%error, "finishing failed; the job will run again");
         let reason = format!("the store failed: {error}");
         self.put_back(job, PutBack::Snooze { wait: self.settings.poll_max, reason }).await;
     }
@@ -363,11 +373,11 @@ impl<W: Send + 'static> Runner<W> {
     async fn put_back(&self, job: &Job, how: PutBack) {
         let deadline = Instant::now() + self.settings.lease;
         loop {
-            let (id, token, how) = (job.id, job.lease_token, how.clone());
+            let (id, token, change) = (job.id, job.lease_token, how.clone());
             let result = self
                 .db
                 .write(Lane::State, move |mut tx| {
-                    Box::pin(async move { store::put_back(&mut tx, id, token, &how).await })
+                    Box::pin(async move { store::put_back(&mut tx, id, token, &change).await })
                 })
                 .await;
             match result {
@@ -379,7 +389,11 @@ impl<W: Send + 'static> Runner<W> {
                     tracing::warn!(job_id = %id, %error, "putting back failed; the lease will expire");
                     break;
                 }
-                Ok(_) => break,
+                Ok(true) => {
+                    told::put_back(job, &how);
+                    break;
+                }
+                Ok(false) => break,
             }
         }
         self.leases.drop(job.id, job.lease_token);

@@ -15,6 +15,7 @@ mod job;
 mod load;
 mod log;
 mod mail_walk;
+mod metrics_walk;
 mod orphans;
 mod postfix_walk;
 mod processes;

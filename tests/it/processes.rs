@@ -209,6 +209,15 @@ impl Server {
 
     /// Asks over the control socket; the status of the answer, if there is one.
     pub fn ask(&self, method: &str, path: &str) -> Option<u16> {
+        self.answer(method, path)?.split(' ').nth(1)?.parse().ok()
+    }
+
+    /// Asks over the control socket; the body of the answer, if there is one and it is whole.
+    pub fn body(&self, path: &str) -> Option<String> {
+        self.answer("GET", path)?.split_once("\r\n\r\n").map(|(_head, body)| body.to_owned())
+    }
+
+    fn answer(&self, method: &str, path: &str) -> Option<String> {
         let mut socket = UnixStream::connect(&self.control).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         write!(
@@ -218,7 +227,7 @@ impl Server {
         .ok()?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
-        answer.split(' ').nth(1)?.parse().ok()
+        Some(answer)
     }
 
     /// Ends it as a power cut does.

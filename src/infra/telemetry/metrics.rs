@@ -44,15 +44,15 @@ macro_rules! metrics_table {
 metrics_table! {
     BUILD_INFO = Gauge "headworks_build_info" ["version", "commit"] "Always 1; which build this is.";
     INGEST_ITEMS = Counter "headworks_ingest_items_total" ["source", "outcome"] "Things that came in.";
-    INGEST_BYTES = Counter "headworks_ingest_bytes_total" ["source"] "Bytes that were accepted.";
-    ACK_SECONDS = Histogram "headworks_ack_seconds" ["source"] "Time from the first byte to the yes.";
-    QUEUE_JOBS = Gauge "headworks_queue_jobs" ["queue", "state"] "Live jobs.";
+    INGEST_BYTES = Counter "headworks_ingest_bytes_total" ["source"] "Bytes of what was accepted.";
+    ACK_SECONDS = Histogram "headworks_ack_seconds" ["source"] "Time from asking for an acceptance to its yes.";
+    QUEUE_JOBS = Gauge "headworks_queue_jobs" ["queue", "state"] "Live jobs, by kind and module of their queue.";
     QUEUE_OLDEST = Gauge "headworks_queue_oldest_seconds" ["queue"] "Age of the oldest job that could run.";
     JOB_SECONDS = Histogram "headworks_job_seconds" ["kind", "module", "outcome"] "Length of one run.";
-    MODULE_ROWS = Counter "headworks_module_rows_total" ["module", "table"] "Rows that were committed.";
+    MODULE_ROWS = Counter "headworks_module_rows_total" ["module", "table"] "Rows of committed loads, known or new.";
     HELD_JOBS = Gauge "headworks_held_jobs" ["reason"] "Jobs that wait for an operator.";
-    RELAY_LAG = Gauge "headworks_relay_lag_events" ["topic"] "Entries of the log that have not left yet.";
-    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of what is stored.";
+    HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "How long the first of the held jobs has waited.";
+    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a file of the store, with its write-ahead log; SQLite only.";
     HTTP_REQUESTS = Counter "headworks_http_requests_total" ["method", "route", "status"] "Requests answered.";
     HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from a request's head to its answer's.";
 }
@@ -73,6 +73,8 @@ impl Metrics {
     pub fn install() -> Result<Self, BuildError> {
         let metrics = Self(builder()?.install_recorder()?);
         describe();
+        let commit = option_env!("HEADWORKS_COMMIT").unwrap_or("unknown");
+        metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => commit).set(1.0);
         Ok(metrics)
     }
 

@@ -247,6 +247,19 @@ impl Volume {
         on!(self, "remove", dir, remove_tree(dir))
     }
 
+    /// Whether it is still the volume that was opened: its marker can be read and is the same.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::Foreign`] when it is another one or gone; what the system reports.
+    pub fn check(&self) -> Result<(), VolumeError> {
+        match self {
+            Self::Disk(disk) => {
+                disk.check().map_err(|fault| fault.with(self.name(), "check", &SubPath::root()))
+            }
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     /// What is left.
     ///
     /// # Errors

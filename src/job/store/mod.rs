@@ -9,8 +9,8 @@ mod read;
 mod select;
 
 pub use read::{
-    Filter, JobView, QueueDepth, TimelineRow, arguments, get, list, of_delivery, of_receipt, queue_depths,
-    timeline_of_delivery,
+    Filter, HeldCount, JobView, QueueDepth, TimelineRow, arguments, get, held_counts, list, of_delivery,
+    of_receipt, queue_depths, timeline_of_delivery,
 };
 
 use super::kind::{Kind, Priority};

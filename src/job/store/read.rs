@@ -258,6 +258,28 @@ pub async fn queue_depths(tx: &mut Tx<'_>) -> Result<Vec<QueueDepth>, DbError> {
     Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
 }
 
+/// Jobs that wait for an operator for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct HeldCount {
+    /// Word of the reason: [`HoldReason::word`](crate::job::HoldReason::word).
+    pub reason: Option<String>,
+    /// How many.
+    pub jobs: i64,
+    /// Since when the first of them has waited.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// Held jobs by reason. Global: for operators.
+///
+/// # Errors
+/// When the store fails.
+pub async fn held_counts(tx: &mut Tx<'_>) -> Result<Vec<HeldCount>, DbError> {
+    let text = "
+        SELECT wait_reason AS reason, count(*) AS jobs, min(run_at) AS oldest_at
+        FROM job WHERE lane = 3 GROUP BY wait_reason ORDER BY wait_reason";
+    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+}
+
 /// One row of the timeline.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct TimelineRow {

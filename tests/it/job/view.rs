@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stores::each_store;
+use headworks::job::HoldReason;
 use headworks::job::store::Filter;
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn one_in_every_state(jobs: &Jobs) {
         let job = jobs.running().await;
         jobs.end(&job, end).await;
     }
-    let hold = PutBack::Hold { reason: headworks::job::HoldReason::NoRule, detail: String::new() };
+    let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: String::new() };
     for how in [retry(LONG), PutBack::Wait { reason: "verdict".into(), deadline: LONG }, hold] {
         let job = jobs.running().await;
         jobs.put_back(&job, how).await;
@@ -84,6 +85,23 @@ async fn queue_depths_count_every_state() {
         let counts = (depth.available, depth.running, depth.waiting, depth.held);
         assert_eq!(counts, (1, 2, 3, 1));
         assert!(depth.oldest_at.is_some() && !depth.paused);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn held_jobs_are_counted_by_their_reason() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db.clone()).await;
+        for reason in [HoldReason::Malformed, HoldReason::NoRule] {
+            let job = jobs.running().await;
+            jobs.put_back(&job, PutBack::Hold { reason, detail: String::new() }).await;
+        }
+        one_in_every_state(&jobs).await;
+        let counts = look!(db, tx => store::held_counts(&mut tx)).unwrap();
+        let found: Vec<_> = counts.iter().map(|count| (count.reason.as_deref(), count.jobs)).collect();
+        assert_eq!(found, [(Some("malformed"), 1), (Some("no_rule"), 2)]);
+        assert!(counts.iter().all(|count| count.oldest_at.is_some()));
     })
     .await;
 }

@@ -137,6 +137,19 @@ mod tests {
     }
 
     #[test]
+    fn an_open_volume_notices_that_its_marker_is_another_one_or_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = Volume::open("inbox", dir.path(), None).unwrap();
+        volume.check().unwrap();
+        let marker = dir.path().join(super::NAME);
+        std::fs::remove_file(&marker).unwrap();
+        assert_eq!(volume.check().unwrap_err().kind, VolumeErrorKind::Foreign);
+        assert!(!marker.exists(), "a check makes none");
+        std::fs::write(&marker, Marker { id: Uuid::from_u128(7), volume: "inbox".into() }.text()).unwrap();
+        assert_eq!(volume.check().unwrap_err().kind, VolumeErrorKind::Foreign);
+    }
+
+    #[test]
     fn an_unreadable_marker_is_corrupt() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(super::NAME), "something else").unwrap();

@@ -144,6 +144,10 @@ impl Disk {
         Ok(entry(path.name(), &rustix::fs::statat(&parent, path.name(), AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        marker::check_or_create(&self.root, self.nameless, &self.name, Some(self.id)).map(drop)
+    }
+
     pub(super) fn free(&self) -> Result<Free, Fault> {
         let left = rustix::fs::fstatvfs(&self.root)?;
         let inodes = if left.f_files == 0 { u64::MAX } else { left.f_favail };

@@ -1,0 +1,49 @@
+//! Gauges of what is stored: queues, held jobs, the store's files.
+
+use super::age;
+use crate::infra::telemetry::metrics::{HELD_JOBS, HELD_OLDEST, QUEUE_JOBS, QUEUE_OLDEST, STORE_BYTES};
+use crate::job::HoldReason;
+use crate::job::store::{HeldCount, QueueDepth};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Queues as labels name them: without the spool, whose id belongs into no label.
+pub fn show_queues(depths: &[QueueDepth]) {
+    let mut queues: BTreeMap<&str, Vec<&QueueDepth>> = BTreeMap::new();
+    for depth in depths {
+        let queue = depth.name.split_once('@').map_or(depth.name.as_str(), |(queue, _home)| queue);
+        queues.entry(queue).or_default().push(depth);
+    }
+    for (queue, depths) in queues {
+        let sum = |count: fn(&QueueDepth) -> i64| depths.iter().map(|depth| count(depth)).sum::<i64>() as f64;
+        for (state, jobs) in [
+            ("available", sum(|depth| depth.available)),
+            ("running", sum(|depth| depth.running)),
+            ("waiting", sum(|depth| depth.waiting)),
+            ("held", sum(|depth| depth.held)),
+        ] {
+            metrics::gauge!(QUEUE_JOBS, "queue" => queue.to_owned(), "state" => state).set(jobs);
+        }
+        let oldest_at = depths.iter().filter_map(|depth| depth.oldest_at).min();
+        metrics::gauge!(QUEUE_OLDEST, "queue" => queue.to_owned()).set(age(oldest_at).as_secs_f64());
+    }
+}
+
+/// Every reason has its gauge, so that one falls to 0 when its last job was released.
+pub fn show_held(counts: &[HeldCount]) {
+    for reason in HoldReason::ALL.map(HoldReason::word) {
+        let held = counts.iter().find(|count| count.reason.as_deref() == Some(reason));
+        metrics::gauge!(HELD_JOBS, "reason" => reason).set(held.map_or(0, |count| count.jobs) as f64);
+    }
+    let oldest_at = counts.iter().filter_map(|count| count.oldest_at).min();
+    metrics::gauge!(HELD_OLDEST).set(age(oldest_at).as_secs_f64());
+}
+
+/// The two files of SQLite in `directory`.
+pub fn show_files(directory: &Path) {
+    for (kind, name) in [("state", "state.db"), ("results", "results.db")] {
+        let size = |name: String| std::fs::metadata(directory.join(name)).map_or(0, |found| found.len());
+        let bytes = size(name.to_owned()) + size(format!("{name}-wal"));
+        metrics::gauge!(STORE_BYTES, "kind" => kind).set(bytes as f64);
+    }
+}
