@@ -3,12 +3,15 @@
 use crate::stores;
 use headworks::app::App;
 use headworks::config::{self, Live, Sources};
+use headworks::delivery::store::{self, DeliveryRow};
 use headworks::delivery::{ReceiptState, ReceiptView};
 use headworks::ids::Scope;
 use headworks::ids::{ReceiptId, Timestamp};
+use headworks::infra::db::Db;
 use headworks::load::query::{self, Question};
-use mailhandler::{Deposited, Door, Envelope, Spool};
+use mailhandler::{Deposited, Door, Envelope, Sealed, Spool};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +58,7 @@ pub struct Site {
 
 /// An appliance at work.
 pub struct Appliance {
-    pub app: std::sync::Arc<App>,
+    pub app: Arc<App>,
     stop: CancellationToken,
     running: tokio::task::JoinHandle<()>,
 }
@@ -102,9 +105,22 @@ impl Site {
         self.directory.path().join("state")
     }
 
-    pub async fn start(&self) -> Appliance {
+    /// Replaces `old` in the configuration file, in effect after a reload or a start.
+    pub fn edit(&self, old: &str, new: &str) {
+        let file = self.directory.path().join("headworks.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        assert!(config.contains(old), "the configuration does not say {old}");
+        std::fs::write(file, config.replace(old, new)).unwrap();
+    }
+
+    /// An appliance that does nothing of its own accord.
+    pub async fn build(&self) -> Arc<App> {
         let live = Live::new(config::load(&self.sources()).unwrap());
-        let app = std::sync::Arc::new(App::build(live).await.unwrap());
+        Arc::new(App::build(live).await.unwrap())
+    }
+
+    pub async fn start(&self) -> Appliance {
+        let app = self.build().await;
         let stop = CancellationToken::new();
         let (worker, stopping) = (app.clone(), stop.clone());
         let running = tokio::spawn(async move { worker.run(stopping).await });
@@ -129,6 +145,18 @@ impl Appliance {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("receipt {receipt} did not settle");
+    }
+
+    /// Waits until the delivery of a receipt is as `wanted`, and returns it.
+    pub async fn delivery(&self, receipt: ReceiptId, wanted: impl Fn(&DeliveryRow) -> bool) -> DeliveryRow {
+        for _ in 0..600 {
+            let found = delivery(&self.app.db, receipt).await;
+            if let Some(found) = found.filter(&wanted) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not as wanted: {:?}", delivery(&self.app.db, receipt).await);
     }
 
     /// All rows of a table as JSON objects.
@@ -161,8 +189,27 @@ impl Appliance {
     }
 }
 
+/// The delivery of a receipt.
+pub async fn delivery(db: &Db, receipt: ReceiptId) -> Option<DeliveryRow> {
+    look!(db, tx => store::by_receipt(&mut tx, receipt)).unwrap()
+}
+
 /// Deposits a mail into any spool.
 pub fn deposit(spool: &Spool, queue_id: &str, recipient: &str, message: &[u8]) -> ReceiptId {
+    let (receipt, mail) = seal(spool, queue_id, recipient, message, Timestamp::now());
+    assert!(matches!(mail.deposit().unwrap(), Deposited::New | Deposited::Duplicate));
+    spool.sync().unwrap();
+    receipt
+}
+
+/// A mail on its way into a spool, and the receipt it will have there.
+pub fn seal(
+    spool: &Spool,
+    queue_id: &str,
+    recipient: &str,
+    message: &[u8],
+    received_at: Timestamp,
+) -> (ReceiptId, Sealed) {
     let mut draft = spool.draft().unwrap();
     draft.write(message).unwrap();
     let key = mailhandler::mail_key(spool.id(), queue_id.as_bytes(), recipient.as_bytes());
@@ -171,7 +218,7 @@ pub fn deposit(spool: &Spool, queue_id: &str, recipient: &str, message: &[u8]) -
         spool_id: spool.id(),
         receipt_id,
         door: Door::Pipe,
-        received_at: Timestamp::now().0,
+        received_at: received_at.0,
         queue_id: queue_id.into(),
         sender: b"grid@example.net".to_vec(),
         recipient: recipient.into(),
@@ -186,12 +233,7 @@ pub fn deposit(spool: &Spool, queue_id: &str, recipient: &str, message: &[u8]) -
         problems: Vec::new(),
         program: "test".into(),
     };
-    assert!(matches!(
-        draft.seal(&envelope).unwrap().deposit().unwrap(),
-        Deposited::New | Deposited::Duplicate
-    ));
-    spool.sync().unwrap();
-    ReceiptId(receipt_id)
+    (ReceiptId(receipt_id), draft.seal(&envelope).unwrap())
 }
 
 /// A mail of the hydrastor fixtures.

@@ -2,6 +2,8 @@
 
 use crate::appliance::{each_site, fixture};
 use headworks::delivery::ReceiptState;
+use headworks::load;
+use headworks::log::{self, Position, Topics};
 
 const TO: &str = "bobs@ingest.example.com";
 
@@ -62,6 +64,27 @@ async fn mail_deposited_while_nothing_runs_is_taken_in_at_start() {
         }
         assert_eq!(second.rows("hydrastor_alert").await.len(), 1, "twenty copies are one alert");
         second.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_row_is_told_once_however_often_its_mail_comes() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let topic = Topics::new(appliance.app.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
+        let alert = fixture("alert/01_warning");
+        for queue_id in ["4P1", "4P2"] {
+            let receipt = appliance.deposit(queue_id, TO, &alert);
+            assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
+            let page = look!(appliance.app.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
+            let [entry] = page.entries.as_slice() else { panic!("not one entry: {:?}", page.entries) };
+            let [row] = appliance.rows("hydrastor_alert").await.try_into().unwrap();
+            assert_eq!(entry.key.as_deref(), row["correlation_key"].as_str().map(str::as_bytes));
+            let told: serde_json::Value = serde_json::from_slice(&entry.body).unwrap();
+            assert!(told.to_string().contains(row["event_id"].as_str().unwrap()), "{told}");
+        }
+        appliance.stop().await;
     })
     .await;
 }

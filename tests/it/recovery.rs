@@ -1,0 +1,213 @@
+//! What a start finds after a crash, and puts right before anything else: trees that lost bytes, ends of jobs that were cut
+//! off between the two files of SQLite.
+
+use crate::appliance::{Site, delivery, each_site, fixture};
+use crate::promises::mail;
+use headworks::app::App;
+use headworks::delivery::store::stored_ends;
+use headworks::delivery::tree::{self, Found};
+use headworks::delivery::{ReceiptState, Work};
+use headworks::ids::{JobId, Scope};
+use headworks::infra::db::View;
+use headworks::infra::volume::SubPath;
+use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
+use headworks::job::{self, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, Run, State};
+use headworks::load;
+use headworks::log::{self, Position, Topics};
+use headworks::parse::Parser;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TO: &str = "bobs@ingest.example.com";
+
+/// What a crash does to a tree that nobody has fsynced.
+const DAMAGES: [fn(&Path); 5] = [
+    |tree| cut(&a_part(tree), 1),
+    |tree| cut(&tree.join(tree::MESSAGE), 0),
+    |tree| cut(&tree.join(tree::MANIFEST), 0),
+    |tree| fs::remove_file(a_part(tree)).unwrap(),
+    |_| {},
+];
+
+fn a_part(tree: &Path) -> std::path::PathBuf {
+    let mut names = fs::read_dir(tree).unwrap().map(|entry| entry.unwrap().path());
+    names.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("001")).unwrap()
+}
+
+fn cut(file: &Path, bytes: u64) {
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(bytes).unwrap();
+}
+
+/// The message and the parts of a tree.
+fn contents(tree: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(tree).unwrap().map(|entry| entry.unwrap());
+    let named =
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()));
+    named.filter(|(name, _)| name != tree::MANIFEST).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_and_sealed() {
+    each_site(|site| async move {
+        site.edit("seal_after = \"100ms\"", "seal_after = \"1h\"");
+        let first = site.start().await;
+        let mut trees = Vec::new();
+        for (number, damage) in DAMAGES.iter().enumerate() {
+            let receipt = first.deposit(&format!("4D{number}"), TO, &mail(number));
+            assert_eq!(first.settled(receipt).await, ReceiptState::Completed);
+            let path = delivery(&first.app.db, receipt).await.unwrap().path.unwrap();
+            trees.push((receipt, path, damage));
+        }
+        first.stop().await;
+        let inbox = site.state().join("inbox");
+        let whole: Vec<_> = trees.iter().map(|(_, path, _)| contents(&inbox.join(path))).collect();
+        trees.iter().for_each(|(_, path, damage)| damage(&inbox.join(path)));
+
+        let second = site.start().await;
+        for ((receipt, path, _), whole) in trees.iter().zip(whole) {
+            let row = delivery(&second.app.db, *receipt).await.unwrap();
+            assert_eq!((row.path.as_ref(), row.sealed_at), (Some(path), None));
+            assert_eq!(contents(&inbox.join(path)), whole);
+            let place: SubPath = path.parse().unwrap();
+            let Found::Manifest(manifest) = tree::read_manifest(&second.app.inbox, &place).unwrap() else {
+                panic!("{path} has no manifest");
+            };
+            assert_eq!(manifest.about.delivery, row.id);
+            assert_eq!(tree::check(&second.app.inbox, &place, &manifest).unwrap(), []);
+        }
+        second.stop().await;
+
+        site.edit("seal_after = \"1h\"", "seal_after = \"100ms\"");
+        let third = site.start().await;
+        third.spool_is_empty().await;
+        for (receipt, path, _) in &trees {
+            let row = third.delivery(*receipt, |row| row.sealed_at.is_some()).await;
+            assert_eq!(row.path.as_ref(), Some(path));
+        }
+        let jobs = crate::number(&third.app.db, "SELECT count(*) FROM job").await;
+        let done = crate::number(&third.app.db, "SELECT count(*) FROM job_done").await;
+        assert_eq!((jobs, done), (0, 2 * DAMAGES.len() as i64), "a sort and a parse each, and no more");
+        third.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
+    let site = Site::new(None, "");
+    let queue = QueueName::parse("hydrastor/alert").to_string();
+    let first = site.start().await;
+    pause(&first.app, &queue, true).await;
+    let receipt = first.deposit("4E1", TO, &fixture("alert/01_warning"));
+    let parse = loop {
+        let jobs = look!(first.app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        if let Some(parse) = jobs.iter().find(|job| job.kind == Kind::Parse) {
+            break parse.id;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    first.stop().await;
+
+    let crashed = site.build().await;
+    pause(&crashed, &queue, false).await;
+    let job = claim(&crashed, &queue).await;
+    assert_eq!(job.id, parse);
+    let before = site.state().join("before.db");
+    copy_of_state(&site.state(), &before).await;
+    finish(&crashed, job).await;
+    crashed.db.close().await;
+    drop(crashed);
+    for file in ["state.db", "state.db-wal", "state.db-shm"] {
+        fs::remove_file(site.state().join(file)).ok();
+    }
+    fs::rename(before, site.state().join("state.db")).unwrap();
+
+    for start in 1..=2 {
+        let app = site.build().await;
+        let jobs = look!(app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let ended = jobs.iter().find(|job| job.id == parse).unwrap();
+        assert_eq!(ended.state, State::Completed, "after start {start}");
+        assert_eq!(jobs.iter().filter(|job| job.parent_id == Some(parse)).count(), 1);
+        let topic = Topics::new(app.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
+        let told = look!(app.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
+        assert_eq!(told.entries.len(), 1, "after start {start}");
+        assert_eq!(crate::number(&app.db, "SELECT count(*) FROM timeline WHERE event = 'proof'").await, 1);
+        let stored = app.db.read(View::Results, |mut tx| Box::pin(async move { stored_ends(&mut tx).await }));
+        assert_eq!(stored.await.unwrap(), []);
+        app.db.close().await;
+    }
+}
+
+async fn pause(app: &App, queue: &str, paused: bool) {
+    let queue = queue.to_owned();
+    let known = commit!(app.db, tx => async {
+        job::store::queue_id(&mut tx, &queue).await?;
+        set_paused(&mut tx, &queue, paused).await
+    });
+    assert!(known.unwrap());
+}
+
+/// The one job of a queue, under a lease.
+async fn claim(app: &App, queue: &str) -> Job {
+    let queue = queue.to_owned();
+    let worker = app.worker;
+    let claimed = commit!(app.db, tx => async {
+        let queue = job::store::queue_id(&mut tx, &queue).await?;
+        let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };
+        let lease = Duration::from_secs(600);
+        job::store::claim(&mut tx, &Claim { wants: vec![want], worker, lease, take_expired: false }).await
+    });
+    claimed.unwrap().pop().unwrap()
+}
+
+/// Does a `parse` and commits its end, with a child and a note of the test's own.
+async fn finish(app: &App, job: Job) {
+    let parser = Parser {
+        db: app.db.clone(),
+        host: app.host.clone(),
+        inbox: Arc::clone(&app.inbox),
+        tmp: app.live.config().server.tmp_dir.clone(),
+        live: app.live.clone(),
+    };
+    let held = app.leases.hold(job.id, job.lease_token);
+    let Outcome::Done(work) = parser.run(Run { job: job.clone(), held }).await else {
+        panic!("the module did not read it");
+    };
+    let work = Work { children: vec![child(&job)], notes: vec![note(job.id)], ..work };
+    let finished = Finished { job, work: Some(work), end: FinishedEnd::Completed };
+    assert!(app.finisher.finish(finished).await.unwrap());
+}
+
+fn child(job: &Job) -> NewJob {
+    NewJob {
+        queue: job.queue,
+        kind: Kind::Parse,
+        priority: Priority::Normal,
+        delivery_id: job.delivery_id,
+        receipt_id: job.receipt_id,
+        parent_id: None,
+        retry_of: None,
+        signals: None,
+        max_attempts: 1,
+        delay: Duration::from_secs(3600),
+        args: serde_json::json!({}),
+    }
+}
+
+fn note(job: JobId) -> Note {
+    Note { job_id: Some(job), event: "proof".into(), ..Note::default() }
+}
+
+/// Copies `state.db` as it is at this moment.
+async fn copy_of_state(state: &Path, copy: &Path) {
+    let options = SqliteConnectOptions::new().filename(state.join("state.db"));
+    let mut connection: SqliteConnection = options.connect().await.unwrap();
+    let text = format!("VACUUM INTO '{}'", copy.display());
+    sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}

@@ -1,0 +1,85 @@
+//! Periodic duties that look after what mail leaves behind: keys, and entries that were cut short.
+
+use crate::appliance::{deposit, each_site, fixture, seal};
+use crate::promises::mail;
+use headworks::delivery::ReceiptState;
+use headworks::delivery::store::expire_keys;
+use headworks::ids::Timestamp;
+use headworks::job::QueueName;
+use headworks::job::store::{queue_id, set_paused};
+use mailhandler::{Deposited, EntryName};
+use std::time::Duration;
+
+const TO: &str = "bobs@ingest.example.com";
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_key_is_forgotten_once_nothing_of_its_receipt_is_live() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let db = &appliance.app.db;
+        let queue = QueueName::parse("hydrastor/system_report").to_string();
+        let paused = commit!(db, tx => async {
+            queue_id(&mut tx, &queue).await?;
+            set_paused(&mut tx, &queue, true).await
+        });
+        assert!(paused.unwrap());
+        let done = appliance.deposit("4K1", TO, &fixture("alert/01_warning"));
+        assert_eq!(appliance.settled(done).await, ReceiptState::Completed);
+        let live = appliance.deposit("4K2", TO, &fixture("system_report/01_happy_path"));
+        appliance.delivery(live, |row| row.sorted_at.is_some()).await;
+        let past = if db.is_pg() { "now() - interval '1 second'" } else { "1" };
+        crate::execute(db, &format!("UPDATE ingest_key SET expires_at = {past}")).await;
+        let young = appliance.deposit("4K3", TO, &mail(1));
+        assert_eq!(appliance.settled(young).await, ReceiptState::Completed);
+
+        for forgotten in [1, 0] {
+            assert_eq!(commit!(db, tx => expire_keys(&mut tx, 100)).unwrap(), forgotten);
+            for (receipt, keys) in [(done, 0), (live, 1), (young, 1)] {
+                let id = if db.is_pg() {
+                    format!("'{}'", receipt.0)
+                } else {
+                    format!("x'{}'", receipt.0.simple())
+                };
+                let count = format!("SELECT count(*) FROM ingest_key WHERE receipt_id = {id}");
+                assert_eq!(crate::number(db, &count).await, keys);
+            }
+        }
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_came_short_waits_a_day_for_the_whole_and_is_then_held() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let spool = appliance.app.spool.as_ref().unwrap().spool.clone();
+        let alert = fixture("alert/01_warning");
+        let short = |queue_id: &str, age: Duration| {
+            let cut = &alert[..alert.len() / 2];
+            let (receipt, mail) = seal(&spool, queue_id, TO, cut, Timestamp::now().before(age));
+            assert_eq!(mail.deposit_short().unwrap(), Deposited::New);
+            receipt
+        };
+        let (old, young, superseded) = (short("4S1", 25 * HOUR), short("4S2", 23 * HOUR), short("4S3", HOUR));
+        let whole = deposit(&spool, "4S3", TO, &alert);
+        assert_eq!(appliance.settled(whole).await, ReceiptState::Completed);
+
+        appliance.app.leftovers().unwrap().clear().await.unwrap();
+        assert!(spool.read(EntryName::short(superseded.0)).is_err(), "it came whole");
+        assert_eq!(appliance.settled(old).await, ReceiptState::Held);
+        let row = appliance.delivery(old, |row| row.sealed_at.is_some()).await;
+        assert_eq!(row.held_reason.as_deref(), Some("cut_short"));
+        assert!(row.path.unwrap().starts_with("_held/mail/cut_short/"));
+        for _ in 0..200 {
+            if spool.list().unwrap() == [EntryName::short(young.0)] {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(spool.list().unwrap(), [EntryName::short(young.0)], "only this one may still come whole");
+        appliance.stop().await;
+    })
+    .await;
+}
