@@ -189,8 +189,8 @@ async fn prune(keeper: &Keeper) -> Result<bool, DbError> {
         Box::pin(async move {
             let jobs = job::store::prune(&mut tx, history, ROUND).await?;
             let notes = job::store::prune_notes(&mut tx, Timestamp::now().before(history), ROUND).await?;
-            log::prune(&mut tx, entries, ROUND.unsigned_abs()).await?;
-            Ok(jobs.max(notes))
+            let entries = log::prune(&mut tx, entries, ROUND.unsigned_abs()).await?;
+            Ok(jobs.max(notes).max(entries))
         })
     });
     Ok(round.await? >= u64::from(ROUND.unsigned_abs()))
