@@ -8,10 +8,13 @@ use headworks::delivery::{ReceiptState, ReceiptView};
 use headworks::ids::Scope;
 use headworks::ids::{ReceiptId, Timestamp};
 use headworks::infra::db::Db;
+use headworks::infra::telemetry::metrics::Metrics;
 use headworks::load::query::{self, Question};
+use headworks::schedule::Keeper;
+use headworks::web::Keys;
 use mailhandler::{Deposited, Door, Envelope, Sealed, Spool};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -181,12 +184,41 @@ impl Appliance {
         panic!("the spool still holds {:?}", spool.list().unwrap());
     }
 
+    /// Does every periodic duty, the leader's too, until `seen` is there: each has its first turn at once.
+    pub async fn keep_until<T>(&self, seen: impl Future<Output = T>) -> T {
+        let app = &self.app;
+        let keeper = Keeper {
+            live: app.live.clone(),
+            db: app.db.clone(),
+            boot: app.boot,
+            wake: app.wake.clone(),
+            keys: Keys::new(app.db.clone()),
+            metrics: metrics(),
+            leftovers: app.leftovers(),
+            sorter: app.spool.as_ref().map(|home| app.sorter(home)),
+            tmp: app.live.config().server.tmp_dir.clone(),
+            attention: Arc::default(),
+        };
+        let stop = CancellationToken::new();
+        let keeping = tokio::spawn(keeper.run(true, stop.clone()));
+        let seen = seen.await;
+        stop.cancel();
+        keeping.await.unwrap();
+        seen
+    }
+
     /// Stops as SIGTERM does.
     pub async fn stop(self) {
         self.stop.cancel();
         self.running.await.unwrap();
         self.app.db.close().await;
     }
+}
+
+/// The recorder is one for the whole process, and so for all tests in it.
+pub fn metrics() -> Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS.get_or_init(|| Metrics::install().unwrap()).clone()
 }
 
 /// The delivery of a receipt.

@@ -1,12 +1,13 @@
 //! Mail that waits for an operator: why, where its tree is meanwhile, and where it goes when it is let go on.
 
 use crate::appliance::{Appliance, Site, delivery, each_site, fixture};
-use headworks::delivery::store::{DeliveryRow, note_held};
+use headworks::app::App;
+use headworks::delivery::store::DeliveryRow;
 use headworks::delivery::tree::{self, Found};
 use headworks::delivery::{Operator, ReceiptState};
 use headworks::ids::{Coordinates, JobId, ReceiptId, Scope, SpoolId};
 use headworks::infra::volume::SubPath;
-use headworks::job::store::{Claim, PutBack, Want, promote, set_paused};
+use headworks::job::store::{Claim, PutBack, Want, set_paused};
 use headworks::job::{self, Priority, QueueName, State};
 use std::fs;
 use std::time::Duration;
@@ -82,17 +83,8 @@ async fn mail_that_cannot_be_sorted_is_held_after_its_last_attempt_and_can_be_re
         let obstacle = site.state().join("inbox/bobs");
         fs::write(&obstacle, "a file where a directory should be").unwrap();
         let receipt = appliance.deposit("4H2", TO, &fixture("alert/01_warning"));
-        let promoting = tokio::spawn({
-            let db = appliance.app.db.clone();
-            async move {
-                loop {
-                    commit!(db, tx => promote(&mut tx, 100)).unwrap();
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        });
-        assert_eq!(appliance.settled(receipt).await, ReceiptState::Held);
-        promoting.abort();
+        let settled = appliance.keep_until(appliance.settled(receipt)).await;
+        assert_eq!(settled, ReceiptState::Held);
         fs::remove_file(obstacle).unwrap();
         let held = kept(&appliance, receipt, "out_of_attempts").await;
 
@@ -109,15 +101,15 @@ async fn mail_on_which_a_module_process_died_too_often_is_kept_untouched() {
     each_site(|site| async move {
         let first = site.start().await;
         let queue = QueueName::sort(SpoolId(first.app.spool.as_ref().unwrap().spool.id())).to_string();
-        pause(&first, &queue, true).await;
+        pause(&first.app, &queue, true).await;
         let receipt = first.deposit("4H3", TO, &fixture("alert/01_warning"));
         while delivery(&first.app.db, receipt).await.is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        pause(&first, &queue, false).await;
         first.stop().await;
 
         let idle = site.build().await;
+        pause(&idle, &queue, false).await;
         let worker = idle.worker;
         let poisoned = commit!(idle.db, tx => async {
             let queue = job::store::queue_id(&mut tx, &queue).await?;
@@ -153,14 +145,12 @@ async fn held_mail(appliance: &Appliance, reason: &str) -> (ReceiptId, DeliveryR
     (receipt, row)
 }
 
-/// Does what the periodic duty does for mail whose job was held before it made a tree.
+/// Waits for the periodic duty that keeps mail whose job was held before it made a tree.
 async fn kept(appliance: &Appliance, receipt: ReceiptId, reason: &str) -> DeliveryRow {
-    let sorter = appliance.app.sorter(appliance.app.spool.as_ref().unwrap());
-    for _ in 0..2 {
-        commit!(appliance.app.db, tx => note_held(&mut tx)).unwrap();
-        sorter.keep_all_held(100).await.unwrap();
-    }
-    let row = appliance.delivery(receipt, |row| row.sealed_at.is_some() && row.stale_path.is_none()).await;
+    let is_kept = |row: &DeliveryRow| {
+        row.held_reason.as_deref() == Some(reason) && row.sealed_at.is_some() && row.stale_path.is_none()
+    };
+    let row = appliance.keep_until(appliance.delivery(receipt, is_kept)).await;
     is_held(appliance, &row, reason);
     row
 }
@@ -203,9 +193,9 @@ async fn job_of(appliance: &Appliance, receipt: ReceiptId) -> JobId {
     jobs.iter().find(|job| job.state == State::Held).unwrap().id
 }
 
-async fn pause(appliance: &Appliance, queue: &str, paused: bool) {
+async fn pause(app: &App, queue: &str, paused: bool) {
     let queue = queue.to_owned();
-    let known = commit!(appliance.app.db, tx => async {
+    let known = commit!(app.db, tx => async {
         job::store::queue_id(&mut tx, &queue).await?;
         set_paused(&mut tx, &queue, paused).await
     });

@@ -1,19 +1,18 @@
 //! What handlers may rely on, and what clients see when it does not hold.
 
 use super::client::{BODY_BYTES, LIMITS, get, json, key, kit, problem, register, request, send, serve, slug};
+use crate::appliance::metrics;
 use crate::stores::{each_store, open_lite};
 use axum::Router;
 use axum::extract::{FromRef, Request, State};
 use axum::routing::put;
 use headworks::ids::{Grant, Scope};
-use headworks::infra::telemetry::metrics::Metrics;
 use headworks::web::health::{self, Check, Health};
 use headworks::web::permit::{Ingest, Operate, Read};
 use headworks::web::{
     Cap, Capped, Json, Kind, Kit, Listing, May, MayAll, Paged, Path, Problem, Since, openapi,
 };
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
@@ -236,12 +235,6 @@ async fn the_document_holds_the_routes_and_every_type_of_problem_has_its_page() 
         assert_eq!(page.status(), 200, "{kind:?}");
     }
     problem(&send(address, get("/errors/nonsense", "")).await, 404, "not-found");
-}
-
-/// The recorder is one for the whole process, and so for all tests in it.
-fn metrics() -> Metrics {
-    static METRICS: OnceLock<Metrics> = OnceLock::new();
-    METRICS.get_or_init(|| Metrics::install().unwrap()).clone()
 }
 
 #[tokio::test]
