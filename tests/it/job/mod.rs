@@ -8,6 +8,7 @@ mod plans;
 mod races;
 mod runner;
 mod server;
+mod told;
 mod view;
 
 use crate::number;

@@ -126,7 +126,7 @@ where
 }
 
 /// Does what the job's arguments say.
-async fn obey(run: Run) -> Outcome<Work> {
+pub async fn obey(run: Run) -> Outcome<Work> {
     let word = run.job.args["do"].as_str().unwrap_or("done").to_owned();
     let first = run.job.attempt == 0 && run.job.crashes == 0;
     let error = format!("{word} at attempt {}", run.job.attempt);
@@ -153,7 +153,7 @@ async fn obey(run: Run) -> Outcome<Work> {
 }
 
 impl Jobs {
-    fn job_that(&self, word: &str) -> NewJob {
+    pub fn job_that(&self, word: &str) -> NewJob {
         NewJob { args: serde_json::json!({ "do": word }), ..self.new_job() }
     }
 
