@@ -142,6 +142,7 @@ impl App {
             inbox: Arc::clone(&self.inbox),
             archive: Arc::clone(&self.archive),
             live: self.live.clone(),
+            deferred: Arc::default(),
         }
     }
 

@@ -76,6 +76,7 @@ CREATE INDEX delivery_receipt ON delivery (receipt_id);
 CREATE INDEX delivery_customer ON delivery (customer, received_at);
 CREATE INDEX delivery_received ON delivery (received_at);
 CREATE INDEX delivery_unsealed ON delivery (home, sorted_at) WHERE sealed_at IS NULL AND home IS NOT NULL;
+CREATE INDEX delivery_stale ON delivery (home) WHERE stale_path IS NOT NULL;
 CREATE INDEX delivery_held ON delivery (source, received_at) WHERE held_reason IS NOT NULL;
 
 -- The job table ---------------------------------------------------------------------------------------------------

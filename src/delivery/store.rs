@@ -8,7 +8,7 @@ mod write;
 pub use accept::{Fate, insert_deliveries, take_keys};
 pub use read::{
     DeliveryRow, Filter, ReceiptFacts, Unsealed, by_key, by_receipt, get, held_without_tree, is_customer,
-    knows_key, list, lock, of_ids, receipt_facts, unsealed,
+    knows_key, list, lock, of_ids, receipt_facts, sealed_with_stale_path, unsealed,
 };
 pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};
 pub use write::{

@@ -2,7 +2,8 @@
 //!
 //! `sort` fsyncs nothing, so a crash can leave a committed tree whose files lost their bytes. Until the seal the spool
 //! entry is the durable copy; at start every unsealed tree is compared with its manifest, and a bad one made again from
-//! the spool, at its stored path, without children.
+//! the spool, at its stored path, without children. The comparison is repeated before each seal: whatever is wrong with a
+//! tree or its archive copy, the spool keeps its mail.
 
 use crate::config::Live;
 use crate::delivery::store::{self, Unsealed};
@@ -11,13 +12,16 @@ use crate::ids::{DeliveryId, SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::volume::{SubPath, Volume, VolumeError};
 use mailhandler::{EntryName, Spool};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Trees of one round; they share the fsyncs of common directories.
 const BATCH: i64 = 256;
 const PAUSE: Duration = Duration::from_millis(500);
+/// A tree that could not be sealed is looked at again after so long.
+const DEFERRED: Duration = Duration::from_secs(60);
 
 /// The parts of sealing; cheap to clone.
 #[derive(Clone)]
@@ -32,11 +36,16 @@ pub struct Sealer {
     pub archive: Arc<Volume>,
     /// The configuration in force.
     pub live: Live,
+    /// Trees that could not be sealed, and when that was.
+    pub deferred: Arc<Mutex<HashMap<DeliveryId, Instant>>>,
 }
 
 impl Sealer {
     /// Seals until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
+        if let Err(error) = self.let_go_of_stale().await {
+            tracing::warn!(%error, "held trees that a crash left behind stay until the next start");
+        }
         loop {
             let after = self.live.config().mail.seal_after.get();
             let more = match self.round(after).await {
@@ -61,10 +70,13 @@ impl Sealer {
     pub async fn round(&self, after: Duration) -> Result<usize, DbError> {
         let due = self.unsealed(after).await?;
         let mut sealed = Vec::with_capacity(due.len());
-        for tree in self.seal(due).await {
-            match tree {
-                Ok(tree) => sealed.push(tree),
-                Err(error) => tracing::warn!(%error, "a tree cannot be sealed; the spool keeps its mail"),
+        for (tree, result) in self.seal(due).await {
+            match result {
+                Ok(()) => sealed.push(tree),
+                Err(error) => {
+                    tracing::warn!(delivery_id = %tree.id, error, "a tree cannot be sealed; the spool keeps its mail");
+                    self.deferred().insert(tree.id, Instant::now());
+                }
             }
         }
         let facts: Vec<(DeliveryId, String)> =
@@ -85,11 +97,11 @@ impl Sealer {
     pub async fn damaged(&self) -> Result<Vec<DeliveryId>, DbError> {
         let mut damaged = Vec::new();
         for unsealed in self.all_unsealed().await? {
-            let (inbox, path) = (Arc::clone(&self.inbox), unsealed.path.clone());
-            let whole = tokio::task::spawn_blocking(move || is_whole(&inbox, &path)).await;
-            if !matches!(whole, Ok(Ok(true))) {
-                tracing::warn!(delivery_id = %unsealed.id, "a tree was damaged by a crash and is made again");
-                damaged.push(unsealed.id);
+            let (inbox, archive, id) = (Arc::clone(&self.inbox), Arc::clone(&self.archive), unsealed.id);
+            let whole = tokio::task::spawn_blocking(move || is_whole(&inbox, &archive, &unsealed)).await;
+            if !matches!(whole, Ok(Ok(()))) {
+                tracing::warn!(delivery_id = %id, "a tree was damaged by a crash and is made again");
+                damaged.push(id);
             }
         }
         Ok(damaged)
@@ -108,28 +120,56 @@ impl Sealer {
 
     async fn unsealed(&self, after: Duration) -> Result<Vec<Unsealed>, DbError> {
         let (home, before) = (SpoolId(self.spool.id()), Timestamp::now().before(after));
-        self.db
-            .read(View::State, move |mut tx| {
-                Box::pin(async move { store::unsealed(&mut tx, home, before, BATCH).await })
-            })
-            .await
+        let deferred = {
+            let mut deferred = self.deferred();
+            deferred.retain(|_, since| since.elapsed() < DEFERRED);
+            deferred.clone()
+        };
+        let limit = BATCH + i64::try_from(deferred.len()).unwrap_or(0);
+        let unsealed = self.db.read(View::State, move |mut tx| {
+            Box::pin(async move { store::unsealed(&mut tx, home, before, limit).await })
+        });
+        let due = unsealed.await?.into_iter().filter(|tree| !deferred.contains_key(&tree.id));
+        Ok(due.take(usize::try_from(BATCH).unwrap_or(usize::MAX)).collect())
     }
 
-    /// Seals a batch in one go; if that fails, each tree for itself.
-    async fn seal(&self, due: Vec<Unsealed>) -> Vec<Result<Unsealed, VolumeError>> {
+    fn deferred(&self) -> MutexGuard<'_, HashMap<DeliveryId, Instant>> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seals what is whole of a batch in one go; if that fails, each tree for itself.
+    async fn seal(&self, due: Vec<Unsealed>) -> Vec<(Unsealed, Result<(), String>)> {
         let (inbox, archive) = (Arc::clone(&self.inbox), Arc::clone(&self.archive));
         let sealed = tokio::task::spawn_blocking(move || {
-            if seal(&inbox, &archive, &due).is_ok() {
-                return due.into_iter().map(Ok).collect();
+            let mut answers = Vec::with_capacity(due.len());
+            let mut whole = Vec::with_capacity(due.len());
+            for tree in due {
+                match is_whole(&inbox, &archive, &tree) {
+                    Ok(()) => whole.push(tree),
+                    Err(why) => answers.push((tree, Err(why))),
+                }
             }
-            due.into_iter()
-                .map(|tree| seal(&inbox, &archive, std::slice::from_ref(&tree)).map(|()| tree))
-                .collect()
+            let all = seal(&inbox, &archive, &whole).is_ok();
+            answers.extend(whole.into_iter().map(|tree| {
+                let one = if all { Ok(()) } else { seal(&inbox, &archive, std::slice::from_ref(&tree)) };
+                (tree, one.map_err(|error| error.to_string()))
+            }));
+            answers
         });
         sealed.await.unwrap_or_else(|error| {
             tracing::error!(%error, "sealing ended badly");
             Vec::new()
         })
+    }
+
+    /// Removes held trees whose successors were sealed just before a crash.
+    async fn let_go_of_stale(&self) -> Result<(), DbError> {
+        let home = SpoolId(self.spool.id());
+        let stale = self.db.read(View::State, move |mut tx| {
+            Box::pin(async move { store::sealed_with_stale_path(&mut tx, home).await })
+        });
+        self.let_go(stale.await?).await;
+        Ok(())
     }
 
     /// Removes what the seals made superfluous: the spool entries, and the held trees that these trees came from.
@@ -189,10 +229,24 @@ fn seal(inbox: &Volume, archive: &Volume, due: &[Unsealed]) -> Result<(), Volume
     inbox.seal(&trees)
 }
 
-fn is_whole(inbox: &Volume, path: &str) -> Result<bool, VolumeError> {
-    let Ok(path) = path.parse::<SubPath>() else { return Ok(false) };
-    match tree::read_manifest(inbox, &path)? {
-        Found::Manifest(manifest) => Ok(tree::check(inbox, &path, &manifest)?.is_empty()),
-        Found::None | Found::Unreadable(_) => Ok(false),
+/// Whether a tree is what its manifest says, and its archive copy too where it has one; `Err` says what is not.
+fn is_whole(inbox: &Volume, archive: &Volume, unsealed: &Unsealed) -> Result<(), String> {
+    let path = unsealed.path.parse::<SubPath>().map_err(|error| error.to_string())?;
+    let manifest = match tree::read_manifest(inbox, &path).map_err(|error| error.to_string())? {
+        Found::Manifest(manifest) if manifest.about.delivery == unsealed.id => manifest,
+        Found::Manifest(other) => return Err(format!("{path} is the tree of {}", other.about.delivery)),
+        Found::None => return Err(format!("{path} has no manifest")),
+        Found::Unreadable(why) => return Err(format!("{path}: {why}")),
+    };
+    if !tree::check(inbox, &path, &manifest).map_err(|error| error.to_string())?.is_empty() {
+        return Err(format!("{path} is not what its manifest says"));
+    }
+    if !unsealed.archive {
+        return Ok(());
+    }
+    let copy = archive.digest(&tree::message(&path)).map_err(|error| error.to_string())?;
+    match manifest.message {
+        Some(message) if message.stored() != copy => Err(format!("the archive copy of {path} is another")),
+        _ => Ok(()),
     }
 }

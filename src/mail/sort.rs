@@ -96,8 +96,12 @@ impl Sorter {
         let path: SubPath =
             path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let verdict = decision::stored(&delivery);
+        if verdict.is_undecided() {
+            return self.message_alone(&delivery, message, &verdict, path).await;
+        }
         let split = self.split(&message).await?;
-        self.tree(&delivery, message, split, &decision::stored(&delivery), path).await
+        self.tree(&delivery, message, split, &verdict, path).await
     }
 
     /// Makes the held trees that are missing. One that cannot be made stays for the next time, its mail in the spool.
@@ -127,20 +131,32 @@ impl Sorter {
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
         let verdict = decision::held(&delivery);
         let path = self.held_path(&delivery, &verdict).await?;
-        let about = self.about(&delivery, &message, &verdict, Vec::new(), door_problems(&message));
-        let (inbox, place) = (Arc::clone(&self.inbox), path.clone());
-        tokio::task::spawn_blocking(move || {
-            let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
-            let contents = Contents { about, message: Some(bytes), parts: Vec::new() };
-            tree::write(&inbox, &place, &contents).map(|_| ())
-        })
-        .await??;
+        self.message_alone(&delivery, message, &verdict, path.clone()).await?;
         let path = path.to_string();
         self.db
             .write(Lane::State, move |mut tx| {
                 Box::pin(async move { store::set_held_tree(&mut tx, id, &path).await })
             })
             .await?;
+        Ok(())
+    }
+
+    /// A tree that holds the message and no parts.
+    async fn message_alone(
+        &self,
+        delivery: &DeliveryRow,
+        message: Message,
+        verdict: &Verdict,
+        path: SubPath,
+    ) -> Result<(), Interrupted> {
+        let about = self.about(delivery, &message, verdict, Vec::new(), door_problems(&message));
+        let inbox = Arc::clone(&self.inbox);
+        tokio::task::spawn_blocking(move || {
+            let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
+            let contents = Contents { about, message: Some(bytes), parts: Vec::new() };
+            tree::write(&inbox, &path, &contents).map(|_| ())
+        })
+        .await??;
         Ok(())
     }
 

@@ -98,6 +98,47 @@ async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_archive_copy_is_made_again_and_a_tree_beyond_repair_is_never_sealed() {
+    each_site(|site| async move {
+        site.edit("seal_after = \"100ms\"", "seal_after = \"1h\"");
+        let first = site.start().await;
+        let mut paths = Vec::new();
+        for (queue_id, recipient) in [("4A1", TO), ("4A2", TO)] {
+            let receipt = first.deposit(queue_id, recipient, &fixture("alert/01_warning"));
+            assert_eq!(first.settled(receipt).await, ReceiptState::Completed);
+            paths.push((receipt, delivery(&first.app.db, receipt).await.unwrap().path.unwrap()));
+        }
+        first.stop().await;
+        let (copied, lost) = (&paths[0], &paths[1]);
+        let copy = site.state().join("archive").join(&copied.1).join(tree::MESSAGE);
+        cut(&copy, 3);
+        // What stands in the way of making it again: a tree that says it is somebody else's.
+        let manifest = site.state().join("inbox").join(&lost.1).join(tree::MANIFEST);
+        let own = delivery_id(&manifest);
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(&manifest, text.replace(&own, "0197f0a0-0000-7000-8000-000000000001")).unwrap();
+
+        site.edit("seal_after = \"1h\"", "seal_after = \"100ms\"");
+        let second = site.start().await;
+        second.delivery(copied.0, |row| row.sealed_at.is_some()).await;
+        assert_eq!(fs::read(&copy).unwrap(), fixture("alert/01_warning"));
+        let later = second.deposit("4A3", TO, &fixture("alert/01_warning"));
+        second.delivery(later, |row| row.sealed_at.is_some()).await;
+        assert_eq!(delivery(&second.app.db, lost.0).await.unwrap().sealed_at, None);
+        let spool = &second.app.spool.as_ref().unwrap().spool;
+        let left: Vec<_> = spool.list().unwrap().into_iter().map(|name| name.receipt_id).collect();
+        assert_eq!(left, [lost.0.0], "its mail stays in the spool");
+        second.stop().await;
+    })
+    .await;
+}
+
+fn delivery_id(manifest: &Path) -> String {
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    manifest["delivery"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     let site = Site::new(None, "");
     let queue = QueueName::parse("hydrastor/alert").to_string();

@@ -286,6 +286,17 @@ pub async fn unsealed(
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).bind(before).bind(limit).fetch_all(c).await?))
 }
 
+/// Durable trees of one spool whose held predecessor was not removed: a crash came between.
+///
+/// # Errors
+/// When the store fails.
+pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Vec<Unsealed>, DbError> {
+    let text = "
+        SELECT id, receipt_id, path, stale_path, archive, sorted_at FROM delivery
+        WHERE home = $1 AND stale_path IS NOT NULL AND sealed_at IS NOT NULL AND path IS NOT NULL AND sorted_at IS NOT NULL";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).fetch_all(c).await?))
+}
+
 /// What a receipt's row says of it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ReceiptFacts {

@@ -64,6 +64,15 @@ impl Verdict {
         Some(MatchedRule { name, captures: sorting.captures.clone() })
     }
 
+    /// Whether it was held for what happened to its job and not for what a look at it said: another look may end alike.
+    pub fn is_undecided(&self) -> bool {
+        use HoldReason as Reason;
+        matches!(
+            self,
+            Self::Held(Reason::Poisoned | Reason::Lost | Reason::OutOfAttempts | Reason::Operator, _)
+        )
+    }
+
     pub fn archive(&self) -> bool {
         self.sorting().is_some_and(|sorting| sorting.archive)
     }
