@@ -68,7 +68,7 @@ impl Demo {
     /// # Errors
     /// When a mail does not end as it should, or something cannot be had.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        log::start(LevelFilter::WARN, log::Format::Pretty)?;
+        log::start(LevelFilter::ERROR, log::Format::Pretty)?;
         let site = Site::make()?;
         let shown = self.show(global, &site).await;
         site.remove()?;
