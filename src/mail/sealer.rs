@@ -7,10 +7,10 @@
 
 use crate::config::Live;
 use crate::delivery::store::{self, Unsealed};
-use crate::delivery::tree::{self, Found};
+use crate::delivery::verify::{self, Known};
 use crate::ids::{DeliveryId, SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, Lane, View};
-use crate::infra::volume::{SubPath, Volume, VolumeError};
+use crate::infra::volume::{BadSubPath, SubPath, Volume, VolumeError};
 use mailhandler::{EntryName, Spool};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -229,24 +229,22 @@ fn seal(inbox: &Volume, archive: &Volume, due: &[Unsealed]) -> Result<(), Volume
     inbox.seal(&trees)
 }
 
-/// Whether a tree is what its manifest says, and its archive copy too where it has one; `Err` says what is not.
+/// Whether a tree is what its delivery and its manifest say, and its archive copy too where it has one; `Err` says what
+/// is not.
 fn is_whole(inbox: &Volume, archive: &Volume, unsealed: &Unsealed) -> Result<(), String> {
-    let path = unsealed.path.parse::<SubPath>().map_err(|error| error.to_string())?;
-    let manifest = match tree::read_manifest(inbox, &path).map_err(|error| error.to_string())? {
-        Found::Manifest(manifest) if manifest.about.delivery == unsealed.id => manifest,
-        Found::Manifest(other) => return Err(format!("{path} is the tree of {}", other.about.delivery)),
-        Found::None => return Err(format!("{path} has no manifest")),
-        Found::Unreadable(why) => return Err(format!("{path}: {why}")),
+    let known = Known {
+        delivery: unsealed.id,
+        path: unsealed.path.parse().map_err(|error: BadSubPath| error.to_string())?,
+        digest: unsealed.digest,
+        sealed: false,
+        archived: unsealed.archive,
     };
-    if !tree::check(inbox, &path, &manifest).map_err(|error| error.to_string())?.is_empty() {
-        return Err(format!("{path} is not what its manifest says"));
+    let mut troubles = verify::of_delivery(inbox, &known).map_err(|error| error.to_string())?;
+    if known.archived {
+        troubles.extend(verify::archived(archive, &known).map_err(|error| error.to_string())?);
     }
-    if !unsealed.archive {
-        return Ok(());
-    }
-    let copy = archive.digest(&tree::message(&path)).map_err(|error| error.to_string())?;
-    match manifest.message {
-        Some(message) if message.stored() != copy => Err(format!("the archive copy of {path} is another")),
-        _ => Ok(()),
+    match troubles.first() {
+        Some(trouble) => Err(format!("{}: {trouble}", known.path)),
+        None => Ok(()),
     }
 }

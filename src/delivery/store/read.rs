@@ -266,6 +266,8 @@ pub struct Unsealed {
     pub stale_path: Option<String>,
     /// The original goes to the archive volume too.
     pub archive: bool,
+    /// Digest of what was delivered.
+    pub digest: Digest,
     /// When the tree was made.
     pub sorted_at: Timestamp,
 }
@@ -281,7 +283,7 @@ pub async fn unsealed(
     limit: i64,
 ) -> Result<Vec<Unsealed>, DbError> {
     let text = "
-        SELECT id, receipt_id, path, stale_path, archive, sorted_at FROM delivery
+        SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND sealed_at IS NULL AND path IS NOT NULL AND sorted_at <= $2 ORDER BY sorted_at LIMIT $3";
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).bind(before).bind(limit).fetch_all(c).await?))
 }
@@ -292,7 +294,7 @@ pub async fn unsealed(
 /// When the store fails.
 pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Vec<Unsealed>, DbError> {
     let text = "
-        SELECT id, receipt_id, path, stale_path, archive, sorted_at FROM delivery
+        SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND stale_path IS NOT NULL AND sealed_at IS NOT NULL AND path IS NOT NULL AND sorted_at IS NOT NULL";
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).fetch_all(c).await?))
 }
