@@ -18,6 +18,7 @@ mod log;
 mod mail_walk;
 mod metrics_walk;
 mod orphans;
+mod page;
 mod postfix_walk;
 mod processes;
 mod programs;

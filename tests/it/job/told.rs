@@ -2,27 +2,13 @@
 
 use super::runner::{RULES, SETTINGS, Working, handler, obey};
 use super::*;
+use crate::page::Page;
 use crate::stores::open_lite;
 use headworks::infra::telemetry::log;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use tracing::level_filters::LevelFilter;
 
 /// Messages and reasons.
 type Said = &'static [(&'static str, &'static str)];
-
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn failed_held_and_crashed_jobs_are_told_once_each_and_no_others() {

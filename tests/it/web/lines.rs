@@ -1,6 +1,7 @@
 //! What a request leaves in the log.
 
 use super::client::{LIMITS, get, key, kit, send, serve};
+use crate::page::Page;
 use crate::stores::open_lite;
 use axum::Router;
 use axum::routing::get as on_get;
@@ -9,22 +10,7 @@ use headworks::infra::telemetry::log::subscriber;
 use headworks::web::permit::{Admin, Read};
 use headworks::web::{Kit, May, Problem};
 use serde_json::Value;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use tracing::level_filters::LevelFilter;
-
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 impl Page {
     /// The lines so far, which are then forgotten.
