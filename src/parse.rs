@@ -15,9 +15,9 @@ use crate::ids::{Coordinates, JobId, Scope};
 use crate::infra::db::{Db, View};
 use crate::infra::host::{Collect, Host, Ran};
 use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
-use crate::job::{HoldReason, Interrupted, Job, Outcome, Run};
+use crate::job::{Held, HoldReason, Interrupted, Job, Outcome, Run};
 use crate::load::{NewLoad, Source};
-use module_api::frame::{self, Input, Parse, PartRecord};
+use module_api::frame::{self, Input, Parse, PartRecord, Stage};
 use module_api::{Content, Envelope, Finding, Row};
 use std::fs::File;
 use std::io;
@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Rows above this many bytes of memory go to a file.
 const ROWS_IN_MEMORY_BYTES: usize = 8 << 20;
+/// How often a module that makes many rows says so.
+const ROWS_PER_PROGRESS: u64 = 1_000;
 
 /// The parts of parsing; cheap to clone.
 #[derive(Clone)]
@@ -53,24 +55,22 @@ struct Subject {
 impl Parser {
     /// Does one job.
     pub async fn run(&self, run: Run) -> Outcome<Work> {
-        match self.steps(&run.job).await {
-            Ok(outcome) => outcome,
-            Err(interrupted) => interrupted.into(),
-        }
+        run.follow(self.steps(&run)).await
     }
 
-    async fn steps(&self, job: &Job) -> Result<Outcome<Work>, Interrupted> {
-        let subject = match self.subject(job).await? {
+    async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
+        let subject = match self.subject(&run.job).await? {
             Ok(subject) => subject,
             Err(detail) => {
                 return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: None });
             }
         };
         let (input, file) = self.input(&subject.delivery).await?;
-        let rows = Gathering { rows: Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), findings: Vec::new() };
+        let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.held.clone());
         let readable = file.try_clone()?;
         let ran = self.host.parse(self.request(&subject, input), file, rows).await?;
-        let id = job.id;
+        let id = run.job.id;
+        run.at("results");
         tokio::task::spawn_blocking(move || outcome(id, subject, ran, &readable)).await?
     }
 
@@ -157,15 +157,33 @@ fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File), Int
     Ok((input, file))
 }
 
-/// Rows and findings of one run.
+/// Rows and findings of one run, and the lease that is told how many there are.
 struct Gathering {
     rows: Rows,
     findings: Vec<Finding>,
+    held: Held,
+    count: u64,
+}
+
+impl Gathering {
+    fn new(rows: Rows, held: Held) -> Self {
+        Self { rows, findings: Vec::new(), held, count: 0 }
+    }
 }
 
 impl Collect for Gathering {
     fn row(&mut self, row: Row) -> io::Result<()> {
+        self.count += 1;
+        if self.count.is_multiple_of(ROWS_PER_PROGRESS) {
+            let (rows, findings) = (self.count, self.findings.len());
+            self.held
+                .progress(serde_json::json!({ "step": Stage::Module, "rows": rows, "findings": findings }));
+        }
         self.rows.push(row)
+    }
+
+    fn stage(&mut self, stage: Stage) {
+        self.held.progress(serde_json::json!({ "step": stage }));
     }
 
     fn finding(&mut self, finding: Finding) -> io::Result<()> {
@@ -199,7 +217,7 @@ fn outcome(
     if let module_api::Outcome::Partial { rejected } = &ran.outcome {
         report["rejected"] = (*rejected).into();
     }
-    let Gathering { rows, findings } = ran.collected;
+    let Gathering { rows, findings, .. } = ran.collected;
     let rejected = match ran.outcome {
         module_api::Outcome::Rejected { reason } => Some(reason),
         _ => None,

@@ -34,8 +34,10 @@ pub struct Held {
 
 #[derive(Debug, Default)]
 struct HeldState {
-    /// Not yet in the store.
+    /// How far the run is, as it said last.
     progress: Option<Value>,
+    /// That is in the store.
+    progress_stored: bool,
     /// The end is being committed: the row may vanish at any moment, and that is no loss.
     finishing: bool,
 }
@@ -49,6 +51,11 @@ impl Held {
     /// Resolves when nobody waits for the run any more: every reason but the deadline.
     pub(super) async fn given_up(&self) -> Stop {
         self.stopped_for(|why| why != Stop::Deadline).await
+    }
+
+    /// Resolves when the run has gone on for longer than it should.
+    pub(super) async fn overdue(&self) {
+        self.stopped_for(|why| why == Stop::Deadline).await;
     }
 
     async fn stopped_for(&self, concerns: impl Fn(Stop) -> bool) -> Stop {
@@ -66,7 +73,20 @@ impl Held {
 
     /// Says how far the run is. The last value goes out with the next heartbeat.
     pub fn progress(&self, progress: Value) {
-        lock(&self.state).progress = Some(progress);
+        let mut state = lock(&self.state);
+        state.progress_stored &= state.progress.as_ref() == Some(&progress);
+        state.progress = Some(progress);
+    }
+
+    /// What the run said last of how far it is.
+    pub(super) fn last_progress(&self) -> Option<Value> {
+        lock(&self.state).progress.clone()
+    }
+
+    /// The progress that the next heartbeat takes along.
+    fn progress_to_store(&self) -> Option<Value> {
+        let state = lock(&self.state);
+        state.progress.clone().filter(|_| !state.progress_stored)
     }
 
     pub(super) fn stop(&self, why: Stop) {
@@ -87,9 +107,7 @@ impl Held {
     /// Notes that `progress` is in the store.
     fn stored(&self, progress: Option<&Value>) {
         let mut state = lock(&self.state);
-        if state.progress.as_ref() == progress {
-            state.progress = None;
-        }
+        state.progress_stored |= progress.is_some() && state.progress.as_ref() == progress;
     }
 }
 
@@ -168,7 +186,7 @@ impl Leases {
             return Ok(());
         }
         all.sort_by_key(|held| held.id);
-        let rows: Vec<_> = all.iter().map(|h| (h.id, h.token, lock(&h.state).progress.clone())).collect();
+        let rows: Vec<_> = all.iter().map(|h| (h.id, h.token, h.progress_to_store())).collect();
         let sent = rows.clone();
         let renewed: HashMap<JobId, bool> = db
             .write(Lane::Relaxed, move |mut tx| {

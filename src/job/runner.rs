@@ -9,9 +9,10 @@
 
 use super::claim::Claimer;
 use super::kind::Kind;
-use super::lease::{Held, Leases, Stop};
+use super::lease::{Leases, Stop};
 use super::outcome::{Finished, FinishedEnd, HoldReason, Outcome};
 use super::queue::{QueueName, QueueRules};
+use super::run::Run;
 use super::store::{self, Job, PutBack};
 use super::told;
 use super::wake::Wake;
@@ -27,15 +28,6 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
-
-/// What a handler gets: the job, and the lease that tells it to stop.
-#[derive(Debug)]
-pub struct Run {
-    /// The claimed job.
-    pub job: Job,
-    /// Its lease.
-    pub held: Held,
-}
 
 /// Does a job. The future may be dropped at any await: at its deadline, or when the lease is lost.
 pub type Perform<W> = Arc<dyn Fn(Run) -> Pin<Box<dyn Future<Output = Outcome<W>> + Send>> + Send + Sync>;
@@ -94,13 +86,33 @@ pub struct Runner<W> {
 struct Slots {
     /// Module of its jobs, where they need one.
     module: Option<Arc<str>>,
-    rules: QueueRules,
+    /// Its limits; `None` while it is paused: what runs goes on, nothing is claimed or started.
+    rules: Option<QueueRules>,
     running: Arc<AtomicUsize>,
     /// Claimed, under their lease, and not yet started.
     buffer: VecDeque<Run>,
     /// There may be something to claim. A queue that gave all it had is asked again after a wake-up or at the next poll, not
     /// for every slot that falls free.
     worth_asking: bool,
+}
+
+impl Slots {
+    fn new(module: Option<Arc<str>>, rules: QueueRules) -> Self {
+        Self {
+            module,
+            rules: Some(rules),
+            running: Arc::default(),
+            buffer: VecDeque::new(),
+            worth_asking: true,
+        }
+    }
+
+    /// Pauses it; what was claimed ahead is to be given back.
+    fn close(&mut self) -> VecDeque<Run> {
+        self.rules = None;
+        self.worth_asking = true;
+        std::mem::take(&mut self.buffer)
+    }
 }
 
 /// Where started jobs are counted.
@@ -124,9 +136,8 @@ impl<W: Send + 'static> Runner<W> {
             })
         };
         let started = Started::default();
-        for run in Arc::clone(&runner).dispatch(&started, &stop).await {
-            runner.put_back(&run.job, PutBack::Release).await;
-        }
+        let unstarted = Arc::clone(&runner).dispatch(&started, &stop).await;
+        runner.release_all(unstarted).await;
         started.tasks.close();
         if tokio::time::timeout(runner.settings.grace, started.tasks.wait()).await.is_err() {
             runner.leases.stop_all(Stop::Shutdown);
@@ -229,13 +240,14 @@ impl<W: Send + 'static> Runner<W> {
     /// Starts what the buffers hold, as far as there are slots.
     fn start(self: &Arc<Self>, slots: &mut HashMap<i16, Slots>, started: &Started) {
         for slot in slots.values_mut() {
-            while slot.running.load(Ordering::Relaxed) < slot.rules.concurrency as usize
+            let Some(rules) = slot.rules else { continue };
+            while slot.running.load(Ordering::Relaxed) < rules.concurrency as usize
                 && let Some(run) = slot.buffer.pop_front()
             {
                 let slot_ticket = Ticket::take(&slot.running, &started.freed);
                 let finishing = Arc::clone(&started.finishing);
                 let freed = Arc::clone(&started.freed);
-                let (runner, rules, module) = (Arc::clone(self), slot.rules, slot.module.clone());
+                let (runner, module) = (Arc::clone(self), slot.module.clone());
                 let span = told::span(&run.job, module.as_deref());
                 let work = async move {
                     let (job, held) = (run.job.clone(), run.held.clone());
@@ -260,18 +272,24 @@ impl<W: Send + 'static> Runner<W> {
             Ok(queues) => queues,
             Err(error) => return tracing::warn!(%error, "reading the queues failed"),
         };
-        for (id, name, _) in queues {
+        let mut stopped = Vec::new();
+        for (id, name, paused) in queues {
             let Ok(name) = name.parse::<QueueName>() else { continue };
-            let Some(rules) = (self.rules)(&name) else { continue };
-            let slot = slots.entry(id).or_insert_with(|| Slots {
-                module: name.module.map(Arc::from),
-                rules,
-                running: Arc::default(),
-                buffer: VecDeque::new(),
-                worth_asking: true,
-            });
-            slot.rules = rules;
+            match (self.rules)(&name).filter(|_| !paused) {
+                Some(rules) => {
+                    let fresh = || Slots::new(name.module.map(Arc::from), rules);
+                    slots.entry(id).or_insert_with(fresh).rules = Some(rules);
+                }
+                None => stopped.extend(slots.get_mut(&id).into_iter().flat_map(Slots::close)),
+            }
         }
+        self.release_all(stopped).await;
+    }
+
+    /// Gives back jobs that were claimed and not started, as if they had never been claimed.
+    async fn release_all(&self, unstarted: Vec<Run>) {
+        let releases = unstarted.iter().map(|run| self.put_back(&run.job, PutBack::Release));
+        futures_util::future::join_all(releases).await;
     }
 
     /// Runs the handler until it returns, nobody waits for it any more, or it is given up at its deadline.
@@ -427,9 +445,10 @@ fn free_slots(slots: &HashMap<i16, Slots>) -> Vec<(i16, u32)> {
         .iter()
         .filter(|(_, slot)| slot.worth_asking)
         .filter_map(|(&queue, slot)| {
-            let limit = slot.rules.concurrency as usize;
+            let rules = slot.rules?;
+            let limit = rules.concurrency as usize;
             let running = slot.running.load(Ordering::Relaxed);
-            let ahead = slot.rules.prefetch as usize;
+            let ahead = rules.prefetch as usize;
             let low = slot.buffer.len() * 2 <= ahead;
             let want = (limit + ahead).saturating_sub(running + slot.buffer.len());
             (low && want > 0 && limit > 0).then(|| (queue, u32::try_from(want).unwrap_or(u32::MAX)))

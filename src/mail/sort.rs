@@ -70,18 +70,17 @@ pub struct Sorter {
 impl Sorter {
     /// Does one job.
     pub async fn run(&self, run: Run) -> Outcome<Work> {
-        match self.steps(&run.job).await {
-            Ok(outcome) => outcome,
-            Err(interrupted) => interrupted.into(),
-        }
+        run.follow(self.steps(&run)).await
     }
 
-    async fn steps(&self, job: &Job) -> Result<Outcome<Work>, Interrupted> {
-        let delivery = self.delivery(job).await?;
+    async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
+        let delivery = self.delivery(&run.job).await?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        run.at("split");
         let split = self.split(&message).await?;
+        run.at("tree");
         let verdict = decision::decide(&delivery, &split.head, &split.parts, &self.live.config());
-        let path = self.path(job, &delivery, &verdict).await?;
+        let path = self.path(&run.job, &delivery, &verdict).await?;
         self.tree(&delivery, message, split, &verdict, path).await?;
         self.outcome(&delivery, verdict).await
     }

@@ -25,6 +25,7 @@ mod programs;
 mod promises;
 mod readme;
 mod recovery;
+mod running;
 mod sandbox;
 mod sandboxed_modules;
 mod stores;

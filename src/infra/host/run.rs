@@ -21,6 +21,9 @@ pub trait Collect: Send + 'static {
     /// # Errors
     /// As [`Collect::row`].
     fn finding(&mut self, finding: Finding) -> io::Result<()>;
+
+    /// Hears what the child turns to next.
+    fn stage(&mut self, _stage: Stage) {}
 }
 
 /// Collects in memory.
@@ -164,7 +167,10 @@ impl<C: Collect> Conversation<C> {
         let parses = matches!(request, Request::Parse(_)) && self.stage == Some(Stage::Module);
         let drafts = matches!(request, Request::Draft(_)) && self.stage == Some(Stage::Module);
         match reply {
-            Reply::Progress(stage) if self.stage < Some(stage) => self.stage = Some(stage),
+            Reply::Progress(stage) if self.stage < Some(stage) => {
+                self.stage = Some(stage);
+                self.collected.stage(stage);
+            }
             Reply::Head(head) if splits && self.head.is_none() => {
                 check::head(&head)?;
                 self.head = Some(*head);

@@ -63,7 +63,8 @@ pub struct Job {
     pub wait_reason: Option<String>,
     /// Last error.
     pub last_error: Option<String>,
-    /// How far it is, as its run said last.
+    /// How far it is, as its run said last: its `step` (`split`, `tree`; `expand`, `module`, `results`), and `rows` and
+    /// `findings` so far where there are many.
     pub progress: Option<serde_json::Value>,
     /// What its run said of itself at the end.
     pub report: Option<serde_json::Value>,

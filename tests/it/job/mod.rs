@@ -4,6 +4,7 @@
 mod claim;
 mod end;
 mod outage;
+mod pause;
 mod plans;
 mod races;
 mod runner;
