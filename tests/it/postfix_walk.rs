@@ -7,13 +7,12 @@ use crate::promises::{Kept, Promised, are_kept, mail};
 use crate::stores;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use test_postfix::{Delivers, Postfix};
 
 const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/services");
 const TO: &str = "bobs@ingest.example.com";
@@ -23,10 +22,9 @@ const SENDERS: usize = 4;
 /// A second customer, for mail to two.
 const ALICE: &str = "[[customer]]\nname = \"alice\"\nrecipients = [\"alice@ingest.example.com\"]\n";
 
-/// A running Postfix; it ends with it.
-struct Postfix {
-    directory: PathBuf,
-    port: u16,
+/// A Postfix that delivers to an installation.
+struct Mailer {
+    postfix: Postfix,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,15 +36,15 @@ async fn every_mail_becomes_its_rows_also_what_came_while_headworks_was_down() {
     each_store(|postgres| {
         let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
-        let postfix = Postfix::start(&installation, "");
-        postfix.send_all(0..mails / 2);
-        postfix.wait_for_sent(mails / 2);
+        let mailer = Mailer::start(&installation, "");
+        mailer.send_all(0..mails / 2);
+        mailer.wait_for_sent(mails / 2);
         server.stop();
-        postfix.send_all(mails / 2..mails);
-        postfix.wait_for_sent(mails);
+        mailer.send_all(mails / 2..mails);
+        mailer.wait_for_sent(mails);
         let server = installation.start();
-        are_kept(&installation, &postfix.promised(mails));
-        assert_eq!(postfix.logged("status=deferred"), 0, "{}", postfix.log());
+        are_kept(&installation, &mailer.promised(mails));
+        assert_eq!(mailer.postfix.logged("status=deferred"), 0, "{}", mailer.postfix.log());
         server.stop();
     })
     .await;
@@ -64,18 +62,18 @@ async fn mail_that_comes_while_postgres_is_away_is_taken_and_processed_after() {
     tokio::task::block_in_place(|| {
         let installation = Installation::new(Some(database.url.clone()), "", &programs::modules());
         let server = installation.start();
-        let postfix = Postfix::start(&installation, "");
-        postfix.send_all(0..mails / 4);
+        let mailer = Mailer::start(&installation, "");
+        mailer.send_all(0..mails / 4);
         // In the middle of it.
         database.stop();
-        postfix.send_all(mails / 4..mails / 2);
-        postfix.wait_for_sent(mails / 2);
+        mailer.send_all(mails / 4..mails / 2);
+        mailer.wait_for_sent(mails / 2);
         std::thread::sleep(away);
         assert_eq!(server.ask("GET", "/readyz"), Some(503));
         database.start_again();
-        postfix.send_all(mails / 2..mails);
-        postfix.wait_for_sent(mails);
-        are_kept(&installation, &postfix.promised(mails));
+        mailer.send_all(mails / 2..mails);
+        mailer.wait_for_sent(mails);
+        are_kept(&installation, &mailer.promised(mails));
         server.stop();
     });
 }
@@ -88,21 +86,21 @@ async fn mail_waits_while_the_spool_is_broken_and_arrives_after_repair() {
     each_store(|postgres| {
         let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
-        let postfix = Postfix::start(&installation, "");
+        let mailer = Mailer::start(&installation, "");
         let (spool, away) = (installation.spool(), installation.state().join("away"));
         let new = spool.join("new");
         let id = fs::read(spool.join("id")).unwrap();
         let set_mode = |mode| fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
 
-        postfix.waits_between(0, "4.3.1 cannot create a draft", || set_mode(0o500), || set_mode(0o700));
+        mailer.waits_between(0, "4.3.1 cannot create a draft", || set_mode(0o500), || set_mode(0o700));
         let foreign = "0a000000-0000-4000-8000-000000000001\n";
-        postfix.waits_between(
+        mailer.waits_between(
             1,
             "4.3.5 another spool",
             || fs::write(spool.join("id"), foreign).unwrap(),
             || fs::write(spool.join("id"), &id).unwrap(),
         );
-        postfix.waits_between(
+        mailer.waits_between(
             2,
             "4.3.1 not a spool",
             || {
@@ -114,13 +112,13 @@ async fn mail_waits_while_the_spool_is_broken_and_arrives_after_repair() {
                 fs::rename(&away, &spool).unwrap();
             },
         );
-        postfix.waits_between(
+        mailer.waits_between(
             3,
             "4.3.1 spool full",
-            || postfix.reload_with("--min-free 1MiB", "--min-free 999999GiB"),
-            || postfix.reload_with("--min-free 999999GiB", "--min-free 1MiB"),
+            || mailer.postfix.reload_with("--min-free 1MiB", "--min-free 999999GiB"),
+            || mailer.postfix.reload_with("--min-free 999999GiB", "--min-free 1MiB"),
         );
-        are_kept(&installation, &postfix.promised(4));
+        are_kept(&installation, &mailer.promised(4));
         server.stop();
     })
     .await;
@@ -134,9 +132,9 @@ async fn two_recipients_are_two_deliveries() {
     each_store(|postgres| {
         let installation = Installation::new(postgres, ALICE, &programs::modules());
         let server = installation.start();
-        let postfix = Postfix::start(&installation, "");
-        postfix.send(&[TO, "alice@ingest.example.com"], &mail(1));
-        postfix.wait_for_sent(2);
+        let mailer = Mailer::start(&installation, "");
+        mailer.send(&[TO, "alice@ingest.example.com"], &mail(1));
+        mailer.wait_for_sent(2);
         let kept = completed(&installation, 2);
         assert_ne!(kept[0].receipt_id, kept[1].receipt_id);
         let found =
@@ -178,10 +176,10 @@ async fn a_mail_cut_short_by_a_killed_pipe_daemon_is_not_taken_for_whole() {
         let installation =
             Installation::new(postgres, "[keeper]\nspool_every = \"1s\"\n", &programs::modules());
         let server = installation.start();
-        let postfix = Postfix::start(&installation, "");
+        let mailer = Mailer::start(&installation, "");
         installation.stop_the_next_mailhandler();
         let long = [mail(1), b"sixteen bytes..\n".repeat(100_000)].concat();
-        postfix.send(&[TO], &long);
+        mailer.send(&[TO], &long);
 
         // The program sleeps, the pipe is full, the daemon hangs in mid-write.
         let (stopped, daemon) =
@@ -190,8 +188,8 @@ async fn a_mail_cut_short_by_a_killed_pipe_daemon_is_not_taken_for_whole() {
         kill_process(daemon, Signal::KILL).unwrap();
         kill_process(stopped, Signal::CONT).unwrap();
 
-        postfix.wait_for_sent(1);
-        are_kept(&installation, &postfix.promised_alone(1));
+        mailer.wait_for_sent(1);
+        are_kept(&installation, &mailer.promised_alone(1));
         let bytes: Vec<(i64,)> = installation.store.all("SELECT bytes FROM delivery");
         assert!(bytes[0].0 > long.len() as i64, "the whole mail, and what Postfix puts before it: {bytes:?}");
         server.stop();
@@ -214,11 +212,11 @@ async fn odd_recipients_are_kept_as_they_are() {
     each_store(|postgres| {
         let installation = Installation::new(postgres, "", &programs::modules());
         let server = installation.start();
-        let postfix = Postfix::start(&installation, "allow_min_user = yes\nsmtputf8_enable = no");
+        let mailer = Mailer::start(&installation, "allow_min_user = yes\nsmtputf8_enable = no");
         for (number, (sent, _)) in odd.into_iter().enumerate() {
-            postfix.send(&[sent], &mail(number));
+            mailer.send(&[sent], &mail(number));
         }
-        postfix.wait_for_sent(odd.len());
+        mailer.wait_for_sent(odd.len());
         let kept = settled(&installation, odd.len(), "SELECT count(*) FROM job WHERE lane <> 3");
         assert!(
             kept.iter().all(|delivery| delivery.held_reason.as_deref() == Some("unknown_customer")),
@@ -262,20 +260,18 @@ fn settled(installation: &Installation, count: usize, unsettled: &str) -> Vec<Ke
     })
 }
 
-impl Postfix {
+impl Mailer {
     fn start(installation: &Installation, main_cf: &str) -> Self {
-        let directory = installation.directory.path().join("postfix");
-        let id = fs::read_to_string(installation.spool().join("id")).unwrap();
-        let output = Command::new(format!("{SERVICES}/postfix/start"))
-            .arg(&directory)
-            .envs([("SPOOL", installation.spool()), ("MAILHANDLER", installation.program("mailhandler"))])
-            .envs([("SPOOL_ID", id.trim_end()), ("MAIL_USER", installation.user()), ("MAIN_CF", main_cf)])
-            .output()
-            .unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        let port = stdout.trim_end().strip_prefix("SMTP_PORT=").and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("{stdout}{}", String::from_utf8_lossy(&output.stderr)));
-        Self { directory, port }
+        let (spool, mailhandler) = (installation.spool(), installation.program("mailhandler"));
+        let id = fs::read_to_string(spool.join("id")).unwrap();
+        let delivers = Delivers {
+            spool: &spool,
+            spool_id: id.trim_end(),
+            mailhandler: &mailhandler,
+            user: installation.user(),
+            main_cf,
+        };
+        Self { postfix: Postfix::start(&installation.directory.path().join("postfix"), delivers) }
     }
 
     /// Sends these mails, several at once.
@@ -288,64 +284,30 @@ impl Postfix {
         });
     }
 
-    /// Hands a mail to Postfix, which must take it.
     fn send(&self, recipients: &[impl AsRef<[u8]>], mail: &[u8]) {
-        let mut smtp = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
-        let mut say = |line: &[u8]| {
-            smtp.get_mut().write_all(line).unwrap();
-            let mut reply = String::new();
-            while reply.get(3..4) != Some(" ") {
-                reply.clear();
-                assert_ne!(smtp.read_line(&mut reply).unwrap(), 0);
-            }
-            assert!(reply.starts_with(['2', '3']), "{}: {reply}", line.escape_ascii());
-        };
-        say(b"");
-        say(b"EHLO test\r\n");
-        say(b"MAIL FROM:<grid@dc1.example>\r\n");
-        for recipient in recipients {
-            say(&[b"RCPT TO:<", recipient.as_ref(), b">\r\n"].concat());
-        }
-        say(b"DATA\r\n");
-        let lines = mail.split_inclusive(|&byte| byte == b'\n');
-        let mail: Vec<u8> =
-            lines.flat_map(|line| [line.strip_suffix(b"\n").unwrap_or(line), b"\r\n"].concat()).collect();
-        say(&[&mail[..], b".\r\n"].concat());
-        say(b"QUIT\r\n");
+        self.postfix.send("grid@dc1.example", recipients, mail);
     }
 
     /// Waits until Postfix has heard so many yeses.
     fn wait_for_sent(&self, count: usize) {
-        let heard = wait(|| (self.logged("status=sent") >= count).then_some(()));
-        assert!(heard.is_some(), "{} of {count} were sent:\n{}", self.logged("status=sent"), self.log());
+        let heard = wait(|| (self.postfix.logged("status=sent") >= count).then_some(()));
+        assert!(
+            heard.is_some(),
+            "{} of {count} were sent:\n{}",
+            self.postfix.logged("status=sent"),
+            self.postfix.log()
+        );
     }
 
     /// Sends a mail into a broken spool, sees it deferred with this line, repairs, and sees it go.
     fn waits_between(&self, number: usize, line: &str, break_it: impl Fn(), repair: impl Fn()) {
         break_it();
         self.send(&[TO], &mail(number));
-        // Postfix takes the status from the line and logs it as `dsn`.
-        let (status, reason) = line.split_once(' ').unwrap();
-        let deferred = format!("dsn={status}, status=deferred ({reason}");
-        let heard = wait(|| (self.logged(&deferred) > 0).then_some(()));
-        assert!(heard.is_some(), "not deferred with {line}:\n{}", self.log());
+        let heard = wait(|| self.postfix.has_deferred(line).then_some(()));
+        assert!(heard.is_some(), "not deferred with {line}:\n{}", self.postfix.log());
         repair();
-        self.postfix("flush");
+        self.postfix.flush();
         self.wait_for_sent(number + 1);
-    }
-
-    fn reload_with(&self, old: &str, new: &str) {
-        let path = self.directory.join("conf/master.cf");
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(old));
-        fs::write(path, text.replace(old, new)).unwrap();
-        self.postfix("reload");
-    }
-
-    fn postfix(&self, act: &str) {
-        let mut command = Command::new("postfix");
-        let output = command.arg("-c").arg(self.directory.join("conf")).arg(act).output().unwrap();
-        assert!(output.status.success(), "{act}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// What Postfix was told of the first so many mails; none of them went back.
@@ -359,27 +321,12 @@ impl Postfix {
     }
 
     fn receipts(&self) -> std::collections::BTreeSet<uuid::Uuid> {
-        let log = self.log();
+        let log = self.postfix.log();
         assert!(!log.contains("status=bounced") && !log.contains("postfix/bounce"), "{log}");
         log.lines()
             .filter(|line| line.contains("status=sent"))
             .map(|line| receipt_in(line).unwrap())
             .collect()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap()
-    }
-
-    fn logged(&self, text: &str) -> usize {
-        self.log().matches(text).count()
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        let stopped = Command::new(format!("{SERVICES}/postfix/stop")).arg(&self.directory).status();
-        assert!(std::thread::panicking() || stopped.is_ok_and(|status| status.success()));
     }
 }
 

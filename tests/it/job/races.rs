@@ -10,27 +10,29 @@ const ROUNDS: usize = 1000;
 /// Races run beside each other.
 const ABREAST: usize = 8;
 
-/// Runs `race` on every one of `runs`, several at a time.
-async fn each<T, R>(runs: Vec<T>, race: impl Fn(T) -> R + Send + Sync + 'static)
-where
-    T: Send + 'static,
-    R: Future<Output = ()> + Send,
-{
-    let race = Arc::new(race);
-    let mut lanes: Vec<Vec<T>> = (0..ABREAST).map(|_| Vec::new()).collect();
-    for (n, run) in runs.into_iter().enumerate() {
-        lanes[n % ABREAST].push(run);
+impl Jobs {
+    /// Runs `race` on every one of `runs`, several at a time.
+    async fn each<T, R>(&self, runs: Vec<T>, race: impl Fn(Self, T) -> R + Send + Sync + 'static)
+    where
+        T: Send + 'static,
+        R: Future<Output = ()> + Send,
+    {
+        let race = Arc::new(race);
+        let mut lanes: Vec<Vec<T>> = (0..ABREAST).map(|_| Vec::new()).collect();
+        for (n, run) in runs.into_iter().enumerate() {
+            lanes[n % ABREAST].push(run);
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for lane in lanes {
+            let (jobs, race) = (self.clone(), Arc::clone(&race));
+            tasks.spawn(async move {
+                for run in lane {
+                    race(jobs.clone(), run).await;
+                }
+            });
+        }
+        tasks.join_all().await;
     }
-    let mut tasks = tokio::task::JoinSet::new();
-    for lane in lanes {
-        let race = Arc::clone(&race);
-        tasks.spawn(async move {
-            for run in lane {
-                race(run).await;
-            }
-        });
-    }
-    tasks.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -39,19 +41,16 @@ async fn a_late_end_and_a_new_claim_cannot_both_have_the_job() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let expired = jobs.claim_for(ROUNDS, GONE).await;
-        let (shared, rounds) = (jobs.clone(), expired.len());
-        each(expired, move |old| {
-            let jobs = shared.clone();
-            async move {
-                let (ended, taken) = tokio::join!(jobs.end(&old, Ended::Completed), jobs.claim_for(1, RACE));
-                if let Some(new) = taken.first()
-                    && new.id == old.id
-                {
-                    assert!(!ended, "both had {}", old.id);
-                }
-                for new in taken {
-                    assert!(jobs.end(&new, Ended::Completed).await);
-                }
+        let rounds = expired.len();
+        jobs.each(expired, |jobs, old| async move {
+            let (ended, taken) = tokio::join!(jobs.end(&old, Ended::Completed), jobs.claim_for(1, RACE));
+            if let Some(new) = taken.first()
+                && new.id == old.id
+            {
+                assert!(!ended, "both had {}", old.id);
+            }
+            for new in taken {
+                assert!(jobs.end(&new, Ended::Completed).await);
             }
         })
         .await;
@@ -69,15 +68,10 @@ async fn a_job_ends_once_however_often_its_end_is_repeated() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let runs = jobs.claim(ROUNDS).await;
-        let shared = jobs.clone();
-        each(runs, move |run| {
-            let jobs = shared.clone();
-            async move {
-                let twice = [run.clone(), run.clone()];
-                let (a, b) =
-                    tokio::join!(jobs.end_all(&twice, Ended::Completed), jobs.end(&run, Ended::Failed));
-                assert_eq!(a.len() + usize::from(b), 1);
-            }
+        jobs.each(runs, |jobs, run| async move {
+            let twice = [run.clone(), run.clone()];
+            let (a, b) = tokio::join!(jobs.end_all(&twice, Ended::Completed), jobs.end(&run, Ended::Failed));
+            assert_eq!(a.len() + usize::from(b), 1);
         })
         .await;
         assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
@@ -91,19 +85,11 @@ async fn a_heartbeat_never_revives_a_lease_that_somebody_else_took() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let expired = jobs.claim_for(ROUNDS, GONE).await;
-        let shared = jobs.clone();
-        each(expired, move |old| {
-            let jobs = shared.clone();
-            async move {
-                let (_, taken) = tokio::join!(jobs.renew(&old, LONG), jobs.claim_for(1, RACE));
-                for new in &taken {
-                    assert!(jobs.stands(new).await, "the newer lease on {}", new.id);
-                    assert!(
-                        new.id != old.id || !jobs.renew(&old, LONG).await,
-                        "the older lease on {}",
-                        new.id
-                    );
-                }
+        jobs.each(expired, |jobs, old| async move {
+            let (_, taken) = tokio::join!(jobs.renew(&old, LONG), jobs.claim_for(1, RACE));
+            for new in &taken {
+                assert!(jobs.stands(new).await, "the newer lease on {}", new.id);
+                assert!(new.id != old.id || !jobs.renew(&old, LONG).await, "the older lease on {}", new.id);
             }
         })
         .await;
@@ -118,14 +104,10 @@ async fn a_cancelled_job_is_completed_or_cancelled_and_never_both() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let runs = jobs.claim(ROUNDS).await;
-        let shared = jobs.clone();
-        each(runs, move |run| {
-            let jobs = shared.clone();
-            async move {
-                let (ended, act) = tokio::join!(jobs.end(&run, Ended::Completed), jobs.cancel(run.id));
-                assert!(ended, "a lease that stands is honoured");
-                assert!(matches!(act, Act::Requested | Act::NotFound), "{act:?}");
-            }
+        jobs.each(runs, |jobs, run| async move {
+            let (ended, act) = tokio::join!(jobs.end(&run, Ended::Completed), jobs.cancel(run.id));
+            assert!(ended, "a lease that stands is honoured");
+            assert!(matches!(act, Act::Requested | Act::NotFound), "{act:?}");
         })
         .await;
         assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
@@ -139,13 +121,9 @@ async fn a_job_that_is_called_off_while_it_is_put_back_ends_as_cancelled() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let runs = jobs.claim(ROUNDS).await;
-        let shared = jobs.clone();
-        each(runs, move |run| {
-            let jobs = shared.clone();
-            async move {
-                let (back, act) = tokio::join!(jobs.put_back(&run, retry(LONG)), jobs.cancel(run.id));
-                assert!(back && matches!(act, Act::Requested | Act::Done), "{act:?}");
-            }
+        jobs.each(runs, |jobs, run| async move {
+            let (back, act) = tokio::join!(jobs.put_back(&run, retry(LONG)), jobs.cancel(run.id));
+            assert!(back && matches!(act, Act::Requested | Act::Done), "{act:?}");
         })
         .await;
         assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
@@ -160,14 +138,10 @@ async fn a_due_job_that_is_cancelled_is_gone_whoever_comes_first() {
         let jobs = Jobs::on(db).await;
         let due = vec![NewJob { delay: Duration::from_micros(1), ..jobs.new_job() }; ROUNDS];
         let ids = jobs.insert(due).await;
-        let shared = jobs.clone();
-        each(ids, move |id| {
-            let jobs = shared.clone();
-            async move {
-                let (promoted, act) = tokio::join!(jobs.promote_some(1), jobs.cancel(id));
-                assert!(promoted <= 1);
-                assert_eq!(act, Act::Done);
-            }
+        jobs.each(ids, |jobs, id| async move {
+            let (promoted, act) = tokio::join!(jobs.promote_some(1), jobs.cancel(id));
+            assert!(promoted <= 1);
+            assert_eq!(act, Act::Done);
         })
         .await;
         assert_eq!(jobs.counts().await, (0, i64::try_from(ROUNDS).unwrap()));
@@ -185,17 +159,13 @@ async fn a_signal_and_a_deadline_let_a_job_go_on_once() {
             let wait = PutBack::Wait { reason: "verdict".into(), deadline: Duration::ZERO };
             jobs.put_back(run, wait).await;
         }
-        let shared = jobs.clone();
-        each(runs, move |run| {
-            let jobs = shared.clone();
-            async move {
-                let id = run.id;
-                let (signalled, _) =
-                    tokio::join!(async { commit!(jobs.db, tx => store::signal(&mut tx, &[id])) }, async {
-                        commit!(jobs.db, tx => store::promote(&mut tx, 1))
-                    });
-                assert!(signalled.unwrap() <= 1);
-            }
+        jobs.each(runs, |jobs, run| async move {
+            let id = run.id;
+            let (signalled, _) =
+                tokio::join!(async { commit!(jobs.db, tx => store::signal(&mut tx, &[id])) }, async {
+                    commit!(jobs.db, tx => store::promote(&mut tx, 1))
+                });
+            assert!(signalled.unwrap() <= 1);
         })
         .await;
         assert_eq!(jobs.claim(ROUNDS).await.len(), ROUNDS / 10, "each can be claimed once");
@@ -211,9 +181,8 @@ async fn batches_that_name_their_jobs_in_opposite_orders_never_wait_for_each_oth
         jobs.insert_plain(BATCH).await;
         let forth = jobs.claim(BATCH).await;
         let back: Vec<Job> = forth.iter().rev().cloned().collect();
-        let shared = jobs.clone();
-        each((0..ROUNDS / 10).collect(), move |_| {
-            let (jobs, forth, back) = (shared.clone(), forth.clone(), back.clone());
+        jobs.each((0..ROUNDS / 10).collect(), move |jobs, _| {
+            let (forth, back) = (forth.clone(), back.clone());
             async move {
                 let held =
                     |runs: &[Job]| runs.iter().map(|run| (run.id, run.lease_token, None)).collect::<Vec<_>>();
@@ -281,17 +250,13 @@ async fn a_held_job_is_released_or_discarded_and_never_both() {
             let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: String::new() };
             jobs.put_back(run, hold).await;
         }
-        let shared = jobs.clone();
-        each(runs, move |run| {
-            let jobs = shared.clone();
-            async move {
-                let (released, discarded) = tokio::join!(jobs.release(run.id), jobs.discard(run.id));
-                let state = jobs.state(run.id).await;
-                match (released, discarded) {
-                    (Act::Done, Act::WrongState) => assert_eq!(state, State::Available),
-                    (Act::NotFound, Act::Done) => assert_eq!(state, State::Discarded),
-                    other => panic!("{other:?}, now {state:?}"),
-                }
+        jobs.each(runs, |jobs, run| async move {
+            let (released, discarded) = tokio::join!(jobs.release(run.id), jobs.discard(run.id));
+            let state = jobs.state(run.id).await;
+            match (released, discarded) {
+                (Act::Done, Act::WrongState) => assert_eq!(state, State::Available),
+                (Act::NotFound, Act::Done) => assert_eq!(state, State::Discarded),
+                other => panic!("{other:?}, now {state:?}"),
             }
         })
         .await;

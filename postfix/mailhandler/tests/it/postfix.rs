@@ -1,29 +1,27 @@
 //! A real Postfix with our main.cf and master.cf as they stand, and the program behind it; no server.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mailhandler::{Entry, EntryName, Envelope, Spool, State};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use test_postfix::{Delivers, Postfix};
 
 use crate::harness::{is_available, is_installed, is_root, program};
 
-const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/services/postfix");
 /// Every Unix has this user; it is neither root nor Postfix's own.
 const NOBODY: u32 = 65534;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running Postfix, its spool, and the program it calls; all end with it.
 struct Mailer {
+    postfix: Postfix,
     dir: TempDir,
     spool: PathBuf,
-    port: u16,
 }
 
 #[test]
@@ -43,7 +41,7 @@ fn every_mail_sent_becomes_an_entry() {
         }
     });
     let mails = mailer.wait_for(20);
-    assert_eq!(mailer.logged("status=deferred"), 0, "{}", mailer.log());
+    assert_eq!(mailer.postfix.logged("status=deferred"), 0, "{}", mailer.postfix.log());
     for (sender, number) in (0..4).flat_map(|sender| (0..5).map(move |number| (sender, number))) {
         let subject = format!("\nSubject: {sender} {number}\n");
         assert_eq!(
@@ -71,7 +69,11 @@ fn every_mail_sent_becomes_an_entry() {
         (&b"ESMTP"[..], &b""[..])
     );
     assert_eq!(envelope.nexthop, b"ingest.example.com");
-    assert!(mailer.log().contains(&format!("2.0.0 queued {}", envelope.receipt_id)), "{}", mailer.log());
+    assert!(
+        mailer.postfix.log().contains(&format!("2.0.0 queued {}", envelope.receipt_id)),
+        "{}",
+        mailer.postfix.log()
+    );
 }
 
 #[test]
@@ -119,10 +121,10 @@ fn mail_waits_while_the_spool_is_not_ours_and_arrives_after_repair() {
     mailer.waits_between(
         4,
         "4.3.1 spool full",
-        || mailer.reload_with("--min-free 1MiB", "--min-free 999999GiB"),
-        || mailer.reload_with("--min-free 999999GiB", "--min-free 1MiB"),
+        || mailer.postfix.reload_with("--min-free 1MiB", "--min-free 999999GiB"),
+        || mailer.postfix.reload_with("--min-free 999999GiB", "--min-free 1MiB"),
     );
-    assert_eq!(mailer.logged("status=bounced"), 0, "{}", mailer.log());
+    assert_eq!(mailer.postfix.logged("status=bounced"), 0, "{}", mailer.postfix.log());
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn odd_recipients_arrive_as_they_are() {
         mailer.send(&[sent], b"Subject: odd\n\n");
         let mails = mailer.wait_for(number + 1);
         let found = mails.iter().filter(|mail| mail.envelope.recipient == kept).count();
-        assert_eq!(found, 1, "{}: {}", sent.escape_ascii(), mailer.log());
+        assert_eq!(found, 1, "{}: {}", sent.escape_ascii(), mailer.postfix.log());
     }
 }
 
@@ -202,63 +204,25 @@ impl Mailer {
         for path in ["", "id", "lock", "new", "tmp"] {
             chown(spool.join(path), Some(NOBODY), None).unwrap();
         }
-        let output = Command::new(format!("{SERVICES}/start"))
-            .arg(dir.path().join("postfix"))
-            .envs([("SPOOL", spool.as_os_str()), ("MAILHANDLER", script.as_os_str())])
-            .envs([("SPOOL_ID", id.to_string().as_str()), ("MAIN_CF", main_cf)])
-            .output()
-            .unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        let port = stdout.trim_end().strip_prefix("SMTP_PORT=").and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("{stdout}{}", String::from_utf8_lossy(&output.stderr)));
-        Some(Self { dir, spool, port })
+        let id = id.to_string();
+        let delivers =
+            Delivers { spool: &spool, spool_id: &id, mailhandler: &script, user: "nobody", main_cf };
+        let postfix = Postfix::start(&dir.path().join("postfix"), delivers);
+        Some(Self { postfix, dir, spool })
     }
 
-    /// Hands a mail to Postfix, which must take it.
     fn send(&self, recipients: &[impl AsRef<[u8]>], mail: &[u8]) {
-        let mut smtp = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
-        let mut say = |line: &[u8]| {
-            smtp.get_mut().write_all(line).unwrap();
-            let mut reply = String::new();
-            while reply.get(3..4) != Some(" ") {
-                reply.clear();
-                assert_ne!(smtp.read_line(&mut reply).unwrap(), 0);
-            }
-            assert!(reply.starts_with(['2', '3']), "{}: {reply}", line.escape_ascii());
-        };
-        say(b"");
-        say(b"EHLO test\r\n");
-        say(b"MAIL FROM:<a@b.example>\r\n");
-        for recipient in recipients {
-            say(&[b"RCPT TO:<", recipient.as_ref(), b">\r\n"].concat());
-        }
-        say(b"DATA\r\n");
-        let lines = mail.split_inclusive(|&byte| byte == b'\n');
-        let mail: Vec<u8> =
-            lines.flat_map(|line| [line.strip_suffix(b"\n").unwrap(), b"\r\n"].concat()).collect();
-        say(&[&mail[..], b".\r\n"].concat());
-        say(b"QUIT\r\n");
+        self.postfix.send("a@b.example", recipients, mail);
     }
 
     /// Sends a mail into a broken spool, sees it deferred with this line, repairs, and sees mail number `count` arrive.
     fn waits_between(&self, count: usize, line: &str, break_it: impl Fn(), repair: impl Fn()) {
         break_it();
         self.send(&["x@ingest.example.com"], format!("Subject: {line}\n\n").as_bytes());
-        // Postfix takes the status from the line and logs it as `dsn`.
-        let (status, reason) = line.split_once(' ').unwrap();
-        let deferred = format!("dsn={status}, status=deferred ({reason}");
-        self.wait_until(&deferred, || (self.logged(&deferred) > 0).then_some(()));
+        self.wait_until(line, || self.postfix.has_deferred(line).then_some(()));
         repair();
         let mails = self.wait_for(count);
         assert!(mails.iter().any(|mail| contains(&mail.message, line.as_bytes())));
-    }
-
-    fn reload_with(&self, old: &str, new: &str) {
-        let conf = self.dir.path().join("postfix/conf");
-        let text = fs::read_to_string(conf.join("master.cf")).unwrap();
-        assert!(text.contains(old));
-        fs::write(conf.join("master.cf"), text.replace(old, new)).unwrap();
-        assert!(Command::new("postfix").arg("-c").arg(conf).arg("reload").output().unwrap().status.success());
     }
 
     fn stop_the_next_run(&self) {
@@ -292,24 +256,9 @@ impl Mailer {
             if let Some(found) = condition() {
                 return found;
             }
-            assert!(started_at.elapsed() < PATIENCE, "waited in vain for {what}:\n{}", self.log());
+            assert!(started_at.elapsed() < PATIENCE, "waited in vain for {what}:\n{}", self.postfix.log());
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("postfix/log")).unwrap()
-    }
-
-    fn logged(&self, text: &str) -> usize {
-        self.log().matches(text).count()
-    }
-}
-
-impl Drop for Mailer {
-    fn drop(&mut self) {
-        let stopped = Command::new(format!("{SERVICES}/stop")).arg(self.dir.path().join("postfix")).status();
-        assert!(std::thread::panicking() || stopped.is_ok_and(|status| status.success()));
     }
 }
 
