@@ -28,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Problem code of a mail whose queue id and recipient had come before, with other bytes.
+const KEY_REUSED: &str = "key_reused";
 /// Fields of the header that a manifest repeats; the rest is in `message.eml`.
 const HEADERS_OF_INTEREST: [&str; 14] = [
     "auto-submitted",
@@ -149,7 +151,7 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let about = self.about(delivery, &message, verdict, Vec::new(), door_problems(&message));
+        let about = self.about(delivery, &message, verdict, Vec::new(), arrival_problems(delivery, &message));
         let inbox = Arc::clone(&self.inbox);
         tokio::task::spawn_blocking(move || {
             let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
@@ -265,8 +267,8 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let problems =
-            door_problems(&message).into_iter().chain(split.head.problems.iter().cloned()).collect();
+        let mut problems = arrival_problems(delivery, &message);
+        problems.extend(split.head.problems.iter().cloned());
         let about = self.about(delivery, &message, verdict, headers(&split), problems);
         let (inbox, archive) =
             (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
@@ -348,10 +350,11 @@ fn headers(split: &SplitOutput) -> Vec<Header> {
         .collect()
 }
 
-/// What was odd about how the mail came.
-fn door_problems(message: &Message) -> Vec<Problem> {
-    let problem = |code: &String| Problem { code: Cow::Owned(code.clone()), detail: String::new() };
-    message.record.problems.iter().map(problem).collect()
+/// What was odd about how the mail came: what its door saw, and what accept found.
+fn arrival_problems(delivery: &DeliveryRow, message: &Message) -> Vec<Problem> {
+    let problem = |code: Cow<'static, str>| Problem { code, detail: String::new() };
+    let of_door = message.record.problems.iter().map(|code| problem(Cow::Owned(code.clone())));
+    of_door.chain(delivery.key_reused.then(|| problem(Cow::Borrowed(KEY_REUSED)))).collect()
 }
 
 fn bad_path(error: crate::infra::volume::BadSubPath) -> Interrupted {
