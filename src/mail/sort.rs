@@ -11,6 +11,7 @@ use crate::config::Live;
 use crate::delivery::manifest::{About, Header, RawText};
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
+use crate::delivery::tree_path::Place;
 use crate::delivery::{Sorted, Work, tree_path};
 use crate::ids::{DeliveryId, Scope, Slug, SpoolId};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
@@ -88,7 +89,7 @@ impl Sorter {
         self.outcome(&delivery, verdict).await
     }
 
-    /// Makes the tree of a delivery again at its stored path, as its row says and without a job: a crash damaged it.
+    /// Makes the tree of a delivery again at its stored path, as it was and without a job: a crash damaged it.
     ///
     /// # Errors
     /// Why it could not be made.
@@ -98,7 +99,9 @@ impl Sorter {
         let path: SubPath =
             path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let verdict = decision::stored(&delivery);
+        let place =
+            Place::of(&path).ok_or_else(|| Interrupted::Failed(format!("{path} is no place of a tree")))?;
+        let verdict = decision::stored(&delivery, place);
         if verdict.is_undecided() {
             return self.message_alone(&delivery, message, &verdict, path).await;
         }
@@ -131,7 +134,7 @@ impl Sorter {
     async fn keep_held(&self, id: DeliveryId) -> Result<(), Interrupted> {
         let delivery = self.find(id).await?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let verdict = decision::held(&delivery);
+        let verdict = Verdict::held(delivery.held_reason.as_deref().unwrap_or_default());
         let path = self.held_path(&delivery, &verdict).await?;
         self.message_alone(&delivery, message, &verdict, path.clone()).await?;
         let path = path.to_string();
@@ -293,6 +296,7 @@ impl Sorter {
             coordinates: verdict.sorting().map(|sorting| sorting.coordinates.clone()),
             rule: verdict.rule().map(|rule| rule.name),
             settings: serde_json::json!(verdict.sorting().map(|s| s.settings.clone()).unwrap_or_default()),
+            captures: verdict.sorting().map(|sorting| sorting.captures.clone()).unwrap_or_default(),
             archive: verdict.archive(),
             held_reason: held.map(str::to_owned),
         };

@@ -4,6 +4,7 @@ use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolI
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+use std::collections::BTreeMap;
 
 /// One delivery as the store knows it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -29,6 +30,9 @@ pub struct DeliveryRow {
     /// Settings of that rule, for the module.
     #[sqlx(json)]
     pub settings: serde_json::Value,
+    /// What the named groups of that rule found.
+    #[sqlx(json)]
+    pub captures: BTreeMap<String, String>,
     /// The original goes to the archive volume too.
     pub archive: bool,
     /// Why it waits for an operator.
@@ -98,8 +102,8 @@ pub struct Filter {
 /// The fields of a [`DeliveryRow`].
 macro_rules! columns {
     () => {
-        "id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, digest, bytes, \
-         envelope, home, path, stale_path, sorted_at, sealed_at, \
+        "id, receipt_id, source, customer, category, type, grp, rule, settings, captures, archive, held_reason, received_at, digest, \
+         bytes, envelope, home, path, stale_path, sorted_at, sealed_at, \
          COALESCE((SELECT r.key_reused FROM receipt r WHERE r.id = delivery.receipt_id), false) AS key_reused"
     };
 }
