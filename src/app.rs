@@ -82,6 +82,7 @@ impl App {
                 directory: home.directory.clone(),
                 acceptor: self.acceptor.clone(),
                 live: self.live.clone(),
+                damaged: home.damaged.clone(),
             };
             tasks.spawn(intake.run(stop.clone()));
             let sealing = stop.clone();
@@ -130,6 +131,7 @@ impl App {
             acceptor: self.acceptor.clone(),
             db: self.db.clone(),
             live: self.live.clone(),
+            damaged: home.damaged.clone(),
         })
     }
 
@@ -154,17 +156,19 @@ impl App {
         build::register_customers(&self.db, &self.live.config()).await
     }
 
-    /// Whether the spool takes mail: what `mailhandler` asks before each.
+    /// Whether the spool takes mail: what `mailhandler` asks before each; and what is worth knowing of it though it does.
     ///
     /// # Errors
     /// What is wrong with it, in a few words.
-    pub async fn spool_has_room(&self) -> Result<(), String> {
-        let Some(home) = &self.spool else { return Ok(()) };
+    pub async fn check_spool(&self) -> Result<Option<String>, String> {
+        let Some(home) = &self.spool else { return Ok(None) };
         let (spool, settings) = (home.spool.clone(), self.live.config().spool.clone());
         let asked = tokio::task::spawn_blocking(move || {
             spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)
         });
-        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let damaged = home.damaged.count();
+        Ok((damaged > 0).then(|| format!("damaged entries: {damaged}")))
     }
 
     fn runner(&self) -> Runner<Work> {

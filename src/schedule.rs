@@ -73,7 +73,7 @@ struct Duty {
 }
 
 /// The table.
-const DUTIES: [Duty; 10] = [
+const DUTIES: [Duty; 11] = [
     Duty {
         name: "promote",
         by: By::Leader,
@@ -93,6 +93,7 @@ const DUTIES: [Duty; 10] = [
         work: days,
     },
     Duty { name: "attention", by: By::Leader, every: |_| Duration::from_secs(10), work: attention },
+    Duty { name: "damaged", by: By::Each, every: |_| Duration::from_secs(10), work: damaged },
     Duty { name: "gauges", by: By::Each, every: |_| Duration::from_secs(10), work: gauges },
     Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
     Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
@@ -110,22 +111,6 @@ impl Keeper {
         }
         tasks.close();
         tasks.wait().await;
-    }
-
-    /// Says that jobs are held, the more urgently the longer they wait.
-    fn tell_of_held(&self, jobs: i64, oldest: Duration) {
-        let due = self.attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);
-        let hours = oldest.as_secs() / 3_600;
-        match due {
-            None => {}
-            Some(Urgency::Notice) => tracing::info!(jobs, "jobs wait for an operator: headworks held list"),
-            Some(Urgency::Warning) => {
-                tracing::warn!(jobs, hours, "jobs wait for an operator: headworks held list")
-            }
-            Some(Urgency::Alarm) => {
-                tracing::error!(jobs, hours, "jobs wait for an operator: headworks held list")
-            }
-        }
     }
 
     async fn keep(self, duty: &'static Duty, stop: CancellationToken) {
@@ -222,10 +207,35 @@ fn attention(keeper: Keeper) -> Done {
             .db
             .read(View::State, |mut tx| Box::pin(async move { job::store::held_counts(&mut tx).await }));
         let counts = counts.await?;
-        let oldest_at = counts.iter().filter_map(|count| count.oldest_at).min();
-        keeper.tell_of_held(counts.iter().map(|count| count.jobs).sum(), age(oldest_at));
+        let jobs = counts.iter().map(|count| count.jobs).sum();
+        let oldest = age(counts.iter().filter_map(|count| count.oldest_at).min());
+        let due = keeper.attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);
+        tell(due, jobs, oldest, "jobs wait for an operator: headworks held list");
         Ok(())
     })
+}
+
+/// The same for damaged entries of this process's spool.
+fn damaged(keeper: Keeper) -> Done {
+    Box::pin(async move {
+        let Some(damaged) = keeper.leftovers.map(|leftovers| leftovers.damaged) else { return Ok(()) };
+        let entries = damaged.count();
+        gauges::show_damaged(entries);
+        let waiting = i64::try_from(entries).unwrap_or(i64::MAX);
+        tell(damaged.due(), waiting, damaged.oldest(), "damaged entries in the spool wait for an operator");
+        Ok(())
+    })
+}
+
+/// Says that something waits for operators, the more urgently the longer it has.
+fn tell(due: Option<Urgency>, waiting: i64, oldest: Duration, what: &'static str) {
+    let hours = oldest.as_secs() / 3_600;
+    match due {
+        None => {}
+        Some(Urgency::Notice) => tracing::info!(waiting, "{what}"),
+        Some(Urgency::Warning) => tracing::warn!(waiting, hours, "{what}"),
+        Some(Urgency::Alarm) => tracing::error!(waiting, hours, "{what}"),
+    }
 }
 
 /// How long ago that was, by this process's clock; nothing where there is no such time.

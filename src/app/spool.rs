@@ -1,6 +1,7 @@
 //! The spool of this process.
 
 use crate::config::Config;
+use crate::mail::Damaged;
 use mailhandler::{Spool, SpoolError, SpoolLock};
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ pub struct HomeSpool {
     pub spool: Spool,
     /// Where it is.
     pub directory: PathBuf,
+    /// What is damaged in it.
+    pub damaged: Damaged,
     _lock: SpoolLock,
 }
 
@@ -27,6 +30,6 @@ impl HomeSpool {
             Spool::create(&directory)?
         };
         let lock = spool.lock()?;
-        Ok(Self { spool, directory, _lock: lock })
+        Ok(Self { spool, directory, damaged: Damaged::default(), _lock: lock })
     }
 }

@@ -166,7 +166,11 @@ async fn rules(gateway: &Gateway, trace: &Value) -> Result<Value, Failure> {
 
 fn story(trace: &Value) -> Result<(), Failure> {
     let contents = &trace["contents"];
-    print::one(false, &trace["delivery"])?;
+    let mut delivery = trace["delivery"].clone();
+    let envelope = delivery["envelope"].take();
+    print::one(false, &delivery)?;
+    print::section("envelope", &ENVELOPE, &Value::Array(envelope_lines(&envelope)))?;
+    print::section("problems", &[("code", "/code")], &Value::Array(codes(&contents["problems"])))?;
     print::section("header", &[("name", "/name"), ("value", "/value")], &contents["headers"])?;
     print::section("parts", &PARTS, &contents["parts"])?;
     let trials: Vec<Value> = trace["rules"]["trials"].as_array().into_iter().flatten().map(trial).collect();
@@ -176,6 +180,21 @@ fn story(trace: &Value) -> Result<(), Failure> {
     let rows: Vec<Value> = trace["loads"].as_array().into_iter().flatten().flat_map(rows_of).collect();
     print::section("rows", &ROWS, &Value::Array(rows))?;
     print::section("findings", &FINDINGS, &trace["findings"])
+}
+
+const ENVELOPE: [Column; 2] = [("field", "/field"), ("value", "/value")];
+
+/// One line per field of the envelope; of text from outside the readable form.
+fn envelope_lines(envelope: &Value) -> Vec<Value> {
+    let fields = envelope.as_object().into_iter().flatten();
+    fields
+        .map(|(field, value)| json!({"field": field, "value": value.get("text").unwrap_or(value)}))
+        .collect()
+}
+
+/// One line per problem of the whole.
+fn codes(problems: &Value) -> Vec<Value> {
+    problems.as_array().into_iter().flatten().map(|code| json!({"code": code})).collect()
 }
 
 const TRIALS: [Column; 2] = [("rule", "/rule"), ("verdict", "/verdict")];

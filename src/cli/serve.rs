@@ -247,7 +247,7 @@ fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
         }),
         Check::new("spool", move || {
             let app = Arc::clone(&spooled);
-            async move { app.spool_has_room().await.map(|()| None) }
+            async move { app.check_spool().await }
         }),
         volume_check("inbox", &app.inbox),
         volume_check("archive", &app.archive),

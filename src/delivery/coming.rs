@@ -11,7 +11,7 @@
 //! a record without a tree is a loss.
 
 use super::accept::receipt_id;
-use super::manifest::{About, Envelope, PartFacts, PartRecord, RawText};
+use super::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Transport};
 use super::store::{self, DeliveryRow};
 use super::tree::{self, Contents, Written};
 use super::tree_path::{self, Place};
@@ -233,7 +233,7 @@ fn may_have_happened(error: &DbError) -> bool {
     error.kind() == DbErrorKind::Unavailable
 }
 
-/// The same sender's same name for it; without a name, the thing itself.
+/// The same sender's same name for it; without a name, the thing itself: its bytes, what it is called, where it belongs.
 fn key(coming: &Coming) -> [u8; 32] {
     let principal = coming.principal.as_bytes();
     match &coming.idempotency_key {
@@ -243,10 +243,11 @@ fn key(coming: &Coming) -> [u8; 32] {
             let name = coming.name.as_deref().unwrap_or_default();
             let place = [customer, category, kind, group].map(|slug| slug.as_str().as_bytes());
             let [customer, category, kind, group] = place;
-            let rest = [name.as_bytes(), coming.media_type.as_bytes()];
+            let (name, media_type, bytes) =
+                (name.as_bytes(), coming.media_type.as_bytes(), &coming.stored.digest.0[..]);
             mailhandler::key(
                 "rest",
-                &[principal, b"content", customer, category, kind, group, rest[0], rest[1]],
+                &[principal, b"content", customer, category, kind, group, name, media_type, bytes],
             )
         }
     }
@@ -258,8 +259,7 @@ fn envelope(coming: &Coming) -> Envelope {
         sender: RawText::of(coming.principal.as_bytes()),
         recipient: RawText::of(coming.coordinates.customer.as_str().as_bytes()),
         original_recipient: None,
-        queue_id: None,
-        client: None,
+        transport: Transport::default(),
         received_at: coming.received_at,
     }
 }
@@ -270,7 +270,7 @@ fn delivery(coming: &Coming, key: [u8; 32], terms: &Terms) -> NewDelivery {
         key,
         digest: coming.stored.digest,
         bytes: coming.stored.len_bytes,
-        reuse: if coming.idempotency_key.is_some() { Reuse::Refuse } else { Reuse::Flag },
+        reuse: Reuse::Refuse,
         key_ttl: terms.key_ttl,
         source: SOURCE.into(),
         received_at: coming.received_at,

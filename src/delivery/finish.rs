@@ -20,6 +20,7 @@ use crate::load::{self, NewLoad, Tables};
 use crate::log;
 use serde::{Deserialize, Serialize};
 use state::Ending;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use stored::Stored;
@@ -57,6 +58,9 @@ pub struct Sorted {
     pub rule: Option<String>,
     /// Settings of that rule, for the module.
     pub settings: serde_json::Value,
+    /// What its named groups found.
+    #[serde(default)]
+    pub captures: BTreeMap<String, String>,
     /// Keep a copy of the original.
     pub archive: bool,
     /// Why it waits for an operator.

@@ -29,7 +29,8 @@ pub struct Manifest {
     pub parts: Vec<Part>,
 }
 
-/// The one format there is. A manifest of another one does not parse.
+/// The one format there is. A manifest of another one does not parse. Within a version only optional fields are added, so
+/// what an older program wrote is read, and what a newer one wrote loses only what is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Schema {
     /// First version.
@@ -59,8 +60,8 @@ pub struct About {
     pub software: BTreeMap<String, String>,
 }
 
-/// The envelope as the door recorded it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Who sent what to whom, and how it came, as the door recorded it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Envelope {
     /// Kind of door: `pipe`, `lmtp`, `rest`, …
     pub door: String,
@@ -71,14 +72,44 @@ pub struct Envelope {
     /// The recipient before aliases, where the mail system told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_recipient: Option<RawText>,
-    /// Queue id of the mail system.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue_id: Option<String>,
-    /// Name and address of the client that handed it to the mail system.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
+    /// What else the mail system told; nothing of it for other doors.
+    #[serde(flatten)]
+    pub transport: Transport,
     /// When we took it in, by our clock.
     pub received_at: Timestamp,
+}
+
+/// How a mail came to us, in the words of the mail system in front of us. The client is the one of that mail system, and
+/// absent for mail submitted on its host. Client name and account are personal data: stored and shown, never logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Transport {
+    /// Its queue id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<String>,
+    /// Address of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Name of the client, as the mail system looked it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<RawText>,
+    /// What the client called itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_helo: Option<RawText>,
+    /// What the client spoke, for example `ESMTP`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_protocol: Option<String>,
+    /// Account that the client proved to be; none where it did not say who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl_user: Option<RawText>,
+    /// Where the mail system thought it sent the mail: the next hop of its transport.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nexthop: Option<RawText>,
+    /// Length that was announced, in the measure of the mail system: not that of the bytes we have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared_bytes: Option<u64>,
+    /// Program that put it into the spool, and its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 /// The rule that decided the coordinates.
@@ -100,7 +131,7 @@ pub struct Header {
 }
 
 /// Text from outside: readable, and exact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RawText {
     /// Decoded; what could not be decoded is U+FFFD.
     pub text: String,
@@ -290,7 +321,8 @@ mod hex_digest {
 #[cfg(test)]
 mod tests {
     use super::{
-        About, Envelope, FileFacts, Manifest, MatchedRule, PartFacts, PartRecord, RawText, Schema, parts,
+        About, Envelope, FileFacts, Manifest, MatchedRule, PartFacts, PartRecord, RawText, Schema, Transport,
+        parts,
     };
     use crate::delivery::tree_path::Place;
     use crate::ids::{Coordinates, DeliveryId, ReceiptId, Slug, Timestamp};
@@ -337,8 +369,17 @@ mod tests {
                 sender: RawText::of(b"a@b.example"),
                 recipient: RawText::of(b"b\xfcro@x.example"),
                 original_recipient: None,
-                queue_id: None,
-                client: Some("mx.b.example[192.0.2.1]".into()),
+                transport: Transport {
+                    queue_id: None,
+                    client: Some("192.0.2.1".into()),
+                    client_name: Some(RawText::of(b"mx.b.example")),
+                    client_helo: Some(RawText::of(b"m\xfcx")),
+                    client_protocol: Some("ESMTP".into()),
+                    sasl_user: Some(RawText::of(b"grid7")),
+                    nexthop: Some(RawText::of(b"x.example")),
+                    declared_bytes: Some(10),
+                    program: Some("mailhandler 0.1.0".into()),
+                },
                 received_at: Timestamp(1_673_611_200_000_000),
             },
             headers: Vec::new(),
@@ -362,6 +403,19 @@ mod tests {
     #[test]
     fn a_manifest_reads_back_as_written() {
         assert_eq!(Manifest::parse(&manifest().to_json()).unwrap(), manifest());
+    }
+
+    #[test]
+    fn a_manifest_from_before_a_field_was_added_reads_and_one_from_after_it_too() {
+        let mut json: serde_json::Value = serde_json::from_slice(&manifest().to_json()).unwrap();
+        let envelope = json["envelope"].as_object_mut().unwrap();
+        envelope
+            .retain(|field, _| ["door", "sender", "recipient", "client", "received_at"].contains(&&**field));
+        envelope.insert("of_the_future".into(), "whatever".into());
+        let mut expected = manifest();
+        let client = expected.about.envelope.transport.client.take();
+        expected.about.envelope.transport = Transport { client, ..Transport::default() };
+        assert_eq!(Manifest::parse(json.to_string().as_bytes()).unwrap(), expected);
     }
 
     #[test]

@@ -32,6 +32,26 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Whose tree is at `path`; `None` where none can be.
+    #[must_use]
+    pub fn of(path: &SubPath) -> Option<Self> {
+        let components: Vec<&str> = path.as_str().split('/').collect();
+        let [first, second, third, fourth, _datetime] = components[..] else { return None };
+        let slug = |text: &str| text.parse::<Slug>().ok();
+        Some(if first == HELD {
+            Self::Held { source: slug(second)?, reason: slug(third)? }
+        } else {
+            Self::Delivered(Coordinates {
+                customer: slug(first)?,
+                category: slug(second)?,
+                kind: slug(third)?,
+                group: slug(fourth)?,
+            })
+        })
+    }
+}
+
 /// Where a tree may be: the second path is for when the first is taken by another delivery.
 ///
 /// The clock may jump back and two mails may come in one second, so the time alone names nothing; the unique path in the
@@ -156,6 +176,19 @@ mod tests {
     fn held_mail_has_source_and_reason_in_its_path() {
         let held = Place::Held { source: Slug::of("pipe"), reason: Slug::of("no_rule") };
         assert_eq!(paths(&held, &TimeZone::UTC)[0], "_held/pipe/no_rule/none/20230113_120000");
+    }
+
+    #[test]
+    fn the_path_of_a_tree_tells_its_place() {
+        let held = Place::Held { source: Slug::of("pipe"), reason: Slug::of("no_rule") };
+        for place in [Place::Delivered(coordinates()), held] {
+            for path in paths(&place, &TimeZone::UTC) {
+                assert_eq!(Place::of(&path.parse().unwrap()).as_ref(), Some(&place));
+            }
+        }
+        for other in ["acme/hydrastor/alert/grid_7", "_odd/hydrastor/alert/grid_7/20230113_120000"] {
+            assert_eq!(Place::of(&other.parse().unwrap()), None, "{other}");
+        }
     }
 
     #[test]

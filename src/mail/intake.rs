@@ -3,6 +3,7 @@
 //! inotify names new entries; a scan finds those of before, and any the kernel dropped. A batch is read, `new` is
 //! fsynced once, and everything in it is accepted in one commit. What fails stays in the spool and is tried again.
 
+use super::damaged::Damaged;
 use super::record::MailRecord;
 use super::watch::{Heard, watch};
 use crate::config::{Config, Live};
@@ -34,6 +35,8 @@ pub struct Intake {
     pub acceptor: Acceptor,
     /// The configuration in force.
     pub live: Live,
+    /// Entries that cannot be read.
+    pub damaged: Damaged,
 }
 
 /// What intake knows while it runs.
@@ -43,8 +46,6 @@ struct Seen {
     pending: VecDeque<EntryName>,
     /// Accepted and not yet gone from the spool.
     accepted: HashSet<EntryName>,
-    /// Could not be read; said once.
-    damaged: HashSet<EntryName>,
 }
 
 impl Intake {
@@ -66,7 +67,7 @@ impl Intake {
                     self.linger(&mut heard, &mut messages).await;
                     for message in messages.drain(..) {
                         match message {
-                            Heard::New(name) => seen.come(name),
+                            Heard::New(name) => self.come(name, &mut seen),
                             Heard::Rescan => self.scan(&mut seen).await,
                         }
                     }
@@ -98,11 +99,28 @@ impl Intake {
             Ok(names) => {
                 let there: HashSet<EntryName> = names.into_iter().collect();
                 seen.accepted.retain(|name| there.contains(name));
+                self.damaged.keep(&there);
                 let mut fresh: Vec<_> = there.into_iter().collect();
                 fresh.sort_by_key(|name| name.receipt_id);
-                fresh.into_iter().for_each(|name| seen.hear(name));
+                fresh.into_iter().for_each(|name| self.hear(name, seen));
             }
             Err(error) => tracing::error!(%error, "the spool cannot be listed"),
+        }
+    }
+
+    /// The kernel says that the name is new: it is, even where we know it from a time before its seal.
+    fn come(&self, name: EntryName, seen: &mut Seen) {
+        seen.accepted.remove(&name);
+        self.hear(name, seen);
+    }
+
+    /// It is there, new or not. What is damaged is read again at every scan: a good copy may have come under its name.
+    fn hear(&self, name: EntryName, seen: &mut Seen) {
+        match name.state {
+            State::Whole if seen.accepted.contains(&name) => {}
+            State::Whole => seen.pending.push_back(name),
+            State::Damaged => self.damaged.found(name, &"set aside for a good copy"),
+            State::Short => {}
         }
     }
 
@@ -128,6 +146,7 @@ impl Intake {
         for (name, entry) in entries {
             match entry {
                 Ok(entry) => {
+                    self.damaged.is_good(&name);
                     let acceptor = self.acceptor.clone();
                     let record = MailRecord::of(entry.envelope());
                     let delivery = delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
@@ -135,9 +154,7 @@ impl Intake {
                 }
                 Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
                 Err(error) if matches!(error.kind(), mailhandler::Kind::Damaged(_)) => {
-                    if seen.damaged.insert(name) {
-                        tracing::error!(receipt_id = %name.receipt_id, %error, "a spool entry is damaged and stays");
-                    }
+                    self.damaged.found(name, &error);
                 }
                 Err(error) => {
                     tracing::warn!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read just now");
@@ -204,21 +221,6 @@ pub fn delivery(
         priority: Priority::Normal,
         max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
         id: DeliveryId::fresh(),
-    }
-}
-
-impl Seen {
-    /// The kernel says that the name is new: it is, even where we know it from a time before its seal.
-    fn come(&mut self, name: EntryName) {
-        self.accepted.remove(&name);
-        self.hear(name);
-    }
-
-    /// It is there, new or not.
-    fn hear(&mut self, name: EntryName) {
-        if name.state == State::Whole && !self.accepted.contains(&name) && !self.damaged.contains(&name) {
-            self.pending.push_back(name);
-        }
     }
 }
 

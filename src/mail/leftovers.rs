@@ -4,6 +4,7 @@
 //! mail has come since, under the same queue id and recipient, the short one goes. When none comes for a day, it is all
 //! there will ever be: it is accepted, flagged [`CUT_SHORT`], and held for an operator.
 
+use super::damaged::Damaged;
 use super::intake;
 use super::record::MailRecord;
 use crate::config::Live;
@@ -31,6 +32,8 @@ pub struct Leftovers {
     pub db: Db,
     /// The configuration in force.
     pub live: Live,
+    /// Entries that cannot be read.
+    pub damaged: Damaged,
 }
 
 impl Leftovers {
@@ -43,7 +46,7 @@ impl Leftovers {
         let found = tokio::task::spawn_blocking(move || {
             let swept = spool.sweep(DRAFT_AGE)?;
             let shorts = spool.list()?.into_iter().filter(|name| name.state == State::Short);
-            let shorts: Vec<_> = shorts.filter_map(|name| Some((name, spool.read(name).ok()?))).collect();
+            let shorts: Vec<_> = shorts.map(|name| (name, spool.read(name))).collect();
             Ok::<_, mailhandler::SpoolError>((swept, shorts))
         })
         .await;
@@ -64,7 +67,19 @@ impl Leftovers {
             }
         };
         for (name, entry) in shorts {
-            self.settle(name, entry).await?;
+            match entry {
+                Ok(entry) => {
+                    self.damaged.is_good(&name);
+                    self.settle(name, entry).await?;
+                }
+                Err(error) if matches!(error.kind(), mailhandler::Kind::Damaged(_)) => {
+                    self.damaged.found(name, &error);
+                }
+                Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a short mail cannot be read just now");
+                }
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@
 //! From the yes until the seal the spool entry is the durable copy; from accept on the delivery row, not the file, is
 //! the authority for the envelope. Nothing between intake and seal fsyncs but the store.
 
+mod damaged;
 mod explain;
 mod intake;
 mod leftovers;
@@ -23,6 +24,7 @@ mod snippet;
 mod sort;
 mod watch;
 
+pub use damaged::Damaged;
 pub use explain::{Explained, explain};
 pub use intake::Intake;
 pub use leftovers::Leftovers;

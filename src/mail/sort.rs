@@ -11,6 +11,7 @@ use crate::config::Live;
 use crate::delivery::manifest::{About, Header, RawText};
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
+use crate::delivery::tree_path::Place;
 use crate::delivery::{Sorted, Work, tree_path};
 use crate::ids::{DeliveryId, Scope, Slug, SpoolId};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
@@ -28,6 +29,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Problem code of a mail whose queue id and recipient had come before, with other bytes.
+const KEY_REUSED: &str = "key_reused";
 /// Fields of the header that a manifest repeats; the rest is in `message.eml`.
 const HEADERS_OF_INTEREST: [&str; 14] = [
     "auto-submitted",
@@ -85,7 +88,7 @@ impl Sorter {
         self.outcome(&delivery, verdict).await
     }
 
-    /// Makes the tree of a delivery again at its stored path, as its row says and without a job: a crash damaged it.
+    /// Makes the tree of a delivery again at its stored path, as it was and without a job: a crash damaged it.
     ///
     /// # Errors
     /// Why it could not be made.
@@ -95,7 +98,9 @@ impl Sorter {
         let path: SubPath =
             path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let verdict = decision::stored(&delivery);
+        let place =
+            Place::of(&path).ok_or_else(|| Interrupted::Failed(format!("{path} is no place of a tree")))?;
+        let verdict = decision::stored(&delivery, place);
         if verdict.is_undecided() {
             return self.message_alone(&delivery, message, &verdict, path).await;
         }
@@ -128,7 +133,7 @@ impl Sorter {
     async fn keep_held(&self, id: DeliveryId) -> Result<(), Interrupted> {
         let delivery = self.find(id).await?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let verdict = decision::held(&delivery);
+        let verdict = Verdict::held(delivery.held_reason.as_deref().unwrap_or_default());
         let path = self.held_path(&delivery, &verdict).await?;
         self.message_alone(&delivery, message, &verdict, path.clone()).await?;
         let path = path.to_string();
@@ -148,7 +153,7 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let about = self.about(delivery, &message, verdict, Vec::new(), door_problems(&message));
+        let about = self.about(delivery, &message, verdict, Vec::new(), arrival_problems(delivery, &message));
         let inbox = Arc::clone(&self.inbox);
         tokio::task::spawn_blocking(move || {
             let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
@@ -264,8 +269,8 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let problems =
-            door_problems(&message).into_iter().chain(split.head.problems.iter().cloned()).collect();
+        let mut problems = arrival_problems(delivery, &message);
+        problems.extend(split.head.problems.iter().cloned());
         let about = self.about(delivery, &message, verdict, headers(&split), problems);
         let (inbox, archive) =
             (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
@@ -290,6 +295,7 @@ impl Sorter {
             coordinates: verdict.sorting().map(|sorting| sorting.coordinates.clone()),
             rule: verdict.rule().map(|rule| rule.name),
             settings: serde_json::json!(verdict.sorting().map(|s| s.settings.clone()).unwrap_or_default()),
+            captures: verdict.sorting().map(|sorting| sorting.captures.clone()).unwrap_or_default(),
             archive: verdict.archive(),
             held_reason: held.map(str::to_owned),
         };
@@ -347,10 +353,11 @@ fn headers(split: &SplitOutput) -> Vec<Header> {
         .collect()
 }
 
-/// What was odd about how the mail came.
-fn door_problems(message: &Message) -> Vec<Problem> {
-    let problem = |code: &String| Problem { code: Cow::Owned(code.clone()), detail: String::new() };
-    message.record.problems.iter().map(problem).collect()
+/// What was odd about how the mail came: what its door saw, and what accept found.
+fn arrival_problems(delivery: &DeliveryRow, message: &Message) -> Vec<Problem> {
+    let problem = |code: Cow<'static, str>| Problem { code, detail: String::new() };
+    let of_door = message.record.problems.iter().map(|code| problem(Cow::Owned(code.clone())));
+    of_door.chain(delivery.key_reused.then(|| problem(Cow::Borrowed(KEY_REUSED)))).collect()
 }
 
 fn bad_path(error: crate::infra::volume::BadSubPath) -> Interrupted {

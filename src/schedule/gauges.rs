@@ -1,7 +1,9 @@
 //! Gauges of what is stored: queues, held jobs, the store's files.
 
 use super::age;
-use crate::infra::telemetry::metrics::{HELD_JOBS, HELD_OLDEST, QUEUE_JOBS, QUEUE_OLDEST, STORE_BYTES};
+use crate::infra::telemetry::metrics::{
+    HELD_JOBS, HELD_OLDEST, QUEUE_JOBS, QUEUE_OLDEST, SPOOL_DAMAGED, STORE_BYTES,
+};
 use crate::job::HoldReason;
 use crate::job::store::{HeldCount, QueueDepth};
 use std::collections::BTreeMap;
@@ -37,6 +39,11 @@ pub fn show_held(counts: &[HeldCount]) {
     }
     let oldest_at = counts.iter().filter_map(|count| count.oldest_at).min();
     metrics::gauge!(HELD_OLDEST).set(age(oldest_at).as_secs_f64());
+}
+
+/// Damaged entries of the spool of this process.
+pub fn show_damaged(entries: usize) {
+    metrics::gauge!(SPOOL_DAMAGED).set(entries as f64);
 }
 
 /// The two files of SQLite in `directory`.

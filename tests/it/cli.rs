@@ -128,6 +128,16 @@ fn a_trace_tells_the_whole_story_by_any_of_its_ids() {
     {
         assert!(story.contains(part), "{part} is missing in:\n{story}");
     }
+    for (field, value) in [
+        ("client_name", "mx.dc1.example"),
+        ("client_helo", "grid-7"),
+        ("sasl_user", "gridmaster"),
+        ("nexthop", "ingest.example.com"),
+        ("queue_id", "Q2"),
+    ] {
+        let shown = story.lines().any(|line| line.split_whitespace().eq([field, value]));
+        assert!(shown, "{field} {value} is missing in:\n{story}");
+    }
     let receipt = delivery["receipt_id"].as_str().unwrap();
     assert_eq!(shell.says(&["trace", receipt]), story);
     let job = shell.objects(&["jobs", "list", "--type", "alert"])[0]["id"].to_string();

@@ -10,6 +10,7 @@ use headworks::infra::volume::SubPath;
 use headworks::job::store::{Claim, PutBack, Want, set_paused};
 use headworks::job::{self, Priority, QueueName, State};
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 const TO: &str = "bobs@ingest.example.com";
@@ -34,6 +35,40 @@ async fn released_mail_moves_to_where_the_rules_of_now_say() {
         appliance.stop().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_tree_that_a_crash_left_beside_its_sealed_successor_goes_at_the_next_start() {
+    each_site(|site| async move {
+        site.edit(ALERTS, NOTHING);
+        let first = site.start().await;
+        let (receipt, held) = held_mail(&first, "no_rule").await;
+        site.edit(NOTHING, ALERTS);
+        first.app.live.reload(&site.sources()).unwrap();
+        let left = site.state().join("inbox").join(held.path.as_ref().unwrap());
+        let aside = site.directory.path().join("aside");
+        copy_tree(&left, &aside);
+        operator(&first).release(job_of(&first, receipt).await).await.unwrap();
+        assert_eq!(first.settled(receipt).await, ReceiptState::Completed);
+        has_moved(&site, &first, &held).await;
+        // As it was between the commit of the seal and the removal.
+        let path = held.path.as_ref().unwrap();
+        crate::execute(&first.app.db, &format!("UPDATE delivery SET stale_path = '{path}'")).await;
+        first.stop().await;
+        copy_tree(&aside, &left);
+
+        let second = site.start().await;
+        has_moved(&site, &second, &held).await;
+        second.stop().await;
+    })
+    .await;
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

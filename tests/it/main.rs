@@ -10,6 +10,7 @@ mod catalogue;
 mod cli;
 mod crash;
 mod db;
+mod envelope;
 mod floors;
 mod held;
 mod job;

@@ -104,6 +104,7 @@ fn two_mails_move_every_metric_of_the_table_and_no_other() {
         ("headworks_module_rows_total", &[alert[0], ("table", "hydrastor_alert")], 1.0),
         ("headworks_queue_jobs", &[("queue", "sort"), ("state", "held")], 1.0),
         ("headworks_held_jobs", &[("reason", "malformed")], 0.0),
+        ("headworks_spool_damaged_entries", &[], 0.0),
     ] {
         assert_eq!(scrape.value(name, labels), Some(value), "{name} {labels:?}");
     }
@@ -130,6 +131,42 @@ fn a_held_job_is_one_line_of_the_log_with_everything_to_find_it_by() {
     for id in ["job_id", "delivery_id"] {
         assert!(said[id].as_str().is_some_and(|id| !id.is_empty()), "{said}");
     }
+    server.stop();
+}
+
+#[test]
+fn a_damaged_spool_entry_is_told_of_kept_and_in_nobodys_way() {
+    let installation = Installation::new(None, "", &programs::modules());
+    installation.start().stop();
+    let mail = fixture("alert/01_warning");
+    let receipt = installation.deliver("4Q1", TO, &mail).unwrap();
+    let entry = installation.spool().join("new").join(receipt.to_string());
+    let whole = std::fs::read(&entry).unwrap();
+    let cut = &whole[..whole.len() - 10];
+    std::fs::write(&entry, cut).unwrap();
+
+    let server = installation.start();
+    installation.wait_for("the gauge of damaged entries", || {
+        let shown = Scrape::of(&server).value("headworks_spool_damaged_entries", &[]);
+        (shown == Some(1.0)).then_some(())
+    });
+    let ready: serde_json::Value = serde_json::from_str(&server.body("/readyz?verbose").unwrap()).unwrap();
+    let spool = ready["dependencies"].as_array().unwrap().iter().find(|it| it["name"] == "spool").unwrap();
+    assert_eq!((&spool["ready"], &spool["note"]), (&true.into(), &"damaged entries: 1".into()));
+    let log = installation.last_words();
+    let said = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    let named = said("a spool entry is damaged and stays");
+    assert!(named.len() == 1 && named[0].contains(&receipt.to_string()), "{log}");
+    assert_eq!(said("damaged entries in the spool wait for an operator").len(), 1, "{log}");
+    assert_eq!(std::fs::read(&entry).unwrap(), cut);
+
+    // Its sender comes again: the good copy is taken, the damaged one is set aside.
+    assert_eq!(installation.deliver("4Q1", TO, &mail), Some(receipt));
+    installation.wait_for("the good copy", || {
+        let answer = server.body(&format!("/api/1.0/receipts/{receipt}"))?;
+        answer.contains("completed").then_some(())
+    });
+    assert_eq!(std::fs::read(entry.with_extension("damaged")).unwrap(), cut);
     server.stop();
 }
 

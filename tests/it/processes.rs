@@ -130,6 +130,8 @@ impl Installation {
             "--sender",
             "grid@dc1.example",
         ]);
+        command.args(["--client", "192.0.2.9", "--name", "mx.dc1.example", "--helo", "grid-7"]);
+        command.args(["--proto", "ESMTP", "--sasl", "gridmaster", "--nexthop", "ingest.example.com"]);
         command.args(["--", recipient]);
         self.user.runs(&mut command);
         command
@@ -142,6 +144,19 @@ impl Installation {
         call.stdin.take().unwrap().write_all(mail).unwrap();
         let output = call.wait_with_output().unwrap();
         output.status.success().then(|| receipt_in(&String::from_utf8(output.stdout).unwrap()).unwrap())
+    }
+
+    /// What a command of `headworks` prints.
+    pub fn says(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.program("headworks"));
+        command.arg("--config").arg(self.directory.path().join("headworks.toml")).args(arguments);
+        if let Store::Postgres(url) = &self.store {
+            command.env("HEADWORKS__STORE__URL", url);
+        }
+        self.user.runs(&mut command);
+        let ended = command.output().unwrap();
+        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
     }
 
     /// Makes a directory of the server's user.

@@ -6,8 +6,8 @@ use crate::promises::mail;
 use headworks::app::App;
 use headworks::delivery::store::stored_ends;
 use headworks::delivery::tree::{self, Found};
-use headworks::delivery::{ReceiptState, Work};
-use headworks::ids::{JobId, Scope};
+use headworks::delivery::{Operator, ReceiptState, Work};
+use headworks::ids::{JobId, ReceiptId, Scope};
 use headworks::infra::db::View;
 use headworks::infra::volume::SubPath;
 use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
@@ -43,12 +43,11 @@ fn cut(file: &Path, bytes: u64) {
     fs::OpenOptions::new().write(true).open(file).unwrap().set_len(bytes).unwrap();
 }
 
-/// The message and the parts of a tree.
-fn contents(tree: &Path) -> BTreeMap<String, Vec<u8>> {
+/// The files of a tree: message, parts, manifest.
+fn contents(tree: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(tree).unwrap().map(|entry| entry.unwrap());
-    let named =
-        entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()));
-    named.filter(|(name, _)| name != tree::MANIFEST).collect()
+    let text = |file: &Path| String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), text(&entry.path()))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +57,8 @@ async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_an
         let first = site.start().await;
         let mut trees = Vec::new();
         for (number, damage) in DAMAGES.iter().enumerate() {
-            let receipt = first.deposit(&format!("4D{number}"), TO, &mail(number));
+            // The fourth and fifth come under a queue id that was there before.
+            let receipt = first.deposit(&format!("4D{}", number % 3), TO, &mail(number));
             assert_eq!(first.settled(receipt).await, ReceiptState::Completed);
             let path = delivery(&first.app.db, receipt).await.unwrap().path.unwrap();
             trees.push((receipt, path, damage));
@@ -95,6 +95,46 @@ async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_an
         third.stop().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_tree_is_made_again_as_it_was_whatever_became_of_its_job() {
+    each_site(|site| async move {
+        site.edit("seal_after = \"100ms\"", "seal_after = \"1h\"");
+        site.edit("type = \"alert\"", "type = \"unheard_of\"");
+        let first = site.start().await;
+        let mut trees = Vec::new();
+        for (queue_id, recipient, mail) in [
+            ("4H1", TO, b"Subject: lunch?\n\nAt noon.\n".to_vec()),
+            ("4H2", "nobody@ingest.example.com", mail(1)),
+            ("4H3", TO, fixture("alert/01_warning")),
+        ] {
+            let receipt = first.deposit(queue_id, recipient, &mail);
+            assert_eq!(first.settled(receipt).await, ReceiptState::Held);
+            discard(&first.app, receipt).await;
+            let row = delivery(&first.app.db, receipt).await.unwrap();
+            assert_eq!(row.held_reason, None);
+            trees.push(site.state().join("inbox").join(row.path.unwrap()));
+        }
+        first.stop().await;
+        let whole: Vec<_> = trees.iter().map(|tree| contents(tree)).collect();
+        trees.iter().for_each(|tree| cut(&tree.join(tree::MANIFEST), 0));
+
+        let second = site.start().await;
+        for (tree, whole) in trees.iter().zip(whole) {
+            assert!(whole[tree::MANIFEST].contains("\"stored_name\": \"001-"), "{whole:?}");
+            assert_eq!(contents(tree), whole);
+        }
+        second.stop().await;
+    })
+    .await;
+}
+
+async fn discard(app: &App, receipt: ReceiptId) {
+    let jobs = look!(app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+    let held = jobs.iter().find(|job| job.state == State::Held).unwrap().id;
+    let (db, wake) = (app.db.clone(), app.wake.clone());
+    Operator { db, wake, scope: Scope::All, actor: "test".into() }.discard(held).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,29 @@ async fn an_expired_key_is_forgotten_once_nothing_of_its_receipt_is_live() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_short_mail_that_is_damaged_is_known_and_stays() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let home = appliance.app.spool.as_ref().unwrap();
+        let (receipt, mail) =
+            seal(&home.spool, "4S1", TO, b"Subject: x\n", Timestamp::now().before(25 * HOUR));
+        mail.deposit_short().unwrap();
+        let entry = home.directory.join("new").join(EntryName::short(receipt.0).to_string());
+        std::fs::write(&entry, "damaged").unwrap();
+        let known = async {
+            while home.damaged.count() == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), appliance.keep_until(known)).await;
+        waited.expect("nobody saw it");
+        assert_eq!(std::fs::read(&entry).unwrap(), b"damaged");
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mail_that_came_short_waits_a_day_for_the_whole_and_is_then_held() {
     each_site(|site| async move {
         let appliance = site.start().await;

@@ -4,6 +4,7 @@ use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolI
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+use std::collections::BTreeMap;
 
 /// One delivery as the store knows it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -29,6 +30,9 @@ pub struct DeliveryRow {
     /// Settings of that rule, for the module.
     #[sqlx(json)]
     pub settings: serde_json::Value,
+    /// What the named groups of that rule found.
+    #[sqlx(json)]
+    pub captures: BTreeMap<String, String>,
     /// The original goes to the archive volume too.
     pub archive: bool,
     /// Why it waits for an operator.
@@ -52,6 +56,8 @@ pub struct DeliveryRow {
     pub sorted_at: Option<Timestamp>,
     /// When its tree became durable.
     pub sealed_at: Option<Timestamp>,
+    /// Its key had been used with other bytes.
+    pub key_reused: bool,
 }
 
 impl DeliveryRow {
@@ -93,18 +99,25 @@ pub struct Filter {
     pub before: Option<(Timestamp, DeliveryId)>,
 }
 
-const COLUMNS: &str = "id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, \
-                       digest, bytes, envelope, home, path, stale_path, sorted_at, sealed_at";
+/// The fields of a [`DeliveryRow`].
+macro_rules! columns {
+    () => {
+        "id, receipt_id, source, customer, category, type, grp, rule, settings, captures, archive, held_reason, received_at, digest, \
+         bytes, envelope, home, path, stale_path, sorted_at, sealed_at, \
+         COALESCE((SELECT r.key_reused FROM receipt r WHERE r.id = delivery.receipt_id), false) AS key_reused"
+    };
+}
 
 /// One delivery; `None` also where the scope may not see it.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Option<DeliveryRow>, DbError> {
-    let text = "
-        SELECT id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, digest,
-               bytes, envelope, home, path, stale_path, sorted_at, sealed_at
-        FROM delivery WHERE id = $1 AND (CAST($2 AS text) IS NULL OR customer = $2)";
+    let text = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM delivery WHERE id = $1 AND (CAST($2 AS text) IS NULL OR customer = $2)"
+    );
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).bind(scope.customer()).fetch_optional(c).await?))
 }
 
@@ -113,10 +126,7 @@ pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Optio
 /// # Errors
 /// When the store fails.
 pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<DeliveryRow>, DbError> {
-    let text = "
-        SELECT id, receipt_id, source, customer, category, type, grp, rule, settings, archive, held_reason, received_at, digest,
-               bytes, envelope, home, path, stale_path, sorted_at, sealed_at
-        FROM delivery WHERE receipt_id = $1";
+    let text = concat!("SELECT ", columns!(), " FROM delivery WHERE receipt_id = $1");
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
 }
 
@@ -141,7 +151,8 @@ where
     String: for<'q> Encode<'q, DB> + Type<DB>,
     DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
 {
-    let mut query = QueryBuilder::<DB>::new(format!("SELECT {COLUMNS} FROM delivery WHERE id IN (NULL"));
+    let mut query =
+        QueryBuilder::<DB>::new(concat!("SELECT ", columns!(), " FROM delivery WHERE id IN (NULL"));
     for id in ids {
         query.push(", ").push_bind(*id);
     }
@@ -222,7 +233,7 @@ where
     ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
     i64: for<'q> Encode<'q, DB> + Type<DB>,
 {
-    let mut query = QueryBuilder::<DB>::new(format!("SELECT {COLUMNS} FROM delivery WHERE true"));
+    let mut query = QueryBuilder::<DB>::new(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
     let texts = [
         ("customer", scope.customer()),
         ("customer", filter.customer.as_deref()),

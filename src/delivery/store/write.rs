@@ -96,10 +96,11 @@ pub async fn set_sorted(tx: &mut Tx<'_>, sorted: &[&Sorted]) -> Result<(), DbErr
 async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Result<(), DbError> {
     let text = "
         UPDATE delivery SET customer = s.customer, category = s.category, type = s.type, grp = s.grp, rule = s.rule,
-               settings = s.settings, archive = s.archive, held_reason = s.held_reason, sorted_at = now(), sealed_at = NULL
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::boolean[],
-                    $9::text[])
-             AS s(id, customer, category, type, grp, rule, settings, archive, held_reason)
+               settings = s.settings, captures = s.captures, archive = s.archive, held_reason = s.held_reason, sorted_at = now(),
+               sealed_at = NULL
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[], $9::boolean[],
+                    $10::text[])
+             AS s(id, customer, category, type, grp, rule, settings, captures, archive, held_reason)
         WHERE delivery.id = s.id";
     let mut sorted = sorted.to_vec();
     sorted.sort_unstable_by_key(|sorted| sorted.id);
@@ -115,6 +116,7 @@ async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Res
         .bind(coordinate(|c| c.group.as_str()))
         .bind(all(&sorted, |s| s.rule.as_deref()))
         .bind(all(&sorted, |s| Json(&s.settings)))
+        .bind(all(&sorted, |s| Json(&s.captures)))
         .bind(all(&sorted, |s| s.archive))
         .bind(all(&sorted, |s| s.held_reason.as_deref()))
         .execute(connection)
@@ -124,8 +126,8 @@ async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Res
 
 async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) -> Result<(), DbError> {
     let text = "
-        UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = $6, settings = $7, archive = $8,
-               held_reason = $9, sorted_at = $10, sealed_at = NULL
+        UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = $6, settings = $7, captures = $8,
+               archive = $9, held_reason = $10, sorted_at = $11, sealed_at = NULL
         WHERE id = $1";
     for sorted in sorted {
         let coordinates = sorted.coordinates.as_ref();
@@ -137,6 +139,7 @@ async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) 
             .bind(coordinates.map(|c| c.group.as_str()))
             .bind(sorted.rule.as_deref())
             .bind(Json(&sorted.settings))
+            .bind(Json(&sorted.captures))
             .bind(sorted.archive)
             .bind(sorted.held_reason.as_deref())
             .bind(Timestamp::now())

@@ -1,7 +1,7 @@
 //! What a tree promises, on a directory and in memory.
 
 use super::{Contents, Difference, Found, MANIFEST, MESSAGE, Written, archive, check, read_manifest, write};
-use crate::delivery::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Span};
+use crate::delivery::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Span, Transport};
 use crate::delivery::tree_path::Place;
 use crate::ids::{DeliveryId, ReceiptId, Slug, Timestamp};
 use crate::infra::volume::{Durable, FileRange, Source, Stored, SubPath, Volume, VolumeErrorKind};
@@ -61,8 +61,7 @@ fn contents(file: &File, delivery: u128) -> Contents<'_> {
             sender: RawText::of(b""),
             recipient: RawText::of(b"b\xfcro@x.example"),
             original_recipient: None,
-            queue_id: Some("4Zabc".into()),
-            client: None,
+            transport: Transport { queue_id: Some("4Zabc".into()), ..Transport::default() },
             received_at: Timestamp(0),
         },
         headers: Vec::new(),

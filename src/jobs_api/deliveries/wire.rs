@@ -39,7 +39,8 @@ pub struct Delivery {
     pub sha256: String,
     /// Length of its bytes.
     pub bytes: i64,
-    /// Who sent what to whom.
+    /// Who sent what to whom, and how it came; for a mail also `problems`, the codes of its door.
+    #[schema(value_type = manifest::Envelope)]
     pub envelope: serde_json::Value,
     /// Its tree on volume inbox.
     pub path: Option<String>,
@@ -47,6 +48,8 @@ pub struct Delivery {
     pub sorted_at: Option<Timestamp>,
     /// When its tree became durable.
     pub sealed_at: Option<Timestamp>,
+    /// Whether its sender had used the key (for mail the queue id and recipient) before, for other bytes.
+    pub key_reused: bool,
     /// Where to read on.
     pub links: Links,
 }
@@ -175,6 +178,7 @@ impl From<DeliveryRow> for Delivery {
             path: row.path,
             sorted_at: row.sorted_at,
             sealed_at: row.sealed_at,
+            key_reused: row.key_reused,
             links,
         }
     }

@@ -40,6 +40,11 @@ impl Sorting {
 }
 
 impl Verdict {
+    /// Held for the reason of that word.
+    pub fn held(word: &str) -> Self {
+        Self::Held(word.parse().unwrap_or(HoldReason::Operator), String::new())
+    }
+
     pub const fn sorting(&self) -> Option<&Sorting> {
         match self {
             Self::Sorted(sorting) => Some(sorting),
@@ -78,26 +83,19 @@ impl Verdict {
     }
 }
 
-/// The verdict that the row of a sorted delivery records.
-pub fn stored(delivery: &DeliveryRow) -> Verdict {
-    let word = delivery.held_reason.as_deref().unwrap_or_default();
-    match (delivery.coordinates(), word.parse()) {
-        (Some(coordinates), _) => Verdict::Sorted(Sorting {
+/// The verdict that a tree was made by: where it stands tells the coordinates or why it was held, whatever became of the
+/// mail since; what the rule said is in the row.
+pub fn stored(delivery: &DeliveryRow, place: Place) -> Verdict {
+    match place {
+        Place::Delivered(coordinates) => Verdict::Sorted(Sorting {
             coordinates,
             rules: delivery.rule.iter().filter_map(|rule| rule.parse().ok()).collect(),
-            captures: BTreeMap::new(),
+            captures: delivery.captures.clone(),
             settings: serde_json::from_value(delivery.settings.clone()).unwrap_or_default(),
             archive: delivery.archive,
         }),
-        (None, Ok(reason)) => Verdict::Held(reason, String::new()),
-        (None, Err(_)) => Verdict::Held(HoldReason::Operator, String::new()),
+        Place::Held { reason, .. } => Verdict::held(reason.as_str()),
     }
-}
-
-/// The verdict about a mail whose job was held before it could decide: why, as its row says.
-pub fn held(delivery: &DeliveryRow) -> Verdict {
-    let reason = delivery.held_reason.as_deref().and_then(|word| word.parse().ok());
-    Verdict::Held(reason.unwrap_or(HoldReason::Operator), String::new())
 }
 
 /// Problem of a header with more lines or bytes than are read.

@@ -1,6 +1,6 @@
 //! The REST way in, and what can be asked of a delivery.
 
-use super::{FILE_BYTES, Server};
+use super::{FILE_BYTES, Server, new_mail};
 use crate::stores::each_store;
 use crate::web::client::{json, problem};
 use headworks::delivery::tree::{Found, check, read_manifest};
@@ -151,11 +151,36 @@ async fn the_same_again_gets_the_first_receipt() {
         assert_ne!(bare["receipt_id"], first["receipt_id"]);
         assert_eq!(json(&post(PLACE, &[], b"a").await)["duplicate"], true);
         assert_eq!(json(&post(&PLACE.replace("Grid", "Farm"), &[], b"a").await)["duplicate"], false);
-        assert_eq!(server.ask("/deliveries", &server.admin).await["items"].as_array().unwrap().len(), 3);
-        assert_eq!(trees(&server), 3);
+        assert_eq!(json(&post(PLACE, &[], b"c").await)["duplicate"], false);
+        let all = server.ask("/deliveries", &server.admin).await["items"].take();
+        let all = all.as_array().unwrap();
+        assert_eq!((all.len(), trees(&server)), (4, 4));
+        assert!(all.iter().all(|delivery| delivery["key_reused"] == false), "{all:?}");
         // Another sender's key of the same name is another key.
         let other = server.file(&PLACE.replace("customer=alpha&", ""), &server.alpha, &key, b"b").await;
         assert_eq!(json(&other)["duplicate"], false);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_came_again_with_other_bytes_is_shown_on_the_later_delivery() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let mut ids = Vec::new();
+        for content in [1, 2, 1] {
+            ids.push(server.acceptor.accept(new_mail(7, content)).await.unwrap().delivery_id);
+        }
+        assert_eq!(ids[0], ids[2]);
+        for (id, reused) in [(ids[0], false), (ids[1], true)] {
+            assert_eq!(server.row(id).await.key_reused, reused);
+            assert_eq!(server.ask(&format!("/deliveries/{id}"), &server.reader).await["key_reused"], reused);
+        }
+        let list = server.ask("/deliveries", &server.reader).await;
+        assert_eq!([&list["items"][0]["key_reused"], &list["items"][1]["key_reused"]], [true, false]);
+        let schemas = &server.document["components"]["schemas"];
+        assert_eq!(schemas["Delivery"]["properties"]["key_reused"]["type"], "boolean");
+        assert!(schemas["Transport"]["properties"]["sasl_user"].is_object(), "{schemas}");
     })
     .await;
 }

@@ -189,27 +189,8 @@ impl Server {
 
     /// A mail that waits for an operator.
     async fn held_mail(&self, number: u8) -> (DeliveryId, JobId) {
-        let id = DeliveryId::fresh();
-        let text = |text: &str| serde_json::json!({ "text": text });
-        let delivery = NewDelivery {
-            key: [number; 32],
-            digest: Digest::of(&[number]),
-            bytes: 1,
-            reuse: Reuse::Flag,
-            key_ttl: Duration::from_secs(60),
-            source: "mail".into(),
-            received_at: Timestamp::now(),
-            envelope: serde_json::json!({ "sender": text("a@b.example"), "recipient": text("x@ingest.example") }),
-            home: Some(SPOOL),
-            coordinates: None,
-            path: None,
-            settings: serde_json::json!({}),
-            queue: QueueName::sort(SPOOL),
-            kind: Kind::Sort,
-            priority: Priority::Normal,
-            max_attempts: 3,
-            id,
-        };
+        let delivery = new_mail(number, number);
+        let id = delivery.id;
         self.acceptor.accept(delivery).await.unwrap();
         let job = self.claim(id).await;
         let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: "no rule has it".into() };
@@ -278,5 +259,32 @@ impl Server {
             Box::pin(async move { headworks::delivery::store::get(&Scope::All, &mut tx, delivery).await })
         });
         found.await.unwrap().unwrap()
+    }
+}
+
+/// A mail under key number `key`, of one byte.
+fn new_mail(key: u8, content: u8) -> NewDelivery {
+    let text = |text: &str| serde_json::json!({ "text": text });
+    NewDelivery {
+        key: [key; 32],
+        digest: Digest::of(&[content]),
+        bytes: 1,
+        reuse: Reuse::Flag,
+        key_ttl: Duration::from_secs(60),
+        source: "mail".into(),
+        received_at: Timestamp::now(),
+        envelope: serde_json::json!({
+            "door": "pipe", "sender": text("a@b.example"), "recipient": text("x@ingest.example"),
+            "received_at": "2026-01-13T12:00:00Z",
+        }),
+        home: Some(SPOOL),
+        coordinates: None,
+        path: None,
+        settings: serde_json::json!({}),
+        queue: QueueName::sort(SPOOL),
+        kind: Kind::Sort,
+        priority: Priority::Normal,
+        max_attempts: 3,
+        id: DeliveryId::fresh(),
     }
 }
