@@ -186,7 +186,7 @@ fn gauges(keeper: Keeper) -> Done {
     Box::pin(async move {
         let read = keeper.db.read(View::State, |mut tx| {
             Box::pin(async move {
-                let depths = job::store::queue_depths(&mut tx).await?;
+                let depths = job::store::queue_depths(&mut tx, None, i64::MAX).await?;
                 Ok((depths, job::store::held_counts(&mut tx).await?))
             })
         });

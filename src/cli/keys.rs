@@ -88,7 +88,7 @@ impl Keys {
                 gateway.post("/keys/import", Some(&request)).await?;
                 global.say("taken over");
             }
-            Self::List { listing } => listing.print_all(&gateway.get("/keys").await?, &COLUMNS)?,
+            Self::List { listing } => listing.print(global, &gateway, "/keys", &COLUMNS).await?,
             Self::Revoke { name } => {
                 gateway.post(&format!("/keys/{}/revoke", encoded(&name)), None).await?;
                 global.say(&format!("revoked: {name}"));

@@ -6,7 +6,7 @@ use super::{Failure, Global};
 use clap::Args;
 use serde_json::Value;
 
-/// Most entries asked for at once; no server gives more than it allows.
+/// Most entries asked for at once; a server whose pages are smaller gives what it allows, and more pages.
 const PAGE: usize = 100;
 
 /// How a list is wanted.
@@ -111,15 +111,6 @@ impl Listing {
             global.say(&format!("there is more: --cursor {cursor}"));
         }
         Ok(())
-    }
-
-    /// Prints what the API gives in one piece.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn print_all(&self, answer: &Value, columns: &[Column]) -> Result<(), Failure> {
-        let items = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        print::list(self.json, columns, &items[..items.len().min(self.limit)])
     }
 }
 

@@ -52,7 +52,7 @@ impl Modules {
         match self {
             Self::List { listing } => {
                 let gateway = Gateway::open(global).await?;
-                listing.print_all(&gateway.get("/modules").await?, &COLUMNS)?;
+                listing.print(global, &gateway, "/modules", &COLUMNS).await?;
                 gateway.close().await;
                 Ok(Exit::Done)
             }

@@ -6,11 +6,13 @@ use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use clap::Subcommand;
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 9] = [
     ("queue", "/name"),
     ("paused", "/paused"),
     ("available", "/available"),
     ("running", "/running"),
+    ("scheduled", "/scheduled"),
+    ("retryable", "/retryable"),
     ("waiting", "/waiting"),
     ("held", "/held"),
     ("oldest", "/oldest_at"),
@@ -46,7 +48,7 @@ impl Queues {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         match self {
-            Self::List { listing } => listing.print_all(&gateway.get("/queues").await?, &COLUMNS)?,
+            Self::List { listing } => listing.print(global, &gateway, "/queues", &COLUMNS).await?,
             Self::Pause { name, form } => {
                 print::one(
                     form.json,

@@ -15,11 +15,11 @@ use super::rows::Rows;
 use crate::ids::{Coordinates, DeliveryId, JobId};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::job::store::{NewJob, Note};
-use crate::job::{Finished, Wake};
+use crate::job::{Became, Finished, Wake};
 use crate::load::{self, NewLoad, Tables};
 use crate::log;
 use serde::{Deserialize, Serialize};
-use state::Ending;
+use state::{Ending, Fenced};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub struct Sorted {
 /// Gathers ends into commits; cheap to clone.
 #[derive(Clone)]
 pub struct Finisher {
-    batcher: Batcher<Finished<Work>, Result<bool, DbError>>,
+    batcher: Batcher<Finished<Work>, Result<Became, DbError>>,
 }
 
 struct Context {
@@ -102,12 +102,12 @@ impl Finisher {
         Ok(Self { batcher })
     }
 
-    /// Ends a job. Returns after the commit; `false`: the lease was lost and nothing was written.
+    /// Ends a job, and says after the commit what became of it; where its lease was lost, nothing was written.
     ///
     /// # Errors
     /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only when the store stays away so
     /// long that the lease may be somebody else's by now.
-    pub async fn finish(&self, finished: Finished<Work>) -> Result<bool, DbError> {
+    pub async fn finish(&self, finished: Finished<Work>) -> Result<Became, DbError> {
         let answer = self.batcher.join_patiently(finished).await;
         answer.unwrap_or_else(|Busy| Err(DbError::new(DbErrorKind::Unavailable, "the finisher is gone")))
     }
@@ -126,14 +126,14 @@ pub async fn recover(db: &Db) -> Result<usize, DbError> {
 const REPEATS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 
-async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<bool, DbError>> {
+async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<Became, DbError>> {
     let (large, small): (Vec<_>, Vec<_>) = items.into_iter().enumerate().partition(|(_, item)| {
         item.work.as_ref().and_then(|work| work.load.as_ref()).is_some_and(|(_, rows)| rows.len() > LARGE)
     });
-    let mut answers: Vec<(usize, Result<bool, DbError>)> = Vec::new();
+    let mut answers: Vec<(usize, Result<Became, DbError>)> = Vec::new();
     for (at, item) in large {
         let mut answer = repeatedly(context, vec![Ending::new(item)]).await;
-        answers.push((at, answer.pop().unwrap_or(Ok(false))));
+        answers.push((at, answer.pop().unwrap_or(Ok(Became::Lost))));
     }
     if !small.is_empty() {
         let (places, endings): (Vec<_>, Vec<_>) =
@@ -141,20 +141,20 @@ async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<boo
         answers.extend(places.into_iter().zip(repeatedly(context, endings).await));
     }
     answers.sort_by_key(|(at, _)| *at);
-    if answers.iter().any(|(_, answer)| matches!(answer, Ok(true))) {
+    if answers.iter().any(|(_, answer)| matches!(answer, Ok(became) if *became != Became::Lost)) {
         context.wake.wake();
     }
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// Commits a batch; while the store is away, again; when somebody's content spoils it, each for itself.
-async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<bool, DbError>> {
+async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Became, DbError>> {
     let mut repeats = 0;
     loop {
         let (back, result) = once(context, batch).await;
         batch = back;
         match result {
-            Ok(won) => return batch.iter().map(|ending| Ok(won.contains(&ending.job()))).collect(),
+            Ok(fenced) => return batch.iter().map(|ending| Ok(became(&fenced, ending.job()))).collect(),
             Err(error) if error.kind() == DbErrorKind::MissingPartition && repeats < REPEATS => {
                 if let Err(error) = make_days(&context.db).await {
                     tracing::warn!(%error, "making a missing day failed");
@@ -183,12 +183,20 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<boo
     }
 }
 
+fn became(fenced: &Fenced, job: JobId) -> Became {
+    fenced.iter().find(|(id, _)| *id == job).map_or(Became::Lost, |(_, became)| *became)
+}
+
+fn won(fenced: &Fenced) -> Vec<JobId> {
+    fenced.iter().map(|(id, _)| *id).collect()
+}
+
 async fn make_days(db: &Db) -> Result<(), DbError> {
     db.write(Lane::State, |mut tx| Box::pin(async move { crate::job::store::make_days(&mut tx).await })).await
 }
 
 /// One try. The batch comes back, for it is needed again should this one fail.
-async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Vec<JobId>, DbError>) {
+async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Fenced, DbError>) {
     // Shared with the transaction's task, which may outlive this one; taken back when it is done.
     let shared = Arc::new(tokio::sync::Mutex::new(batch));
     let result = if context.db.is_pg() {
@@ -202,47 +210,48 @@ async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Vec
 
 type Shared = Arc<tokio::sync::Mutex<Vec<Ending>>>;
 
-async fn in_one(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
+async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
     let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
     let large = shared.lock().await.iter().any(|ending| ending.rows() > LARGE);
     let lane = if large { Lane::Results } else { Lane::State };
-    let (won, tally) = context
+    let (fenced, tally) = context
         .db
         .write(lane, move |mut tx| {
             Box::pin(async move {
                 let mut batch = shared.lock().await;
-                let won = state::fence(&mut tx, &batch).await?;
+                let fenced = state::fence(&mut tx, &batch).await?;
+                let won = won(&fenced);
                 let (entries, tally) = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
                 state::apply(&mut tx, &batch, &won, &entries).await?;
-                Ok((won, tally))
+                Ok((fenced, tally))
             })
         })
         .await?;
     tally.count();
-    Ok(won)
+    Ok(fenced)
 }
 
-async fn in_two(context: &Context, shared: Shared) -> Result<Vec<JobId>, DbError> {
+async fn in_two(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
     let has_loads = shared.lock().await.iter().any(Ending::has_load);
     if has_loads {
         rows_first(context, &shared).await?;
     }
     let state = Arc::clone(&shared);
-    let won = context
+    let fenced = context
         .db
         .write(Lane::State, move |mut tx| {
             Box::pin(async move {
                 let batch = state.lock().await;
-                let won = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &batch, &won, &[]).await?;
-                Ok(won)
+                let fenced = state::fence(&mut tx, &batch).await?;
+                state::apply(&mut tx, &batch, &won(&fenced), &[]).await?;
+                Ok(fenced)
             })
         })
         .await?;
     if has_loads {
-        context.committed.add(&won);
+        context.committed.add(&won(&fenced));
     }
-    Ok(won)
+    Ok(fenced)
 }
 
 /// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:

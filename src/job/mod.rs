@@ -49,7 +49,7 @@ pub use interrupted::Interrupted;
 pub use kind::{Kind, Priority};
 pub use leader::Leader;
 pub use lease::{Held, Leases, Stop};
-pub use outcome::{Finished, FinishedEnd, HoldReason, Outcome};
+pub use outcome::{Became, Finished, FinishedEnd, HoldReason, Outcome};
 pub use queue::{QueueName, QueueRules, Queues};
 pub use retry::Backoff;
 pub use run::Run;

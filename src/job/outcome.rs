@@ -47,6 +47,19 @@ pub enum Outcome<W> {
     Released,
 }
 
+/// What became of a job when its run was over, as the store knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Became {
+    /// Nothing: its lease was lost, and it is another run's.
+    Lost,
+    /// It was called off in the meantime, and has ended as cancelled instead of going on or being held.
+    Cancelled,
+    /// It waits for an operator.
+    Held,
+    /// What its run meant: it has ended, or will go on.
+    AsMeant,
+}
+
 impl<W> Outcome<W> {
     /// The stable word, in metrics.
     #[must_use]

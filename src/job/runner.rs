@@ -10,7 +10,7 @@
 use super::claim::Claimer;
 use super::kind::Kind;
 use super::lease::{Leases, Stop};
-use super::outcome::{Finished, FinishedEnd, HoldReason, Outcome};
+use super::outcome::{Became, Finished, FinishedEnd, HoldReason, Outcome};
 use super::queue::{QueueName, QueueRules};
 use super::run::Run;
 use super::store::{self, Job, PutBack};
@@ -32,9 +32,9 @@ use tracing::Instrument;
 /// Does a job. The future may be dropped at any await: at its deadline, or when the lease is lost.
 pub type Perform<W> = Arc<dyn Fn(Run) -> Pin<Box<dyn Future<Output = Outcome<W>> + Send>> + Send + Sync>;
 
-/// Commits the end of a job together with what it wants written. `false`: the lease was lost and nothing was written.
+/// Commits the end of a job together with what it wants written; nothing is written where the lease was lost.
 pub type Finish<W> =
-    Arc<dyn Fn(Finished<W>) -> Pin<Box<dyn Future<Output = Result<bool, DbError>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Finished<W>) -> Pin<Box<dyn Future<Output = Result<Became, DbError>> + Send>> + Send + Sync>;
 
 /// Limits of a queue by its name; `None` for queues that are not this process's.
 pub type RulesOf = Arc<dyn Fn(&QueueName) -> Option<QueueRules> + Send + Sync>;
@@ -372,10 +372,9 @@ impl<W: Send + 'static> Runner<W> {
     }
 
     async fn commit(&self, job: &Job, work: Option<W>, end: FinishedEnd) -> Result<(), DbError> {
-        if (self.finish)(Finished { job: job.clone(), work, end: end.clone() }).await? {
-            told::ended(job, &end);
-        } else {
-            tracing::warn!("the lease was lost before the job was finished");
+        match (self.finish)(Finished { job: job.clone(), work, end: end.clone() }).await? {
+            Became::Lost => tracing::warn!("the lease was lost before the job was finished"),
+            became => told::ended(job, &end, became),
         }
         self.leases.drop(job.id, job.lease_token);
         Ok(())
@@ -407,11 +406,10 @@ impl<W: Send + 'static> Runner<W> {
                     tracing::warn!(job_id = %id, %error, "putting back failed; the lease will expire");
                     break;
                 }
-                Ok(true) => {
-                    told::put_back(job, &how);
+                Ok(became) => {
+                    told::put_back(job, &how, became);
                     break;
                 }
-                Ok(false) => break,
             }
         }
         self.leases.drop(job.id, job.lease_token);

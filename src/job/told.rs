@@ -1,7 +1,7 @@
 //! What a run says of itself: the span around it, its measurement, and a line where it did not end well.
 
 use super::kind::Kind;
-use super::outcome::{FinishedEnd, HoldReason, Outcome};
+use super::outcome::{Became, FinishedEnd, HoldReason, Outcome};
 use super::store::{Job, PutBack};
 use crate::infra::telemetry::metrics::JOB_SECONDS;
 use std::time::Duration;
@@ -24,8 +24,8 @@ pub fn measured<W>(job: &Job, module: Option<&str>, outcome: &Outcome<W>, took: 
         .record(took.as_secs_f64());
 }
 
-/// The end of a job was committed.
-pub fn ended(job: &Job, end: &FinishedEnd) {
+/// The end of a job was committed; one that was to be held may have been called off in the meantime.
+pub fn ended(job: &Job, end: &FinishedEnd, became: Became) {
     match end {
         FinishedEnd::Completed | FinishedEnd::Cancelled => {}
         FinishedEnd::Failed(error) => {
@@ -35,21 +35,20 @@ pub fn ended(job: &Job, end: &FinishedEnd) {
                 "a job failed for good"
             );
         }
-        FinishedEnd::Held(reason, detail) => held(job, *reason, detail),
+        FinishedEnd::Held(reason, detail) if became == Became::Held => held(job, *reason, detail),
+        FinishedEnd::Held(..) => {}
     }
 }
 
-/// A job was put back.
-pub fn put_back(job: &Job, how: &PutBack) {
-    match how {
-        PutBack::Hold { reason, detail } => held(job, *reason, detail),
-        PutBack::Crash { how, limit } if job.crashes.unsigned_abs() + 1 >= *limit => {
-            held(job, HoldReason::Poisoned, how);
-        }
-        PutBack::Crash { how, .. } => {
+/// A job was put back, and this is what became of it.
+pub fn put_back(job: &Job, how: &PutBack, became: Became) {
+    match (how, became) {
+        (PutBack::Hold { reason, detail }, Became::Held) => held(job, *reason, detail),
+        (PutBack::Crash { how, .. }, Became::Held) => held(job, HoldReason::Poisoned, how),
+        (PutBack::Crash { how, .. }, Became::AsMeant | Became::Cancelled) => {
             tracing::warn!(delivery_id = job.delivery_id.map(display), reason = how, "a job crashed");
         }
-        PutBack::Retry { .. } | PutBack::Snooze { .. } | PutBack::Release | PutBack::Wait { .. } => {}
+        _ => {}
     }
 }
 

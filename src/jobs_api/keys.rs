@@ -5,8 +5,9 @@ use super::refusal::{Bodies, Conflicts, Refusals};
 use super::text::Text;
 use crate::ids::{Grant, Scope, Slug, Timestamp};
 use crate::web::key::{self, NewKey, Scheme};
+use crate::web::page::PageQuery;
 use crate::web::permit::Admin;
-use crate::web::{Json, MayAll, Path, Problem};
+use crate::web::{Json, Listing, MayAll, Paged, Path, Problem, Unfiltered};
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -33,13 +34,6 @@ struct Key {
     last_used_at: Option<Timestamp>,
     /// When somebody ended it.
     revoked_at: Option<Timestamp>,
-}
-
-/// All keys.
-#[derive(Debug, Serialize, ToSchema)]
-struct KeyList {
-    /// By name.
-    items: Vec<Key>,
 }
 
 /// A key to be made.
@@ -90,10 +84,16 @@ pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(import)).routes(routes!(revoke))
 }
 
-/// Every key, also those that have ended.
-#[utoipa::path(get, path = "/keys", tag = "keys", responses((status = 200, body = KeyList), Refusals))]
-async fn list(_may: MayAll<Admin>, State(api): State<Ctx>) -> Result<Json<KeyList>, Problem> {
-    Ok(Json(KeyList { items: api.kit.keys.list().await?.into_iter().map(Key::from).collect() }))
+/// Keys by name, also those that have ended.
+#[utoipa::path(get, path = "/keys", tag = "keys", params(PageQuery),
+    responses((status = 200, body = Paged<Key>), Refusals))]
+async fn list(
+    _may: MayAll<Admin>,
+    State(api): State<Ctx>,
+    Listing { page, .. }: Listing<Unfiltered, String>,
+) -> Result<Paged<Key>, Problem> {
+    let keys = api.kit.keys.list(page.after().map(String::as_str), page.fetch()).await?;
+    Ok(page.of(keys, |key| key.name.clone()).map(Key::from))
 }
 
 /// Makes a key and shows its value, once.

@@ -77,11 +77,7 @@ async fn read(
         Some(Text(after)) => after.parse().map_err(|why: String| Problem::parameter("after", why))?,
         None => Position::START,
     };
-    let limits = api.kit.limits;
-    let limit = wanted.limit.unwrap_or(limits.default_page);
-    if !(1..=limits.max_page).contains(&limit) {
-        return Err(Problem::parameter("limit", format!("is not within 1 and {}", limits.max_page)));
-    }
+    let limit = api.kit.limits.page(wanted.limit)?;
     let page = api.db.read(View::State, move |mut tx| {
         Box::pin(async move {
             let known = log::topics(&mut tx).await?.into_iter().find(|(_, name)| *name == topic);

@@ -31,7 +31,7 @@ use crate::ids::Timestamp;
 use crate::infra::db::Db;
 use crate::job::{Leases, QueueName, Wake};
 use crate::load::Tables;
-use crate::web::{Caller, Kit, Problem, Since};
+use crate::web::{Caller, Kind, Kit, Problem, Since};
 use axum::extract::FromRef;
 use axum::http::Method;
 use futures_util::future::BoxFuture;
@@ -113,18 +113,34 @@ pub fn streams(method: &Method, path: &str) -> bool {
 
 /// The routes, to be nested at [`BASE`].
 pub fn routes(api: Arc<Api>) -> OpenApiRouter {
-    OpenApiRouter::new()
+    let behind_keys = OpenApiRouter::new()
         .merge(jobs::routes())
         .merge(held::routes())
-        .merge(receipts::routes())
         .merge(deliveries::routes())
         .merge(rows::routes())
         .merge(queues::routes())
         .merge(log::routes())
         .merge(modules::routes())
         .merge(rules::routes())
-        .merge(keys::routes())
-        .with_state(api)
+        .merge(keys::routes());
+    refusing_strangers(behind_keys).merge(receipts::routes()).with_state(api)
+}
+
+/// The same routes; which paths and methods there are is told to those only who have a key.
+fn refusing_strangers(routes: OpenApiRouter<Ctx>) -> OpenApiRouter<Ctx> {
+    let (router, document) = routes.split_for_parts();
+    let router = router.fallback(no_path).method_not_allowed_fallback(no_method);
+    let mut routes = OpenApiRouter::from(router);
+    *routes.get_openapi_mut() = document;
+    routes
+}
+
+async fn no_path(_caller: Caller) -> Problem {
+    Problem::new(Kind::NotFound, "no route has this path")
+}
+
+async fn no_method(_caller: Caller) -> Problem {
+    Problem::new(Kind::MethodNotAllowed, "see Allow")
 }
 
 /// An instant as a filter: nothing of ours is older than 1970, and the stores hold no year before.

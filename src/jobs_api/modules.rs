@@ -3,8 +3,9 @@
 use super::Ctx;
 use super::refusal::Refusals;
 use crate::load::json_schema;
+use crate::web::page::PageQuery;
 use crate::web::permit::Read;
-use crate::web::{Json, MayAll};
+use crate::web::{Listing, MayAll, Paged, Unfiltered};
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,20 +42,18 @@ struct Table {
     schema: serde_json::Value,
 }
 
-/// All modules.
-#[derive(Debug, Serialize, ToSchema)]
-struct ModuleList {
-    /// In order of declaration.
-    items: Vec<Module>,
-}
-
 pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// What the modules declare.
-#[utoipa::path(get, path = "/modules", tag = "modules", responses((status = 200, body = ModuleList), Refusals))]
-async fn list(_may: MayAll<Read>, State(api): State<Ctx>) -> Json<ModuleList> {
+/// What the modules declare, by id.
+#[utoipa::path(get, path = "/modules", tag = "modules", params(PageQuery),
+    responses((status = 200, body = Paged<Module>), Refusals))]
+async fn list(
+    _may: MayAll<Read>,
+    State(api): State<Ctx>,
+    Listing { page, .. }: Listing<Unfiltered, String>,
+) -> Paged<Module> {
     let table = |table: &module_api::Table| {
         let declared = api.tables.table(&table.name)?;
         Some(Table {
@@ -72,5 +71,8 @@ async fn list(_may: MayAll<Read>, State(api): State<Ctx>) -> Json<ModuleList> {
         tables: module.tables.iter().filter_map(table).collect(),
         views: module.views.iter().map(|view| view.name.clone()).collect(),
     };
-    Json(ModuleList { items: api.modules.iter().map(module).collect() })
+    let mut declared: Vec<_> =
+        api.modules.iter().filter(|module| page.after().is_none_or(|after| module.id > *after)).collect();
+    declared.sort_by(|a, b| a.id.cmp(&b.id));
+    page.of(declared, |module| module.id.clone()).map(module)
 }

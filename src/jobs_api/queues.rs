@@ -6,8 +6,9 @@ use super::text::Text;
 use crate::ids::Timestamp;
 use crate::infra::db::{Lane, View};
 use crate::job::store;
+use crate::web::page::PageQuery;
 use crate::web::permit::{Operate, Read};
-use crate::web::{Json, MayAll, Path, Problem};
+use crate::web::{Json, Listing, MayAll, Paged, Path, Problem, Unfiltered};
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,7 +26,11 @@ struct Queue {
     available: i64,
     /// Jobs that run.
     running: i64,
-    /// Jobs that wait for their time or a signal.
+    /// Jobs that wait for their time and have not failed.
+    scheduled: i64,
+    /// Jobs that wait for another attempt after an error.
+    retryable: i64,
+    /// Jobs that wait for a signal.
     waiting: i64,
     /// Jobs that wait for an operator.
     held: i64,
@@ -33,13 +38,6 @@ struct Queue {
     oldest_at: Option<Timestamp>,
     /// Since when the first of the jobs has waited that wait for an operator.
     oldest_held_at: Option<Timestamp>,
-}
-
-/// All queues.
-#[derive(Debug, Serialize, ToSchema)]
-struct QueueList {
-    /// By name.
-    items: Vec<Queue>,
 }
 
 /// A queue that was paused or resumed.
@@ -55,22 +53,19 @@ pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(pause)).routes(routes!(resume))
 }
 
-/// All queues and how full they are.
-#[utoipa::path(get, path = "/queues", tag = "queues", responses((status = 200, body = QueueList), Refusals))]
-async fn list(_may: MayAll<Read>, State(api): State<Ctx>) -> Result<Json<QueueList>, Problem> {
-    let depths =
-        api.db.read(View::State, |mut tx| Box::pin(async move { store::queue_depths(&mut tx).await }));
-    let queue = |depth: store::QueueDepth| Queue {
-        name: depth.name,
-        paused: depth.paused,
-        available: depth.available,
-        running: depth.running,
-        waiting: depth.waiting,
-        held: depth.held,
-        oldest_at: depth.oldest_at,
-        oldest_held_at: depth.oldest_held_at,
-    };
-    Ok(Json(QueueList { items: depths.await?.into_iter().map(queue).collect() }))
+/// Queues by name, and how full they are.
+#[utoipa::path(get, path = "/queues", tag = "queues", params(PageQuery),
+    responses((status = 200, body = Paged<Queue>), Refusals))]
+async fn list(
+    _may: MayAll<Read>,
+    State(api): State<Ctx>,
+    Listing { page, .. }: Listing<Unfiltered, String>,
+) -> Result<Paged<Queue>, Problem> {
+    let (after, limit) = (page.after().cloned(), page.fetch());
+    let depths = api.db.read(View::State, move |mut tx| {
+        Box::pin(async move { store::queue_depths(&mut tx, after.as_deref(), limit).await })
+    });
+    Ok(page.of(depths.await?, |depth| depth.name.clone()).map(Queue::from))
 }
 
 /// Stops claims from a queue. What runs goes on.
@@ -93,6 +88,23 @@ async fn resume(
     Path(name): Path<Text>,
 ) -> Result<Json<QueueState>, Problem> {
     set(&api, name.0, false).await
+}
+
+impl From<store::QueueDepth> for Queue {
+    fn from(depth: store::QueueDepth) -> Self {
+        Self {
+            name: depth.name,
+            paused: depth.paused,
+            available: depth.available,
+            running: depth.running,
+            scheduled: depth.scheduled,
+            retryable: depth.retryable,
+            waiting: depth.waiting,
+            held: depth.held,
+            oldest_at: depth.oldest_at,
+            oldest_held_at: depth.oldest_held_at,
+        }
+    }
 }
 
 async fn set(api: &Ctx, name: String, paused: bool) -> Result<Json<QueueState>, Problem> {

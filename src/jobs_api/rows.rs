@@ -6,10 +6,10 @@
 use super::refusal::Refusals;
 use super::text::Text;
 use super::{Ctx, instant};
-use crate::load::query::{self, Filter, MAX_PAGE, Order, Page, Question};
+use crate::load::query::{self, Filter, Order, Page, Question};
 use crate::load::{csv, value};
 use crate::web::permit::Read;
-use crate::web::{Json, Kind, May, Path, Problem, Since};
+use crate::web::{Json, Kind, Limits, May, Path, Problem, Since};
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -69,7 +69,7 @@ async fn list(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = read(&uri, api.kit.limits.default_page, api.kit.limits.max_page.min(MAX_PAGE))?;
+    let asked = read(&uri, api.kit.limits)?;
     let format = asked.format.unwrap_or_else(|| wanted(&headers));
     let page = query::rows(&api.db, may.scope(), &api.tables, &table, &asked.question).await?;
     let link = page.next.as_deref().map(|next| link(&uri, next));
@@ -83,22 +83,23 @@ async fn list(
     Ok(response)
 }
 
-fn read(uri: &Uri, default_page: u32, most: u32) -> Result<Asked, Problem> {
+fn read(uri: &Uri, limits: Limits) -> Result<Asked, Problem> {
     let given: Vec<(String, String)> = axum::extract::Query::try_from_uri(uri)
         .map_err(|rejection| Problem::new(Kind::Malformed, rejection.body_text()))?
         .0;
-    let mut asked = Asked { question: Question { limit: default_page, ..Question::default() }, format: None };
+    let mut asked =
+        Asked { question: Question { limit: limits.default_page, ..Question::default() }, format: None };
     for (at, (name, value)) in given.iter().enumerate() {
         if !name.starts_with("filter[") && given[..at].iter().any(|(earlier, _)| earlier == name) {
             return Err(Problem::parameter(name.clone(), "is given twice"));
         }
-        asked.take(name, value, most)?;
+        asked.take(name, value, limits)?;
     }
     Ok(asked)
 }
 
 impl Asked {
-    fn take(&mut self, name: &str, value: &str, most: u32) -> Result<(), Problem> {
+    fn take(&mut self, name: &str, value: &str, limits: Limits) -> Result<(), Problem> {
         let wrong = |why: String| Problem::parameter(name.to_owned(), why);
         let at = || Since::read(value, crate::ids::Timestamp::now()).map_err(wrong);
         let question = &mut self.question;
@@ -112,8 +113,8 @@ impl Asked {
             "order" => question.order = Some(order(value)),
             "cursor" => question.cursor = Some(value.to_owned()),
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=most).contains(limit));
-                question.limit = limit.ok_or_else(|| wrong(format!("is not within 1 and {most}")))?;
+                let limit = value.parse().map_err(|_| wrong("is no number of rows".to_owned()))?;
+                question.limit = limits.page(Some(limit))?;
             }
             "format" => {
                 self.format = Some(match value {

@@ -21,6 +21,8 @@ pub fn show_queues(depths: &[QueueDepth]) {
         for (state, jobs) in [
             ("available", sum(|depth| depth.available)),
             ("running", sum(|depth| depth.running)),
+            ("scheduled", sum(|depth| depth.scheduled)),
+            ("retryable", sum(|depth| depth.retryable)),
             ("waiting", sum(|depth| depth.waiting)),
             ("held", sum(|depth| depth.held)),
         ] {

@@ -42,7 +42,7 @@ pub use body::{Cap, Capped};
 pub use caller::Caller;
 pub use json::Json;
 pub use key::Keys;
-pub use page::{Listing, Page, Paged};
+pub use page::{Listing, Page, Paged, Unfiltered};
 pub use path::Path;
 pub use permit::{May, MayAll};
 pub use problem::{Kind, Problem};

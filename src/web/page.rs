@@ -4,7 +4,7 @@
 //! [`Page::of`] makes the answer. The order is stable because the key is unique and never changes.
 
 use super::query::{fields_of, read, refuse_unknown};
-use super::{Kit, Problem, cursor};
+use super::{Kit, Limits, Problem, cursor};
 use axum::extract::{FromRef, FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Uri, header};
@@ -22,6 +22,10 @@ pub struct Listing<F, K> {
     pub page: Page<K>,
 }
 
+/// The filter of a list that has none.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Unfiltered {}
+
 /// Which entries of a list.
 #[derive(Debug)]
 pub struct Page<K> {
@@ -34,7 +38,8 @@ pub struct Page<K> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Most entries to return.
+    /// Most entries to return. A page holds fewer where the server allows no more: go on with `next`.
+    #[param(minimum = 1)]
     pub limit: Option<u32>,
     /// Where to go on: `next` of the page before.
     pub cursor: Option<String>,
@@ -66,15 +71,26 @@ where
         let uri = &parts.uri;
         refuse_unknown(uri, fields_of::<F>()?.into_iter().chain(fields_of::<PageQuery>()?))?;
         let wanted: PageQuery = read(uri)?;
-        let limit = wanted.limit.unwrap_or(limits.default_page);
-        if !(1..=limits.max_page).contains(&limit) {
-            return Err(Problem::parameter("limit", format!("is not within 1 and {}", limits.max_page)));
-        }
+        let limit = limits.page(wanted.limit)?;
         let not_ours = || Problem::parameter("cursor", "is not one that was handed out for this list");
         let after = wanted.cursor.map(|cursor| cursor::read(&cursor).ok_or_else(not_ours)).transpose()?;
         // The path that the client sees, whatever the router is nested in.
         let seen = parts.extensions.get::<OriginalUri>().map_or_else(|| uri.clone(), |o| o.0.clone());
         Ok(Self { filter: read(uri)?, page: Page { limit, after, uri: seen } })
+    }
+}
+
+impl Limits {
+    /// Entries of a page when so many are wanted. More than a page may hold are no mistake: a client need not know the
+    /// settings of the server it walks.
+    ///
+    /// # Errors
+    /// When none are wanted.
+    pub fn page(&self, wanted: Option<u32>) -> Result<u32, Problem> {
+        match wanted.unwrap_or(self.default_page) {
+            0 => Err(Problem::parameter("limit", "is less than 1")),
+            limit => Ok(limit.min(self.max_page)),
+        }
     }
 }
 

@@ -107,13 +107,33 @@ fn what_a_server_answers_is_answered_without_one_too() {
 fn a_long_list_says_how_to_go_on() {
     let shell = Shell::new("");
     let _served = shell.with_mails();
-    let all = shell.objects(&["jobs", "list"]);
-    let first = shell.run(&["jobs", "list", "--json", "--limit", "2"]);
-    let said = String::from_utf8(first.stderr).unwrap();
-    let cursor = said.trim().rsplit(' ').next().unwrap();
-    let rest = shell.objects(&["jobs", "list", "--cursor", cursor]);
-    assert_eq!(rest, all[2..]);
+    for name in ["reader", "operator"] {
+        shell.says(&["keys", "create", "--name", name, "--grant", "read"]);
+    }
+    for noun in ["jobs", "deliveries", "queues", "modules", "keys"] {
+        let all = shell.objects(&[noun, "list"]);
+        let first = shell.run(&[noun, "list", "--json", "--limit", "1"]);
+        assert_eq!(String::from_utf8(first.stdout).unwrap().lines().count(), 1, "{noun}");
+        let said = String::from_utf8(first.stderr).unwrap();
+        let cursor = said.trim().rsplit(' ').next().unwrap();
+        assert_eq!(shell.objects(&[noun, "list", "--cursor", cursor]), all[1..], "{noun}");
+    }
     assert!(shell.run(&["jobs", "list", "--limit", "2", "--quiet"]).stderr.is_empty());
+}
+
+#[test]
+fn lists_are_whole_however_small_the_pages_of_the_server_are() {
+    let shell = Shell::new("[http]\ndefault_page = 1\nmax_page = 2\n");
+    let served = shell.with_mails();
+    for (noun, count) in [("jobs", 5), ("deliveries", 3), ("queues", 3)] {
+        assert_eq!(shell.objects(&[noun, "list"]).len(), count, "{noun}");
+        assert_eq!(shell.objects(&[noun, "list", "--limit", "3"]).len(), 3, "{noun}");
+    }
+    assert_eq!(shell.exit(&["verify"]), 0);
+    let job = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+    assert_eq!(shell.says(&["held", "release", "--reason", "no_rule", "--yes"]).trim(), job);
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(shell.objects(&["jobs", "list"]).len(), 5, "nor without a server");
 }
 
 #[test]

@@ -155,7 +155,7 @@ async fn mail_on_which_a_module_process_died_too_often_is_kept_untouched() {
             let how = PutBack::Crash { how: "killed".into(), limit: 1 };
             job::store::put_back(&mut tx, job.id, job.lease_token, &how).await
         });
-        assert!(poisoned.unwrap());
+        assert_eq!(poisoned.unwrap(), job::Became::Held);
         idle.db.close().await;
         drop(idle);
 

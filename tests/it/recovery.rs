@@ -11,7 +11,9 @@ use headworks::ids::{JobId, ReceiptId, Scope};
 use headworks::infra::db::View;
 use headworks::infra::volume::SubPath;
 use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
-use headworks::job::{self, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, Run, State};
+use headworks::job::{
+    self, Became, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, Run, State,
+};
 use headworks::load;
 use headworks::log::{self, Position, Topics};
 use headworks::parse::Parser;
@@ -261,7 +263,7 @@ async fn finish(app: &App, job: Job) {
     };
     let work = Work { children: vec![child(&job)], notes: vec![note(job.id)], ..work };
     let finished = Finished { job, work: Some(work), end: FinishedEnd::Completed };
-    assert!(app.finisher.finish(finished).await.unwrap());
+    assert_eq!(app.finisher.finish(finished).await.unwrap(), Became::AsMeant);
 }
 
 fn child(job: &Job) -> NewJob {

@@ -6,7 +6,7 @@ use crate::delivery::store;
 use crate::ids::{JobId, LeaseToken};
 use crate::infra::db::{DbError, Tx};
 use crate::job::store::{End, NewJob, Note, PutBack};
-use crate::job::{self, Ended, Finished, FinishedEnd};
+use crate::job::{self, Became, Ended, Finished, FinishedEnd};
 use crate::load::{LogEntry, NewLoad};
 use crate::log::{self, TopicId};
 use std::collections::{BTreeMap, HashMap};
@@ -103,23 +103,25 @@ pub struct Consequences {
     pub entries: Vec<log::Entry>,
 }
 
+/// The jobs that were ours to end, and what became of each.
+pub type Fenced = Vec<(JobId, Became)>;
+
 /// Ends the jobs of a batch: only those returned were ours to end.
-pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Vec<JobId>, DbError> {
+pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Fenced, DbError> {
     leave(tx, batch.iter().map(Ending::leaving).collect()).await
 }
 
 /// As [`fence`], for ends that are not a batch's.
-pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Vec<JobId>, DbError> {
+pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbError> {
     let mut ends = Vec::new();
     let mut won = Vec::new();
     for leaving in leaving {
         match leaving {
             Leaving::Ends(end) => ends.push(end),
-            Leaving::Held(id, token, how) => {
-                if job::store::put_back(tx, id, token, &how).await? {
-                    won.push(id);
-                }
-            }
+            Leaving::Held(id, token, how) => match job::store::put_back(tx, id, token, &how).await? {
+                Became::Lost => {}
+                became => won.push((id, became)),
+            },
         }
     }
     ends.sort_by_key(|end| end.id);
@@ -131,7 +133,7 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Vec<JobId>,
     if !signals.is_empty() {
         job::store::signal(tx, &signals).await?;
     }
-    won.extend(ended.into_iter().map(|won| won.id));
+    won.extend(ended.into_iter().map(|won| (won.id, Became::AsMeant)));
     Ok(won)
 }
 

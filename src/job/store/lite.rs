@@ -3,7 +3,7 @@
 use super::{Act, Change, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
 use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, Timestamp, hex};
 use crate::infra::db::DbError;
-use crate::job::outcome::HoldReason;
+use crate::job::outcome::{Became, HoldReason};
 use crate::job::state::Ended;
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -159,7 +159,7 @@ pub async fn put_back(
     id: JobId,
     token: LeaseToken,
     how: &PutBack,
-) -> Result<bool, DbError> {
+) -> Result<Became, DbError> {
     let change = Change::of(how);
     let place = places(connection, 1).await? + 1;
     let changed: Option<(Option<DeliveryId>, i16, bool)> = sqlx::query_as(PUT_BACK)
@@ -174,20 +174,23 @@ pub async fn put_back(
         .bind(place)
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(false) };
+    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(Became::Lost) };
     if let Some(event) = noted(how) {
         note(connection, id, delivery_id, event, change.detail()).await?;
     }
     if cancelled {
         end_unleased(connection, id, Ended::Cancelled, None).await?;
-    } else if let PutBack::Crash { limit, .. } = how
+        return Ok(Became::Cancelled);
+    }
+    if let PutBack::Crash { limit, .. } = how
         && u16::try_from(crashes).unwrap_or(0) >= *limit
     {
         let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
         sqlx::query(text).bind(id).bind(HoldReason::Poisoned.word()).execute(&mut *connection).await?;
         note(connection, id, delivery_id, "held", Some(HoldReason::Poisoned.word())).await?;
+        return Ok(Became::Held);
     }
-    Ok(true)
+    Ok(change.became())
 }
 
 async fn note(

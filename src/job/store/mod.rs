@@ -14,7 +14,7 @@ pub use read::{
 };
 
 use super::kind::{Kind, Priority};
-use super::outcome::HoldReason;
+use super::outcome::{Became, HoldReason};
 use super::state::Ended;
 use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, ReceiptId, Timestamp};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
@@ -272,8 +272,8 @@ side_by_side! {
     /// Ends leased jobs: moves them to the history. Only those returned were the caller's to end.
     fn end(ends: &[End]) -> Vec<Won>;
     /// Does something else with a leased job, and notes it; one that was called off meanwhile ends as cancelled instead
-    /// of waiting for another run. `false`: the lease was lost.
-    fn put_back(id: JobId, token: LeaseToken, how: &PutBack) -> bool;
+    /// of waiting for another run.
+    fn put_back(id: JobId, token: LeaseToken, how: &PutBack) -> Became;
     /// Makes due jobs available: scheduled and retryable ones, and waiting ones past their deadline.
     fn promote(limit: i32) -> u64;
     /// Lets waiting jobs go on.
@@ -425,6 +425,11 @@ impl<'a> Change<'a> {
                 Self { lane: Lane::Waiting, wait: *deadline, reason: Some(reason), ..none }
             }
         }
+    }
+
+    /// What became of the job, where nobody called it off.
+    fn became(&self) -> Became {
+        if self.lane == super::state::Lane::Held { Became::Held } else { Became::AsMeant }
     }
 
     /// What the timeline says of it.

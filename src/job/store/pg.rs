@@ -3,7 +3,7 @@
 use super::{Act, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
 use crate::ids::{BootId, DeliveryId, JobId, LeaseToken};
 use crate::infra::db::{DbError, days};
-use crate::job::outcome::HoldReason;
+use crate::job::outcome::{Became, HoldReason};
 use crate::job::state::Ended;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -155,7 +155,7 @@ pub async fn put_back(
     id: JobId,
     token: LeaseToken,
     how: &PutBack,
-) -> Result<bool, DbError> {
+) -> Result<Became, DbError> {
     let change = super::Change::of(how);
     let changed: Option<(Option<DeliveryId>, i16, bool)> = sqlx::query_as(PUT_BACK)
         .bind(id)
@@ -168,20 +168,23 @@ pub async fn put_back(
         .bind(change.error.map(storable))
         .fetch_optional(&mut *connection)
         .await?;
-    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(false) };
+    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(Became::Lost) };
     if let Some(event) = noted(how) {
         note(connection, id, delivery_id, event, change.detail()).await?;
     }
     if cancelled {
         end_unleased(connection, id, Ended::Cancelled, None).await?;
-    } else if let PutBack::Crash { limit, .. } = how
+        return Ok(Became::Cancelled);
+    }
+    if let PutBack::Crash { limit, .. } = how
         && u16::try_from(crashes).unwrap_or(0) >= *limit
     {
         let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
         sqlx::query(text).bind(id).bind(HoldReason::Poisoned.word()).execute(&mut *connection).await?;
         note(connection, id, delivery_id, "held", Some(HoldReason::Poisoned.word())).await?;
+        return Ok(Became::Held);
     }
-    Ok(true)
+    Ok(change.became())
 }
 
 async fn note(

@@ -231,7 +231,11 @@ pub struct QueueDepth {
     pub available: i64,
     /// Jobs that run.
     pub running: i64,
-    /// Jobs that wait for their time or a signal.
+    /// Jobs that wait for their time and have not failed.
+    pub scheduled: i64,
+    /// Jobs that wait for another attempt after an error.
+    pub retryable: i64,
+    /// Jobs that wait for a signal.
     pub waiting: i64,
     /// Jobs that wait for an operator.
     pub held: i64,
@@ -241,21 +245,28 @@ pub struct QueueDepth {
     pub oldest_held_at: Option<Timestamp>,
 }
 
-/// All queues and how full they are. Global: for operators.
+/// How full queues are, by name: those behind `after`, at most `limit`. Global: for operators.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn queue_depths(tx: &mut Tx<'_>) -> Result<Vec<QueueDepth>, DbError> {
+pub async fn queue_depths(
+    tx: &mut Tx<'_>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<QueueDepth>, DbError> {
     let text = "
         SELECT q.name, q.paused,
                count(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN 1 END) AS available,
                count(CASE WHEN j.lane = 0 AND j.lease_until IS NOT NULL THEN 1 END) AS running,
-               count(CASE WHEN j.lane IN (1, 2) THEN 1 END) AS waiting,
+               count(CASE WHEN j.lane = 1 AND j.last_error IS NULL THEN 1 END) AS scheduled,
+               count(CASE WHEN j.lane = 1 AND j.last_error IS NOT NULL THEN 1 END) AS retryable,
+               count(CASE WHEN j.lane = 2 THEN 1 END) AS waiting,
                count(CASE WHEN j.lane = 3 THEN 1 END) AS held,
                min(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN j.created_at END) AS oldest_at,
                min(CASE WHEN j.lane = 3 THEN j.run_at END) AS oldest_held_at
-        FROM queue q LEFT JOIN job j ON j.queue = q.id GROUP BY q.name, q.paused ORDER BY q.name";
-    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+        FROM (SELECT id, name, paused FROM queue WHERE CAST($1 AS text) IS NULL OR name > $1 ORDER BY name LIMIT $2) q
+        LEFT JOIN job j ON j.queue = q.id GROUP BY q.name, q.paused ORDER BY q.name";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(after).bind(limit).fetch_all(c).await?))
 }
 
 /// Jobs that wait for an operator for the same reason.

@@ -243,12 +243,17 @@ impl Keys {
         }
     }
 
-    /// Every key by name, also those that have ended.
+    /// Keys by name, also those that have ended: those behind `after`, at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be asked.
-    pub async fn list(&self) -> Result<Vec<Key>, DbError> {
-        self.db.read(View::State, |mut tx| Box::pin(async move { store::list(&mut tx).await })).await
+    pub async fn list(&self, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
+        let after = after.map(str::to_owned);
+        self.db
+            .read(View::State, move |mut tx| {
+                Box::pin(async move { store::list(&mut tx, after.as_deref(), limit).await })
+            })
+            .await
     }
 
     /// Ends a key; `false` where there is no live key of that name.

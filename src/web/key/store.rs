@@ -77,12 +77,14 @@ pub async fn candidates(
     rows.into_iter().map(|row| Ok(Candidate { hash: row.hash.clone(), key: row.try_into()? })).collect()
 }
 
-/// Every key, by name; revoked ones too, for the record.
-pub async fn list(tx: &mut Tx<'_>) -> Result<Vec<Key>, DbError> {
+/// Keys behind `after`, by name, at most `limit`; revoked ones too, for the record.
+pub async fn list(tx: &mut Tx<'_>, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
     let sql =
         "SELECT id, name, scheme, hash, grants, customer, created_at, expires_at, last_used_at, revoked_at
-               FROM api_key ORDER BY name";
-    let rows: Vec<KeyRow> = on_either!(tx, connection => sqlx::query_as(sql).fetch_all(connection).await?);
+               FROM api_key WHERE CAST($1 AS text) IS NULL OR name > $1 ORDER BY name LIMIT $2";
+    let rows: Vec<KeyRow> = on_either!(tx, connection => {
+        sqlx::query_as(sql).bind(after).bind(limit).fetch_all(connection).await?
+    });
     rows.into_iter().map(Key::try_from).collect()
 }
 

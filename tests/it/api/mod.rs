@@ -74,6 +74,11 @@ fn declaration() -> Declaration {
     }
 }
 
+/// A module without tables.
+fn another() -> Declaration {
+    Declaration { id: "test/other".into(), tables: Vec::new(), ..declaration() }
+}
+
 impl Server {
     async fn start(db: &Db) -> Self {
         register(db, "alpha").await;
@@ -111,7 +116,7 @@ impl Server {
             kit,
             live,
             tables: tables.clone(),
-            modules: Arc::new([declaration()]),
+            modules: Arc::new([declaration(), another()]),
             arrivals,
             tmp: tmp.path().to_owned(),
             wake,

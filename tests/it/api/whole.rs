@@ -29,12 +29,64 @@ async fn queues_say_how_full_they_are_and_can_be_paused() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_the_installation_is_listed_page_by_page() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        server.taken("alpha", "a").await;
+        server.held_mail(1).await;
+        for (list, name, all) in [
+            ("keys", "name", &["admin", "alpha", "beta", "reader"][..]),
+            ("queues", "name", &["parse:test/report", "sort@00000000-0000-0000-0000-000000000001"]),
+            ("modules", "id", &["test/other", "test/report"]),
+        ] {
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = server.ask(&format!("/{list}?limit=1{cursor}"), &server.admin).await;
+                let items = page["items"].as_array().unwrap();
+                assert_eq!(items.len(), 1, "{list}");
+                found.push(items[0][name].as_str().unwrap().to_owned());
+                let Some(next) = page["next"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(found, all, "{list}");
+            let whole = server.ask(&format!("/{list}"), &server.admin).await;
+            assert_eq!(
+                (whole["items"].as_array().unwrap().len(), &whole["next"]),
+                (all.len(), &serde_json::Value::Null)
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_told_which_paths_there_are() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        for (method, path, known, slug) in [
+            ("GET", "/nothing", 404, "not-found"),
+            ("GET", "/jobs/1/nothing", 404, "not-found"),
+            ("GET", "", 404, "not-found"),
+            ("DELETE", "/jobs", 405, "method-not-allowed"),
+        ] {
+            problem(&server.send(method, path, "", "").await, 401, "unauthorized");
+            problem(&server.send(method, path, "hw_wrong", "").await, 401, "unauthorized");
+            problem(&server.send(method, path, &server.reader, "").await, known, slug);
+        }
+        let receipt = format!("/receipts/{}", uuid::Uuid::from_u128(42));
+        assert_eq!(server.get(&receipt, "").await.status(), 200, "whoever holds the id may ask");
+        problem(&server.send("DELETE", &receipt, "", "").await, 405, "method-not-allowed");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn modules_say_what_they_declare() {
     each_store(|db| async move {
         let server = Server::start(&db).await;
         let modules = server.ask("/modules", &server.reader).await;
-        let table = &modules["items"][0]["tables"][0];
-        assert_eq!((&modules["items"][0]["id"], &table["name"]), (&"test/report".into(), &"node".into()));
+        let table = &modules["items"][1]["tables"][0];
+        assert_eq!((&modules["items"][1]["id"], &table["name"]), (&"test/report".into(), &"node".into()));
         assert!(table["searchable"].as_array().unwrap().contains(&"load".into()));
         assert_eq!(table["schema"]["title"], "node");
     })

@@ -78,7 +78,8 @@ async fn a_run_can_put_its_job_back_in_every_way() {
         ];
         for (how, state, counts, reason, events) in ways {
             let job = jobs.running().await;
-            assert!(jobs.put_back(&job, how).await);
+            let became = jobs.becomes(&job, how).await;
+            assert_eq!(became, if state == State::Held { Became::Held } else { Became::AsMeant });
             let view = jobs.view(job.id).await;
             assert_eq!(view.state, state);
             assert_eq!((view.attempt, view.crashes), counts, "{state:?}");
@@ -200,11 +201,11 @@ async fn the_second_crash_holds_the_job_as_poisoned() {
         let jobs = Jobs::on(db).await;
         let crash = PutBack::Crash { how: "signal 11".into(), limit: 2 };
         let job = jobs.running().await;
-        jobs.put_back(&job, crash.clone()).await;
+        assert_eq!(jobs.becomes(&job, crash.clone()).await, Became::AsMeant);
         assert_eq!(jobs.state(job.id).await, State::Available);
         let again = jobs.claim(1).await.pop().unwrap();
         assert_eq!((again.id, again.crashes, again.lost), (job.id, 1, 0));
-        jobs.put_back(&again, crash).await;
+        assert_eq!(jobs.becomes(&again, crash).await, Became::Held);
         let view = jobs.view(job.id).await;
         assert_eq!((view.state, view.wait_reason.as_deref()), (State::Held, Some("poisoned")));
         assert_eq!(jobs.timeline(job.id).await, "crashed crashed held");
@@ -238,13 +239,14 @@ async fn a_running_job_that_was_called_off_never_runs_again() {
     each_store(|db| async move {
         let jobs = Jobs::on(db.clone()).await;
         let crash = PutBack::Crash { how: "signal 9".into(), limit: 1 };
-        for how in [retry(Duration::ZERO), PutBack::Release, crash] {
+        let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: String::new() };
+        for how in [retry(Duration::ZERO), PutBack::Release, crash, hold] {
             let job = jobs.running().await;
             assert_eq!(jobs.cancel(job.id).await, Act::Requested);
             let held = [(job.id, job.lease_token, None)];
             let renewed = commit!(db, tx => store::renew(&mut tx, &held, LONG)).unwrap();
             assert!(renewed[0].cancel_requested, "the next heartbeat tells its run");
-            assert!(jobs.put_back(&job, how).await);
+            assert_eq!(jobs.becomes(&job, how).await, Became::Cancelled);
             assert_eq!(jobs.state(job.id).await, State::Cancelled);
         }
         // Its process died with it: whoever takes over is told at once.

@@ -16,7 +16,7 @@ use crate::number;
 use headworks::ids::{BootId, JobId, Scope};
 use headworks::infra::db::Db;
 use headworks::job::store::{Act, Claim, End, JobView, PutBack, Want};
-use headworks::job::{Ended, Job, Kind, NewJob, Priority, QueueName, State, store};
+use headworks::job::{Became, Ended, Job, Kind, NewJob, Priority, QueueName, State, store};
 use std::time::Duration;
 
 /// A lease that outlasts every test.
@@ -111,7 +111,13 @@ impl Jobs {
         won.into_iter().map(|won| won.id).collect()
     }
 
+    /// Puts a job back; `false`: the lease was lost.
     async fn put_back(&self, job: &Job, how: PutBack) -> bool {
+        self.becomes(job, how).await != Became::Lost
+    }
+
+    /// Puts a job back, and what became of it.
+    async fn becomes(&self, job: &Job, how: PutBack) -> Became {
         let (id, token) = (job.id, job.lease_token);
         commit!(self.db, tx => store::put_back(&mut tx, id, token, &how)).unwrap()
     }

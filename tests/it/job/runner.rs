@@ -98,7 +98,10 @@ fn finish(db: Db) -> Finish<Work> {
     })
 }
 
-async fn finish_in(tx: &mut headworks::infra::db::Tx<'_>, finished: Finished<Work>) -> Result<bool, DbError> {
+async fn finish_in(
+    tx: &mut headworks::infra::db::Tx<'_>,
+    finished: Finished<Work>,
+) -> Result<Became, DbError> {
     let Finished { job, work, end } = finished;
     let (end, error) = match end {
         FinishedEnd::Held(reason, detail) => {
@@ -114,7 +117,7 @@ async fn finish_in(tx: &mut headworks::infra::db::Tx<'_>, finished: Finished<Wor
         let note = Note { job_id: Some(job.id), event: "work".into(), detail: Some(work), ..Note::default() };
         store::note(tx, &[note]).await?;
     }
-    Ok(won)
+    Ok(if won { Became::AsMeant } else { Became::Lost })
 }
 
 /// A handler from a plain function of the run.

@@ -20,8 +20,20 @@ async fn failed_held_and_crashed_jobs_are_told_once_each_and_no_others() {
     // for all; of two it asks both. Only one hears: runs are on this thread, as everything of this test's runtime is.
     let (first, _second) = (listener(), listener());
     let listening = tracing::dispatcher::set_default(&first);
-    let working = Working::start(&jobs, SETTINGS, RULES, handler(obey));
-    let table: [(&str, State, Said); 7] = [
+    let shared = jobs.clone();
+    let perform = handler(move |mut run| {
+        let jobs = shared.clone();
+        async move {
+            let word = run.job.args["do"].as_str().unwrap().to_owned();
+            if let Some(word) = word.strip_suffix(", called off") {
+                assert_eq!(jobs.cancel(run.job.id).await, Act::Requested);
+                run.job.args["do"] = word.into();
+            }
+            obey(run).await
+        }
+    });
+    let working = Working::start(&jobs, SETTINGS, RULES, perform);
+    let table: [(&str, State, Said); 9] = [
         ("done", State::Completed, &[]),
         ("retry once", State::Completed, &[]),
         ("snooze once", State::Completed, &[]),
@@ -29,6 +41,8 @@ async fn failed_held_and_crashed_jobs_are_told_once_each_and_no_others() {
         ("retry", State::Failed, &[("a job failed for good", "retry at attempt 2")]),
         ("hold", State::Held, &[("a job is held", "no_rule")]),
         ("crash", State::Held, &[("a job crashed", "crash at attempt 0"), ("a job is held", "poisoned")]),
+        ("hold, called off", State::Cancelled, &[]),
+        ("crash, called off", State::Cancelled, &[("a job crashed", "crash at attempt 0")]),
     ];
     let ids = jobs.insert(table.iter().map(|(word, ..)| jobs.job_that(word)).collect()).await;
     for (id, (_, state, _)) in ids.iter().zip(&table) {

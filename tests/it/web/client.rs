@@ -96,6 +96,7 @@ pub fn json(response: &Response<Bytes>) -> serde_json::Value {
 }
 
 /// Checks everything that is promised of a problem, and returns it.
+#[track_caller]
 pub fn problem(response: &Response<Bytes>, status: u16, slug: &str) -> serde_json::Value {
     let said = String::from_utf8_lossy(response.body());
     assert_eq!(response.status(), status, "{said}");

@@ -62,7 +62,7 @@ async fn a_revoked_key_ends_at_once_and_its_name_stays_taken() {
         assert!(!keys.revoke("nobody").await.unwrap());
         let again = keys.create(new_key("ops", &[Grant::Admin], Scope::All)).await;
         assert!(matches!(again, Err(KeyError::NameTaken(_))), "{again:?}");
-        assert!(keys.list().await.unwrap()[0].revoked_at.is_some());
+        assert!(keys.list(None, 10).await.unwrap()[0].revoked_at.is_some());
     })
     .await;
 }
@@ -88,13 +88,13 @@ async fn last_use_is_written_down_when_asked_for_and_never_goes_back() {
         let value = key(&keys, "reader", &[Grant::Read], Scope::All).await;
         key(&keys, "unused", &[Grant::Read], Scope::All).await;
         keys.verify(&value).await.unwrap();
-        assert_eq!(keys.list().await.unwrap()[0].last_used_at, None);
+        assert_eq!(keys.list(None, 10).await.unwrap()[0].last_used_at, None);
         keys.write_last_used().await.unwrap();
-        let listed = keys.list().await.unwrap();
+        let listed = keys.list(None, 10).await.unwrap();
         let first = listed[0].last_used_at.unwrap();
         assert_eq!(listed[1].last_used_at, None);
         keys.write_last_used().await.unwrap();
-        assert_eq!(keys.list().await.unwrap()[0].last_used_at, Some(first));
+        assert_eq!(keys.list(None, 10).await.unwrap()[0].last_used_at, Some(first));
     })
     .await;
 }
@@ -114,7 +114,7 @@ async fn a_key_that_could_not_work_is_not_made() {
         assert!(matches!(made, Err(KeyError::NoGrants(_))), "{made:?}");
         let made = keys.import(new_key("k", &[Grant::Read], Scope::All), "two words").await;
         assert!(matches!(made, Err(KeyError::BadValue(_))), "{made:?}");
-        assert!(keys.list().await.unwrap().is_empty());
+        assert!(keys.list(None, 10).await.unwrap().is_empty());
     })
     .await;
 }
