@@ -186,7 +186,7 @@ mod tests {
                 assert_eq!(Place::of(&path.parse().unwrap()).as_ref(), Some(&place));
             }
         }
-        for other in ["acme/hydrastor/alert/grid_7", "_odd/hydrastor/alert/grid_7/20230113_120000"] {
+        for other in ["acme/hydrastor/alert/grid_7", "Acme/hydrastor/alert/grid_7/20230113_120000"] {
             assert_eq!(Place::of(&other.parse().unwrap()), None, "{other}");
         }
     }
