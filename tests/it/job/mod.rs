@@ -7,7 +7,7 @@ mod outage;
 mod plans;
 mod races;
 mod runner;
-mod server;
+pub mod server;
 mod told;
 mod view;
 
