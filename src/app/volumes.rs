@@ -57,7 +57,7 @@ async fn find_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Res
         return Ok(Volume::away(name, "it is in the memory of the server"));
     }
     let Some(marker) = registered(db, name).await? else {
-        return Ok(Volume::away(name, "no server has used it yet"));
+        return Ok(Volume::away(name, "no server had used it when this process started"));
     };
     Ok(Volume::open(name, &settings.path, Some(marker))
         .unwrap_or_else(|error| Volume::away(name, format!("{}: {}", settings.path.display(), error.source))))

@@ -1,11 +1,13 @@
 //! Roles split over processes: each does its part, none needs another on its host, and whoever dies is replaced.
 
-use crate::processes::{Installation, Server};
+use crate::processes::{Installation, Server, Store};
 use crate::promises::{Promised, are_kept, mail};
 use crate::{programs, stores};
 use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use uuid::Uuid;
 
 const TO: &str = "bobs@ingest.example.com";
@@ -40,6 +42,16 @@ fn fetch(installation: &Installation, key: &str, path: &str) -> Value {
     serde_json::from_str(body).unwrap()
 }
 
+/// Lets nobody write a load until what is returned is dropped.
+fn hold_loads(installation: &Installation) -> PgConnection {
+    let Store::Postgres(url) = &installation.store else { panic!("loads are held in Postgres only") };
+    tokio::runtime::Handle::current().block_on(async {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        connection.execute("BEGIN; LOCK TABLE load IN SHARE MODE").await.unwrap();
+        connection
+    })
+}
+
 fn receipt(server: &Server, id: Uuid) -> Option<Value> {
     let said: Value = serde_json::from_str(&server.body(&format!("/api/1.0/receipts/{id}"))?).unwrap();
     (said["status"] != 404).then_some(said)
@@ -49,27 +61,37 @@ fn receipt(server: &Server, id: Uuid) -> Option<Value> {
 async fn a_mail_passes_through_four_processes_and_a_worker_that_is_killed_costs_no_row_and_doubles_none() {
     const MAILS: usize = 48;
     on_postgres(|installation| {
+        let http = ready(installation.launch_beside("http", &HTTP));
+        let mail_server = ready(installation.launch_beside("mail", &MAIL));
         // As on a host of its own: no volume, no spool.
         let elsewhere = installation.directory.path().join("elsewhere");
         installation.make_directory(&elsewhere);
         let away = format!("server.state_dir={}", elsewhere.display());
         let keeper = ready(installation.launch_beside("keeper", &["--roles", "keeper", "--set", &away]));
         assert!(!elsewhere.join("inbox").exists() && !elsewhere.join("spool").exists());
-        let http = ready(installation.launch_beside("http", &HTTP));
-        let mail_server = ready(installation.launch_beside("mail", &MAIL));
         let mut worker = ready(installation.launch_beside("worker", &WORKER));
 
         let mut promised = Promised::default();
-        for number in 0..MAILS {
-            let receipt = installation.deliver(&format!("4Q{number}"), TO, &mail(number)).unwrap();
-            promised.mails.insert(number);
-            promised.receipts.insert(receipt);
-        }
-        let loads = || installation.store.count("SELECT count(*) FROM load");
-        installation.wait_for("the first loads", || (loads() > 0).then_some(()));
+        let mut send = |numbers: Range<usize>| {
+            for number in numbers {
+                let receipt = installation.deliver(&format!("4Q{number}"), TO, &mail(number)).unwrap();
+                promised.mails.insert(number);
+                promised.receipts.insert(receipt);
+            }
+        };
+        let count = |text: &str| installation.store.count(text);
+        send(0..MAILS / 2);
+        let half = MAILS as i64 / 2;
+        installation
+            .wait_for("half of the loads", || (count("SELECT count(*) FROM load") == half).then_some(()));
+        let nobody_loads = hold_loads(installation);
+        send(MAILS / 2..MAILS);
+        installation.wait_for("a worker in the middle of its commit", || {
+            (count("SELECT count(*) FROM pg_locks WHERE relation = 'load'::regclass AND NOT granted") > 0)
+                .then_some(())
+        });
         worker.kill();
-        let left = installation.store.count("SELECT count(*) FROM job");
-        assert!(left > 0 && loads() < MAILS as i64, "the worker was killed too late to show anything");
+        drop(nobody_loads);
         let another = ready(installation.launch_beside("another", &WORKER));
         are_kept(installation, &promised);
 
@@ -78,6 +100,11 @@ async fn a_mail_passes_through_four_processes_and_a_worker_that_is_killed_costs_
         let key = String::from_utf8(key.stdout).unwrap();
         let rows = fetch(installation, key.trim(), "/api/1.0/rows/hydrastor_alert?limit=1000");
         assert_eq!(rows["items"].as_array().unwrap().len(), MAILS - MAILS / 4);
+        let bytes = format!("/api/1.0/deliveries/{}/message", installation.store.deliveries()[0].id);
+        assert_eq!(http.ask("GET", &bytes), Some(200));
+        assert_eq!(keeper.ask("GET", &bytes), Some(503));
+        let why = keeper.body(&bytes).unwrap();
+        assert!(why.contains("volume inbox") && why.contains("elsewhere/inbox"), "{why}");
         for server in [http, mail_server, another, keeper] {
             server.stop();
         }
