@@ -11,7 +11,7 @@
 
 use super::{Exit, Failure, Global, owner, serve};
 use crate::app::{App, BuildError};
-use crate::config::{Door, Live, Loaded, Role};
+use crate::config::{Door, Live, Loaded, Role, StoreKind};
 use crate::infra::db::DbErrorKind;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::web::{Caller, Keys};
@@ -69,9 +69,13 @@ impl Gateway {
             return Ok(Self::Remote { authority: authority(url)?, key: key(global)? });
         }
         let loaded = global.load()?;
-        let socket = loaded.config().server.control_socket.clone();
-        if answers(&socket).await? {
-            return Ok(Self::Socket(socket));
+        let config = loaded.config();
+        let socket = config.server.control_socket.clone();
+        match answers(&socket).await {
+            Ok(true) => return Ok(Self::Socket(socket)),
+            // Whom the server does not know may still open a store that asks for a role of its own.
+            Err(refused) if config.store.kind != StoreKind::Postgres => return Err(refused),
+            Ok(false) | Err(_) => {}
         }
         owner::of_store(loaded.config())?;
         Here::open(loaded, &BTreeSet::new()).await.map(Self::Here)
