@@ -9,8 +9,10 @@
 //! knows the kinds, and `finish`, which knows deliveries.
 
 mod build;
+mod customers;
 mod explain;
 mod spool;
+mod volumes;
 
 pub use build::{BuildError, beside_this_program, host_settings, open_store};
 pub use spool::HomeSpool;
@@ -18,7 +20,7 @@ pub use spool::HomeSpool;
 use crate::config::{Config, Live, Role};
 use crate::delivery::{Acceptor, Arrivals, Finisher, Work};
 use crate::ids::{BootId, SpoolId};
-use crate::infra::db::{Db, DbError};
+use crate::infra::db::Db;
 use crate::infra::host::Host;
 use crate::infra::volume::Volume;
 use crate::job::{
@@ -30,8 +32,8 @@ use crate::load::Tables;
 use crate::mail::{Intake, Leftovers, Sealer, Sorter};
 use crate::parse::Parser;
 use crate::web::Kit;
-use mailhandler::EntryName;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +48,10 @@ pub struct App {
     pub boot: BootId,
     /// Its worker row.
     pub worker: i32,
+    /// Its scratch directory.
+    pub tmp: PathBuf,
+    /// Whether its roles put, read or take apart what was delivered.
+    pub touches_deliveries: bool,
     /// The module processes.
     pub host: Host,
     /// What the modules declare.
@@ -91,6 +97,7 @@ impl App {
         if roles.contains(&Role::Mail) || roles.contains(&Role::Worker) {
             tasks.spawn(self.runner().run(stop.clone()));
         }
+        tasks.spawn(customers::keep_registered(self.db.clone(), self.live.clone(), stop.clone()));
         let (wake, db) = (self.wake.clone(), self.db.clone());
         tasks.spawn(async move { wake.relay(&db, &stop).await });
         tasks.close();
@@ -100,7 +107,7 @@ impl App {
     /// The parts of the REST API.
     #[must_use]
     pub fn api(&self, kit: Kit) -> Arc<Api> {
-        let spool = self.spool.as_ref().map(|home| home.spool.clone());
+        let spool = self.live.config().spool.path.clone();
         Arc::new(Api {
             db: self.db.clone(),
             kit,
@@ -113,13 +120,11 @@ impl App {
                 acceptor: self.acceptor.clone(),
                 modules: Arc::clone(&self.modules),
             },
-            tmp: self.live.config().server.tmp_dir.clone(),
+            tmp: self.tmp.clone(),
             wake: self.wake.clone(),
             leases: self.leases.clone(),
-            explain: explain::explainer(self.host.clone(), self.live.clone()),
-            in_spool: Arc::new(move |id| {
-                spool.as_ref().is_some_and(|spool| spool.read(EntryName::whole(id)).is_ok())
-            }),
+            explain: explain::explainer(self.host.clone(), self.live.clone(), self.tmp.clone()),
+            in_spool: Arc::new(move |id| spool::holds(&spool, id)),
         })
     }
 
@@ -146,14 +151,6 @@ impl App {
             live: self.live.clone(),
             deferred: Arc::default(),
         }
-    }
-
-    /// Registers customers that the configuration has come to name.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn register_customers(&self) -> Result<(), DbError> {
-        build::register_customers(&self.db, &self.live.config()).await
     }
 
     /// Whether the spool takes mail: what `mailhandler` asks before each; and what is worth knowing of it though it does.
@@ -201,7 +198,7 @@ impl App {
             db: self.db.clone(),
             host: self.host.clone(),
             inbox: Arc::clone(&self.inbox),
-            tmp: self.live.config().server.tmp_dir.clone(),
+            tmp: self.tmp.clone(),
             live: self.live.clone(),
         };
         let sorter = self.spool.as_ref().map(|home| self.sorter(home));
@@ -255,21 +252,22 @@ impl App {
                 Kind::Sort => queue.home.is_some() && queue.home == home,
                 Kind::Parse => config.server.roles.contains(&Role::Worker),
             };
-            mine.then(|| queue_rules(&config, queue)).flatten()
+            mine.then(|| queue_rules(&config, queue))
         })
     }
 }
 
-fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
+/// The limits of a queue; one that is paused has no place for a running job.
+fn queue_rules(config: &Config, queue: &QueueName) -> QueueRules {
     let family =
         queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
     let limits = config.queue_limits(queue.kind.word(), family);
-    (!limits.paused).then(|| QueueRules {
-        concurrency: limits.concurrency.get(),
+    QueueRules {
+        concurrency: if limits.paused { 0 } else { limits.concurrency.get() },
         prefetch: limits.prefetch,
         max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
         soft_timeout: limits.soft_timeout,
         hard_timeout: limits.hard_timeout,
         backoff: Backoff { base: config.jobs.backoff_base.get(), max: config.jobs.backoff_max.get() },
-    })
+    }
 }

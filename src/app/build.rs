@@ -1,15 +1,16 @@
 //! The order in which parts are built.
 
-use super::{App, HomeSpool};
-use crate::config::{Config, Customer, Live, Role, StoreKind, Volume as VolumeSettings, VolumeKind};
+use super::{App, HomeSpool, customers, volumes};
+use crate::config::{Config, Live, Role, StoreKind};
 use crate::delivery::{self, Acceptor, BatchSettings, Finisher};
 use crate::ids::BootId;
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, View};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
-use crate::infra::volume::{Volume, VolumeError};
+use crate::infra::volume::VolumeError;
 use crate::job::{self, Leases, Queues, Wake};
 use crate::load::{self, DeclarationError, Tables};
 use mailhandler::SpoolError;
+use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,9 @@ use std::time::Duration;
 const TABLES_LOCK: Duration = Duration::from_secs(30);
 /// Pause between two attempts to reach a store that is away at start.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// Bytes a volume in memory may hold.
-const MEMORY_VOLUME_BYTES: u64 = 1 << 30;
+/// Roles that put, read or take apart what was delivered: a process with one of them starts with volumes and sandbox
+/// proven, or not at all. One without, and so every command, goes on where they are not to be had.
+const TOUCHING: [Role; 3] = [Role::Http, Role::Mail, Role::Worker];
 
 /// Why headworks could not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,37 +58,45 @@ pub enum BuildError {
 }
 
 impl App {
-    /// Builds every part. With Postgres away at start this waits for it.
+    /// Builds every part for the roles of the configuration. With Postgres away at start this waits for it.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub async fn build(live: Live) -> Result<Self, BuildError> {
-        Self::build_on(live, true).await
+        let roles = live.config().server.roles.clone();
+        Self::build_for(live, &roles, true).await
     }
 
-    /// As [`build`](Self::build), for a command that somebody waits for: a store that is away is an error.
+    /// As [`build`](Self::build), for a command that somebody waits for: a store that is away is an error. Most commands
+    /// need no role.
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub async fn build_at_once(live: Live) -> Result<Self, BuildError> {
-        Self::build_on(live, false).await
+    pub async fn build_at_once(live: Live, roles: &BTreeSet<Role>) -> Result<Self, BuildError> {
+        Self::build_for(live, roles, false).await
     }
 
-    async fn build_on(live: Live, patient: bool) -> Result<Self, BuildError> {
+    async fn build_for(live: Live, roles: &BTreeSet<Role>, patient: bool) -> Result<Self, BuildError> {
         let config = live.config();
-        make_directory(&config.server.state_dir)?;
-        make_directory(&config.server.tmp_dir)?;
+        let touches_deliveries = TOUCHING.iter().any(|role| roles.contains(role));
+        let tmp = make_directories(&config, roles)?;
         let db = open_store(&config).await?;
         migrate(&db, patient).await?;
         let (boot, worker) = enter(&db, &config).await?;
-        let (inbox, archive) = volumes(&db, &config).await?;
-        let host = Host::start(host_settings(&config)).await?;
+        let (inbox, archive) = if touches_deliveries {
+            volumes::open(&db, &config).await?
+        } else {
+            volumes::look_for(&db, &config).await?
+        };
+        let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
+        let host =
+            if touches_deliveries { Host::start(settings).await? } else { Host::idle(settings).await? };
         let tables = Tables::new(host.declarations())?;
         let made = load::ensure(&db, &tables, TABLES_LOCK).await?;
         if !made.is_empty() {
             tracing::info!(tables = made.join(", "), "module tables were made or extended");
         }
-        let spool = config.server.roles.contains(&Role::Mail).then(|| open_spool(&config)).transpose()?;
+        let spool = roles.contains(&Role::Mail).then(|| open_spool(&config)).transpose()?;
         let (queues, wake) = (Queues::new(db.clone()), Wake::default());
         let app = Self {
             acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
@@ -98,6 +108,8 @@ impl App {
             db,
             boot,
             worker,
+            tmp,
+            touches_deliveries,
             host,
             tables,
             inbox,
@@ -167,11 +179,6 @@ async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
     }
 }
 
-/// What people call a customer: its name where nobody said.
-fn title(customer: &Customer) -> String {
-    customer.title.clone().unwrap_or_else(|| customer.name.to_string())
-}
-
 /// Everything that must happen before the first claim: stored ends, days, this process's row, leases of dead ones.
 async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
     let applied = delivery::recover(db).await?;
@@ -190,57 +197,25 @@ async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
             })
         })
         .await?;
-    register_customers(db, config).await?;
+    customers::register(db, config).await?;
     Ok((boot, worker))
-}
-
-/// Registers the customers of the configuration.
-pub(super) async fn register_customers(db: &Db, config: &Config) -> Result<(), DbError> {
-    let customers: Vec<_> =
-        config.customers.iter().map(|customer| (customer.name.to_string(), title(customer))).collect();
-    db.write(Lane::State, move |mut tx| {
-        Box::pin(async move { delivery::store::register_customers(&mut tx, &customers).await })
-    })
-    .await
-}
-
-async fn volumes(db: &Db, config: &Config) -> Result<(Arc<Volume>, Arc<Volume>), BuildError> {
-    let inbox = open_volume(db, "inbox", &config.volume.inbox).await?;
-    let archive = open_volume(db, "archive", &config.volume.archive).await?;
-    Ok((inbox, archive))
-}
-
-/// Opens a volume: its marker must be the one the store knows, which on first use is registered.
-async fn open_volume(
-    db: &Db,
-    name: &'static str,
-    settings: &VolumeSettings,
-) -> Result<Arc<Volume>, BuildError> {
-    if settings.kind == VolumeKind::Memory {
-        return Ok(Arc::new(Volume::memory(name, MEMORY_VOLUME_BYTES)));
-    }
-    let registered = db
-        .read(View::State, move |mut tx| {
-            Box::pin(async move { delivery::store::registered_volume(&mut tx, name).await })
-        })
-        .await?;
-    let volume = Volume::open(name, &settings.path, registered)?;
-    let marker = volume.id();
-    let agreed = db
-        .write(Lane::State, move |mut tx| {
-            Box::pin(async move { delivery::store::register_volume(&mut tx, name, marker).await })
-        })
-        .await?;
-    if agreed != marker {
-        let why = format!("volume {name} shows marker {marker}, another process registered {agreed}");
-        return Err(DbError::new(DbErrorKind::Conflict, why).into());
-    }
-    Ok(Arc::new(volume))
 }
 
 fn open_spool(config: &Config) -> Result<HomeSpool, BuildError> {
     let path = config.spool.path.clone();
     HomeSpool::open(config).map_err(|source| BuildError::Spool { path, source })
+}
+
+/// Makes the state directory and the scratch directory, and returns the latter. On Postgres a process without a role leaves
+/// nothing on its host, and so has no need of either.
+fn make_directories(config: &Config, roles: &BTreeSet<Role>) -> Result<PathBuf, BuildError> {
+    let server = &config.server;
+    if roles.is_empty() && config.store.kind == StoreKind::Postgres {
+        return Ok(std::env::temp_dir());
+    }
+    make_directory(&server.state_dir)?;
+    make_directory(&server.tmp_dir)?;
+    Ok(server.tmp_dir.clone())
 }
 
 /// Makes a directory for our eyes only: what is below holds mail, envelopes and key digests. One that is there keeps its mode.

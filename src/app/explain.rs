@@ -7,15 +7,15 @@ use crate::mail;
 use crate::web::Problem;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The function the API is given: message, envelope recipient, envelope sender.
-pub fn explainer(host: Host, live: Live) -> Explain {
+pub fn explainer(host: Host, live: Live, tmp: PathBuf) -> Explain {
     Arc::new(move |message, recipient, sender| {
-        let (host, config) = (host.clone(), live.config());
+        let (host, config, tmp) = (host.clone(), live.config(), tmp.clone());
         Box::pin(async move {
-            let (bytes, tmp) = (message.len() as u64, config.server.tmp_dir.clone());
+            let bytes = message.len() as u64;
             let staged = tokio::task::spawn_blocking(move || read_only(&tmp, &message)).await;
             let input = staged.map_err(Problem::internal)?.map_err(Problem::internal)?;
             let explained =

@@ -1,9 +1,10 @@
-//! The spool of this process.
+//! The spool of this process, and a look into that of its host.
 
 use crate::config::Config;
 use crate::mail::Damaged;
-use mailhandler::{Spool, SpoolError, SpoolLock};
-use std::path::PathBuf;
+use mailhandler::{EntryName, Spool, SpoolError, SpoolLock};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// A spool and the lock that makes it this process's.
 #[derive(Debug)]
@@ -32,4 +33,10 @@ impl HomeSpool {
         let lock = spool.lock()?;
         Ok(Self { spool, directory, damaged: Damaged::default(), _lock: lock })
     }
+}
+
+/// Whether a whole mail of this receipt lies in the spool at `directory`. Looking needs no lock, so a process beside the
+/// one that holds the spool can tell, and one on a host without a spool finds nothing there.
+pub fn holds(directory: &Path, receipt: Uuid) -> bool {
+    Spool::open(directory, None).and_then(|spool| spool.read(EntryName::whole(receipt))).is_ok()
 }

@@ -78,6 +78,7 @@ impl Deliveries {
             }
             Self::Show { id, form } => {
                 let found = gateway.get(&format!("/deliveries/{id}")).await?;
+                gateway.say_what_is_missing(global, &found["contents"]);
                 print::one(form.json, &found)?;
                 if !form.json {
                     print::section("parts", &PARTS, &found["contents"]["parts"])?;
@@ -113,6 +114,7 @@ impl Trace {
         let gateway = Gateway::open(global).await?;
         let delivery = delivery_of(&gateway, &self.id).await?;
         let mut trace = gateway.get(&format!("/deliveries/{delivery}/trace")).await?;
+        gateway.say_what_is_missing(global, &trace["contents"]);
         match rules(&gateway, &trace).await {
             Ok(rules) => trace["rules"] = rules,
             Err(failure) => global.say(&format!("the rules could not be asked: {}", failure.message)),

@@ -3,14 +3,15 @@
 //! ```text
 //!   --url                              ─▶ HTTP, with the key of --key-file or HEADWORKS_KEY
 //!   control.sock answers               ─▶ the same over that socket; the kernel says who we are
-//!   nobody serves here                 ─▶ the same router in this process, as the owner of the state directory
+//!   nobody serves here                 ─▶ the same router in this process: on SQLite as the owner of the state directory, on
+//!                                         Postgres on any host; a volume that is not there is missed where it is needed
 //! ```
 //!
 //! Whichever it is, a command is one request to one handler, so there is one set of rules and one note in the timeline.
 
 use super::{Exit, Failure, Global, owner, serve};
 use crate::app::{App, BuildError};
-use crate::config::{Door, Live};
+use crate::config::{Door, Live, Loaded, Role, StoreKind};
 use crate::infra::db::DbErrorKind;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::web::{Caller, Keys};
@@ -22,6 +23,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -67,23 +69,39 @@ impl Gateway {
             return Ok(Self::Remote { authority: authority(url)?, key: key(global)? });
         }
         let loaded = global.load()?;
-        let socket = loaded.config().server.control_socket.clone();
-        if answers(&socket).await? {
-            return Ok(Self::Socket(socket));
+        let config = loaded.config();
+        let socket = config.server.control_socket.clone();
+        match answers(&socket).await {
+            Ok(true) => return Ok(Self::Socket(socket)),
+            // Whom the server does not know may still open a store that asks for a role of its own.
+            Err(refused) if config.store.kind != StoreKind::Postgres => return Err(refused),
+            Ok(false) | Err(_) => {}
         }
-        Here::open(global, "http").await.map(Self::Here)
+        owner::of_store(loaded.config())?;
+        Here::open(loaded, &BTreeSet::new()).await.map(Self::Here)
     }
 
-    /// The parts of headworks in this process, for what cannot be done beside a server.
+    /// The parts of headworks in this process, for what is done to volumes and spool and cannot be done beside a server.
     ///
     /// # Errors
-    /// When a server runs here.
-    pub async fn alone(global: &Global, role: &str) -> Result<Here, Failure> {
-        let socket = global.load()?.config().server.control_socket.clone();
-        if answers(&socket).await? {
+    /// When a server runs here, or something that `role` needs is not there.
+    pub async fn alone(global: &Global, role: Role) -> Result<Here, Failure> {
+        let loaded = global.load()?;
+        let server = &loaded.config().server;
+        if answers(&server.control_socket).await? {
             return Err(Failure::new(Exit::Refused, "a server runs here: stop it first"));
         }
-        Here::open(global, role).await
+        owner::become_owner(&server.state_dir)?;
+        Here::open(loaded, &BTreeSet::from([role])).await
+    }
+
+    /// Says what is missing where the `contents` of something are not shown because they are on another host.
+    pub fn say_what_is_missing(&self, global: &Global, contents: &Value) {
+        if let (Self::Here(here), true) = (self, contents.is_null())
+            && let Err(error) = here.app.inbox.check()
+        {
+            global.say(&format!("what it holds is not shown: {error}: {}", error.source));
+        }
     }
 
     /// `GET`: what is there.
@@ -155,17 +173,10 @@ impl Gateway {
 }
 
 impl Here {
-    /// Opens the store in this process, with what a role needs; no other process may hold it.
-    ///
-    /// # Errors
-    /// When the store or another part cannot be had.
-    pub async fn open(global: &Global, role: &str) -> Result<Self, Failure> {
-        let mut sources = global.sources();
-        sources.flags.push(format!("server.roles=[{role:?}]"));
-        let loaded =
-            crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?;
-        owner::become_owner(&loaded.config().server.state_dir)?;
-        let app = Arc::new(App::build_at_once(Live::new(loaded)).await.map_err(|error| not_built(&error))?);
+    /// Opens the store in this process, with what `roles` need; with SQLite no other process may hold it.
+    async fn open(loaded: Loaded, roles: &BTreeSet<Role>) -> Result<Self, Failure> {
+        let built = App::build_at_once(Live::new(loaded), roles).await;
+        let app = Arc::new(built.map_err(|error| not_built(&error))?);
         let doors =
             serve::doors(&app, &Keys::new(app.db.clone()), &Metrics::install()?, &CancellationToken::new());
         let router = doors.router(&[Door::Api].into())?;

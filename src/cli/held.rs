@@ -128,7 +128,9 @@ impl Held {
                 Exit::Done
             }
             Self::Show { job, form } => {
-                show(form.json, &gateway.get(&format!("/held/{job}")).await?)?;
+                let found = gateway.get(&format!("/held/{job}")).await?;
+                gateway.say_what_is_missing(global, &found["contents"]);
+                show(form.json, &found)?;
                 Exit::Done
             }
             Self::Assign { job, customer, category, type_, group, form } => {

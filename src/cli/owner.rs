@@ -1,11 +1,24 @@
 //! Who may open the store's files: their owner, so that no command leaves files the server cannot write.
 
 use super::{Exit, Failure};
+use crate::config::{Config, StoreKind};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+
+/// Goes on as somebody who may open the store. SQLite's files are their owner's alone; Postgres asks for a role of its own and
+/// not for a user, but root goes on as the server's user there, too, where that has a state directory on this host.
+///
+/// # Errors
+/// As [`become_owner`].
+pub fn of_store(config: &Config) -> Result<(), Failure> {
+    if config.store.kind == StoreKind::Postgres && !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    become_owner(&config.server.state_dir)
+}
 
 /// Goes on as the owner of the state directory. Root starts this command again as that user, and does not return.
 ///

@@ -3,6 +3,7 @@
 use super::{Exit, Failure, Global};
 use crate::app::App;
 use crate::config::{self, Live, Role, Sources};
+use crate::infra::host::Host;
 use crate::infra::telemetry::{log, metrics::Metrics};
 use crate::infra::volume::Volume;
 use crate::router::Doors;
@@ -62,7 +63,7 @@ impl Serve {
 pub struct Server {
     /// Its parts.
     pub app: Arc<App>,
-    serving: Option<Serving>,
+    serving: Serving,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -77,11 +78,7 @@ impl Server {
         let config = live.config();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let keys = Keys::new(app.db.clone());
-        let serving = if config.server.roles.contains(&Role::Http) {
-            Some(serve_http(&app, &keys, &metrics, &stop).await?)
-        } else {
-            None
-        };
+        let serving = open_doors(&app, &keys, &metrics, &stop).await?;
         let keeper = Keeper {
             live: live.clone(),
             db: app.db.clone(),
@@ -103,8 +100,8 @@ impl Server {
 
     /// Where it listens.
     #[must_use]
-    pub fn addresses(&self) -> Vec<std::net::SocketAddr> {
-        self.serving.as_ref().map(|serving| serving.addresses().to_vec()).unwrap_or_default()
+    pub fn addresses(&self) -> &[std::net::SocketAddr] {
+        self.serving.addresses()
     }
 
     /// Reloads on SIGHUP; stops on SIGTERM or SIGINT.
@@ -117,7 +114,7 @@ impl Server {
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
             tokio::select! {
-                _ = Signal::recv(&mut hang_up) => self.reload(sources).await,
+                _ = Signal::recv(&mut hang_up) => self.reload(sources),
                 _ = Signal::recv(&mut terminate) => break,
                 _ = Signal::recv(&mut interrupt) => break,
             }
@@ -126,12 +123,12 @@ impl Server {
         Ok(())
     }
 
-    async fn reload(&self, sources: &Sources) {
+    fn reload(&self, sources: &Sources) {
         match self.app.live.reload(sources) {
             Ok(difference) => {
-                tracing::info!(reloaded = ?difference.reloaded, restart = ?difference.restart, "the configuration was reloaded");
-                if let Err(error) = self.app.register_customers().await {
-                    tracing::warn!(%error, "new customers are not registered yet");
+                tracing::info!(reloaded = ?difference.reloaded, "the configuration was reloaded");
+                if !difference.restart.is_empty() {
+                    tracing::warn!(restart = ?difference.restart, "changed settings wait for a restart");
                 }
             }
             Err(errors) => tracing::error!(%errors, "the configuration is bad; the old one stays in force"),
@@ -143,9 +140,7 @@ impl Server {
         let grace = self.app.live.config().server.shutdown_grace.get();
         tracing::info!("stopping");
         self.stop.cancel();
-        if let Some(serving) = self.serving {
-            serving.drain(grace).await;
-        }
+        self.serving.drain(grace).await;
         self.tasks.close();
         self.tasks.wait().await;
         self.app.db.close().await;
@@ -172,7 +167,8 @@ pub(super) fn doors(app: &Arc<App>, keys: &Keys, metrics: &Metrics, stop: &Cance
     }
 }
 
-async fn serve_http(
+/// Serves the control socket, which every process has, and with role `http` every address.
+async fn open_doors(
     app: &Arc<App>,
     keys: &Keys,
     metrics: &Metrics,
@@ -182,7 +178,8 @@ async fn serve_http(
     let http = &config.http;
     let doors = doors(app, keys, metrics, stop);
     let mut listens = Vec::new();
-    for listen in &config.listen {
+    let addresses = config.listen.iter().filter(|_| config.server.roles.contains(&Role::Http));
+    for listen in addresses {
         listens.push(Listen { address: listen.address, router: doors.router(&listen.doors)? });
     }
     let everything: BTreeSet<_> = [config::Door::Api].into();
@@ -235,8 +232,7 @@ fn volume_check(name: &'static str, volume: &Arc<Volume>) -> Check {
 /// What `/readyz` asks.
 fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
     let (db, spooled, stop) = (app.db.clone(), Arc::clone(app), stop.clone());
-    let modules = app.host.clone();
-    vec![
+    let mut checks = vec![
         Check::new("process", move || {
             let stopping = stop.is_cancelled();
             async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(None) } }
@@ -249,12 +245,21 @@ fn checks(app: &Arc<App>, stop: &CancellationToken) -> Vec<Check> {
             let app = Arc::clone(&spooled);
             async move { app.check_spool().await }
         }),
-        volume_check("inbox", &app.inbox),
-        volume_check("archive", &app.archive),
-        Check::new("modules", move || {
-            let walls = modules.state().walls;
-            let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
-            async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
-        }),
-    ]
+    ];
+    if app.touches_deliveries {
+        checks.extend([
+            volume_check("inbox", &app.inbox),
+            volume_check("archive", &app.archive),
+            sandbox_check(app.host.clone()),
+        ]);
+    }
+    checks
+}
+
+fn sandbox_check(modules: Host) -> Check {
+    Check::new("modules", move || {
+        let walls = modules.state().walls;
+        let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
+        async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
+    })
 }

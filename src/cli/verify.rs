@@ -8,7 +8,7 @@ use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use crate::app::App;
-use crate::config::{Config, VolumeKind};
+use crate::config::{Config, Role, VolumeKind};
 use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
 use crate::ids::{DeliveryId, Digest, Timestamp};
@@ -65,7 +65,7 @@ impl Verify {
             ));
         }
         let gateway = match self.repair {
-            true => Gateway::Here(Gateway::alone(global, "mail").await?),
+            true => Gateway::Here(Gateway::alone(global, Role::Mail).await?),
             false => Gateway::open(global).await?,
         };
         let findings = search(&gateway, global.load()?.config()).await?;

@@ -1,13 +1,39 @@
 //! The configuration of a running server, and what a reload may change of it.
 
 use super::tree::{Table, Value};
-use super::{Config, Errors, KeyPath, Loaded, Sources, Spool, load};
+use super::{Config, Errors, Http, Jobs, KeyPath, Loaded, Modules, Server, Sources, Spool, load};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// What takes effect without a restart. Everything that reads one of these asks [`Live`] each time.
-const RELOADED: [&[&str]; 6] =
-    [&["customer"], &["rule"], &["mail"], &["spool", "domains"], &["history"], &["log"]];
+/// What takes effect without a restart: settings, and sections with all that is in them. Everything that reads one of these
+/// asks [`Live`] each time. The head of `config.default.toml` tells the same (a test compares them).
+pub(super) const RELOADED: [&[&str]; 25] = [
+    &["customer"],
+    &["rule"],
+    &["mail"],
+    &["queue"],
+    &["history"],
+    &["log"],
+    &["keeper"],
+    &["server", "time_zone"],
+    &["spool", "domains"],
+    &["http", "idempotency_ttl"],
+    &["jobs", "prefetch"],
+    &["jobs", "concurrency"],
+    &["jobs", "max_attempts"],
+    &["jobs", "backoff_base"],
+    &["jobs", "backoff_max"],
+    &["jobs", "soft_timeout"],
+    &["jobs", "hard_timeout"],
+    &["modules", "rows"],
+    &["modules", "row_bytes"],
+    &["modules", "findings"],
+    &["modules", "archive_depth"],
+    &["modules", "archive_members"],
+    &["modules", "archive_member_bytes"],
+    &["modules", "archive_ratio"],
+    &["modules", "archive_ratio_after"],
+];
 
 /// The configuration now. Clones share it.
 #[derive(Clone)]
@@ -72,9 +98,42 @@ fn adopt(now: &Config, new: &Config) -> Config {
         customers: new.customers.clone(),
         rules: new.rules.clone(),
         mail: new.mail.clone(),
-        spool: Spool { domains: new.spool.domains.clone(), ..now.spool.clone() },
+        queue: new.queue.clone(),
         history: new.history.clone(),
         log: new.log.clone(),
+        keeper: new.keeper.clone(),
+        server: Server { time_zone: new.server.time_zone.clone(), ..now.server.clone() },
+        spool: Spool { domains: new.spool.domains.clone(), ..now.spool.clone() },
+        http: Http { idempotency_ttl: new.http.idempotency_ttl, ..now.http.clone() },
+        jobs: adopt_jobs(&now.jobs, &new.jobs),
+        modules: adopt_modules(&now.modules, &new.modules),
+        ..now.clone()
+    }
+}
+
+fn adopt_jobs(now: &Jobs, new: &Jobs) -> Jobs {
+    Jobs {
+        prefetch: new.prefetch,
+        concurrency: new.concurrency,
+        max_attempts: new.max_attempts,
+        backoff_base: new.backoff_base,
+        backoff_max: new.backoff_max,
+        soft_timeout: new.soft_timeout,
+        hard_timeout: new.hard_timeout,
+        ..now.clone()
+    }
+}
+
+fn adopt_modules(now: &Modules, new: &Modules) -> Modules {
+    Modules {
+        rows: new.rows,
+        row_bytes: new.row_bytes,
+        findings: new.findings,
+        archive_depth: new.archive_depth,
+        archive_members: new.archive_members,
+        archive_member_bytes: new.archive_member_bytes,
+        archive_ratio: new.archive_ratio,
+        archive_ratio_after: new.archive_ratio_after,
         ..now.clone()
     }
 }

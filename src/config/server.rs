@@ -15,7 +15,7 @@ pub struct Server {
     pub state_dir: PathBuf,
     /// Scratch directory; must be on the same file system as the volumes on disk.
     pub tmp_dir: PathBuf,
-    /// Socket for the commands of the command line that change something.
+    /// Socket that commands on this host speak to. Every `serve` has one: several on one host need a name each.
     pub control_socket: PathBuf,
     /// What this process runs: http, mail, worker, relay, keeper.
     pub roles: BTreeSet<Role>,

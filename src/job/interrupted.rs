@@ -47,7 +47,7 @@ impl From<VolumeError> for Interrupted {
         let text = format!("{error}: {}", error.source);
         match error.kind {
             // The volume's trouble, not this delivery's: whoever mends it finds all its work waiting.
-            Kind::Full | Kind::Denied | Kind::Foreign | Kind::Io => Self::Away(text),
+            Kind::Full | Kind::Denied | Kind::Foreign | Kind::Away | Kind::Io => Self::Away(text),
             Kind::NotFound | Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => {
                 Self::Failed(text)
             }

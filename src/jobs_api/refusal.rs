@@ -92,6 +92,7 @@ impl From<QueryError> for Problem {
 /// A volume that fails. What should be there and is not is our loss, never the client's mistake.
 pub fn volume(error: VolumeError) -> Problem {
     match error.kind {
+        VolumeErrorKind::Away => Problem::new(Kind::Unavailable, format!("{error}: {}", error.source)),
         VolumeErrorKind::Full | VolumeErrorKind::Denied | VolumeErrorKind::Foreign | VolumeErrorKind::Io => {
             Problem::new(Kind::Unavailable, "").because(error)
         }

@@ -2,11 +2,14 @@
 //!
 //! The kernel says which user is at the other end (`SO_PEERCRED`). Root and the server's own user are let in, with every
 //! permission and named `control:uid=<uid>`; everybody else's connection is closed.
+//!
+//! A socket belongs to one process at a time: what a dead one left behind is replaced, what answers never is, and at its end
+//! a process removes its own and no other.
 
 use super::Caller;
 use super::listen::{ListenError, Wires, pause};
 use axum::Router;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -21,32 +24,40 @@ pub struct Control {
     pub router: Router,
 }
 
-/// A socket that exists, until dropped.
+/// A socket that exists, until dropped. Its name goes before it stops answering: afterwards it might be another's.
 #[derive(Debug)]
-pub(super) struct Bound(PathBuf);
+struct Bound {
+    path: PathBuf,
+    listener: UnixListener,
+}
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(%error, "control socket was gone already");
         }
     }
 }
 
-pub(super) fn start(control: Control, wires: &Wires) -> Result<Bound, ListenError> {
+pub(super) fn start(control: Control, wires: &Wires) -> Result<(), ListenError> {
     let Control { path, router } = control;
     let named = |source| ListenError { place: path.display().to_string(), source };
-    let listener = bind(&path).map_err(named)?;
-    wires.spawn(accept(listener, router, wires.clone()));
-    Ok(Bound(path))
+    let bound = bind(&path).map_err(named)?;
+    wires.spawn(accept(bound, router, wires.clone()));
+    Ok(())
 }
 
-/// Binds, removing what a server that was killed left behind, but never a socket that answers or any other file.
-fn bind(path: &Path) -> io::Result<UnixListener> {
+/// Binds, removing what a server that was killed left behind, but never a socket that answers or any other file. Two servers
+/// that start at once look one after the other.
+fn bind(path: &Path) -> io::Result<Bound> {
+    let turn = File::open(path.parent().unwrap_or(Path::new(".")))?;
+    turn.lock()?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another server answers there"));
+                let why =
+                    "another server answers there; several on one host need a server.control_socket each";
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
             }
             std::fs::remove_file(path)?;
         }
@@ -57,15 +68,15 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     // So that others hear "permission denied" at once; who may is decided by their credentials all the same.
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
+    Ok(Bound { path: path.to_owned(), listener })
 }
 
-async fn accept(listener: UnixListener, router: Router, wires: Wires) {
+async fn accept(bound: Bound, router: Router, wires: Wires) {
     let places = wires.places();
     let own = rustix::process::geteuid().as_raw();
     while let Some(place) = wires.place(&places).await {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = bound.listener.accept() => accepted,
             () = wires.stop.cancelled() => return,
         };
         match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
@@ -96,10 +107,13 @@ mod tests {
     async fn a_dead_socket_is_replaced_a_live_one_and_other_files_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        drop(bind(&path).unwrap());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let live = bind(&path).unwrap();
-        assert_eq!(bind(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        let refused = bind(&path).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
+        assert!(refused.to_string().contains("server.control_socket"));
         drop(live);
+        assert!(!path.exists(), "it goes with its server");
         let file = directory.path().join("precious");
         std::fs::write(&file, "kept").unwrap();
         assert_eq!(bind(&file).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);

@@ -68,7 +68,6 @@ pub struct ListenError {
 #[derive(Debug)]
 pub struct Serving {
     addresses: Vec<SocketAddr>,
-    control: Option<control::Bound>,
     wires: Wires,
 }
 
@@ -103,13 +102,15 @@ pub async fn start(
         tasks: TaskTracker::new(),
         limits,
     };
-    let control = control.map(|control| control::start(control, &wires)).transpose()?;
+    if let Some(control) = control {
+        control::start(control, &wires)?;
+    }
     let addresses = bound.iter().map(|(_, address, _)| *address).collect();
     for (listener, address, router) in bound {
         tracing::info!(%address, "listening");
         wires.tasks.spawn(accept(listener, router, wires.clone()));
     }
-    Ok(Serving { addresses, control, wires })
+    Ok(Serving { addresses, wires })
 }
 
 impl Serving {
@@ -131,7 +132,6 @@ impl Serving {
         tracing::warn!(connections = left, "cut after the grace");
         self.wires.cut.cancel();
         self.wires.tasks.wait().await;
-        drop(self.control);
         left
     }
 }

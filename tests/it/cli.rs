@@ -1,7 +1,9 @@
 //! The command line: the real program, as operators and scripts call it.
 
 use crate::appliance::{Site, deposit, fixture};
+use crate::processes::each_store;
 use crate::programs::{Served, programs};
+use crate::stores;
 use mailhandler::Spool;
 use serde_json::Value;
 use std::io::Write;
@@ -16,11 +18,17 @@ const LISTEN: &str = "[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n
 /// A site and the command line of it.
 struct Shell {
     site: Site,
+    postgres: Option<String>,
 }
 
 impl Shell {
-    fn new(extra: &str) -> Self {
-        Self { site: Site::new(None, &format!("{LISTEN}{extra}")) }
+    fn new(postgres: Option<String>) -> Self {
+        Self::with(postgres, "")
+    }
+
+    /// With these lines more in its configuration.
+    fn with(postgres: Option<String>, extra: &str) -> Self {
+        Self { site: Site::new(postgres.clone(), &format!("{LISTEN}{extra}")), postgres }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -29,6 +37,7 @@ impl Shell {
         for name in ["HEADWORKS_URL", "HEADWORKS_KEY", "HEADWORKS_KEY_FILE"] {
             command.env_remove(name);
         }
+        command.envs(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL", url)));
         command
     }
 
@@ -84,28 +93,112 @@ impl Shell {
     }
 }
 
-#[test]
-fn what_a_server_answers_is_answered_without_one_too() {
-    let shell = Shell::new("");
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_answers_is_answered_without_one_too() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let served = shell.with_mails();
+        let lists: [&[&str]; 6] = [
+            &["jobs", "list"],
+            &["deliveries", "list"],
+            &["held", "list"],
+            &["queues", "list"],
+            &["keys", "list"],
+            &["modules", "list"],
+        ];
+        let beside = lists.map(|list| shell.objects(list));
+        assert_eq!(served.stop(), Some(0), "SIGTERM ends a server well");
+        assert_eq!(lists.map(|list| shell.objects(list)), beside);
+        assert_eq!(beside[1].len(), 3);
+        assert!(shell.says(&["jobs", "list"]).starts_with(" ID"), "people get a table");
+    })
+    .await;
+}
+
+/// What a command is told on a host that has nothing but the configuration and the way to the store.
+const ELSEWHERE: [&str; 2] = ["--set", "server.state_dir=/nowhere/headworks"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_host_without_volumes_misses_nothing_but_what_mails_hold() {
+    let Some(server) = stores::postgres() else { return };
+    stores::with_database(&server, |url| async { tokio::task::block_in_place(|| without_volumes(url)) })
+        .await;
+}
+
+fn without_volumes(url: String) {
+    let shell = Shell::new(Some(url));
     let served = shell.with_mails();
-    let lists: [&[&str]; 6] = [
+    let lists: [&[&str]; 5] = [
         &["jobs", "list"],
         &["deliveries", "list"],
-        &["held", "list"],
         &["queues", "list"],
         &["keys", "list"],
         &["modules", "list"],
     ];
+    let elsewhere = |arguments: &[&str]| shell.run(&[arguments, &ELSEWHERE].concat());
     let beside = lists.map(|list| shell.objects(list));
-    assert_eq!(served.stop(), Some(0), "SIGTERM ends a server well");
-    assert_eq!(lists.map(|list| shell.objects(list)), beside);
-    assert_eq!(beside[1].len(), 3);
-    assert!(shell.says(&["jobs", "list"]).starts_with(" ID"), "people get a table");
+    assert_eq!(lists.map(|list| shell.objects(&[list, &ELSEWHERE].concat())), beside, "beside the server");
+    assert_eq!(served.stop(), Some(0));
+    assert_eq!(lists.map(|list| shell.objects(&[list, &ELSEWHERE].concat())), beside, "without it");
+
+    let held = shell.objects(&[&["held", "list"], &ELSEWHERE[..]].concat())[0]["job_id"].to_string();
+    let delivery = beside[1][0]["id"].as_str().unwrap();
+    let job = beside[0][0]["id"].to_string();
+    assert!(elsewhere(&["jobs", "show", &job]).status.success());
+    for bytes in [&["held", "show", &held], &["deliveries", "show", delivery]] {
+        let ended = elsewhere(bytes);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success() && said.contains("/nowhere/headworks/inbox: "), "{bytes:?}: {said}");
+    }
+    assert!(elsewhere(&["trace", delivery]).status.success());
+    let verify = elsewhere(&["verify"]);
+    assert_eq!(verify.status.code(), Some(3), "{}", String::from_utf8_lossy(&verify.stderr));
+
+    assert!(elsewhere(&["queues", "pause", "parse:hydrastor/alert"]).status.success());
+    assert!(elsewhere(&["queues", "resume", "parse:hydrastor/alert"]).status.success());
+    let alert = &shell.objects(&["deliveries", "list", "--type", "alert"])[0]["id"];
+    let replayed = elsewhere(&["replay", alert.as_str().unwrap()]);
+    let replayed = String::from_utf8(replayed.stdout).unwrap();
+    assert!(elsewhere(&["held", "release", &held]).status.success());
+    assert!(!Path::new("/nowhere").exists(), "nothing is left on that host");
+
+    let _served = shell.serve();
+    shell.wait_for("the replay", || {
+        shell.objects(&["jobs", "show", replayed.trim()])[0]["state"] == "completed"
+    });
+    shell.wait_for("held once more", || shell.objects(&["held", "list"]).len() == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_makes_the_schema_and_finds_it_made() {
+    migrates_once_and_again(None);
+    if let Some(server) = stores::postgres() {
+        stores::with_empty_database(&server, |url| async {
+            tokio::task::block_in_place(|| migrates_once_and_again(Some(url)));
+        })
+        .await;
+    }
+}
+
+fn migrates_once_and_again(postgres: Option<String>) {
+    let shell = Shell::new(postgres);
+    std::fs::create_dir(shell.site.state()).unwrap();
+    let migrate = || {
+        let ended = shell.run(&["migrate"]);
+        assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let first = migrate();
+    // SQLite does it while it is opened.
+    assert_eq!(first.contains("(0 steps taken)"), shell.postgres.is_none(), "{first}");
+    let second = migrate();
+    assert!(second.contains("the schema is up to date (0 steps taken)"), "{second}");
+    assert_eq!(shell.objects(&["jobs", "list"]).len(), 0);
 }
 
 #[test]
 fn a_long_list_says_how_to_go_on() {
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     let _served = shell.with_mails();
     for name in ["reader", "operator"] {
         shell.says(&["keys", "create", "--name", name, "--grant", "read"]);
@@ -123,7 +216,7 @@ fn a_long_list_says_how_to_go_on() {
 
 #[test]
 fn lists_are_whole_however_small_the_pages_of_the_server_are() {
-    let shell = Shell::new("[http]\ndefault_page = 1\nmax_page = 2\n");
+    let shell = Shell::with(None, "[http]\ndefault_page = 1\nmax_page = 2\n");
     let served = shell.with_mails();
     for (noun, count) in [("jobs", 5), ("deliveries", 3), ("queues", 3)] {
         assert_eq!(shell.objects(&[noun, "list"]).len(), count, "{noun}");
@@ -136,108 +229,121 @@ fn lists_are_whole_however_small_the_pages_of_the_server_are() {
     assert_eq!(shell.objects(&["jobs", "list"]).len(), 5, "nor without a server");
 }
 
-#[test]
-fn a_trace_tells_the_whole_story_by_any_of_its_ids() {
-    let shell = Shell::new("");
-    let _served = shell.with_mails();
-    let delivery = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
-    let id = delivery["id"].as_str().unwrap();
-    let story = shell.says(&["trace", id]);
-    for part in
-        ["Subject", "missed at subject", "matched", "parse:hydrastor/alert", "started", "hydrastor_alert"]
-    {
-        assert!(story.contains(part), "{part} is missing in:\n{story}");
-    }
-    for (field, value) in [
-        ("client_name", "mx.dc1.example"),
-        ("client_helo", "grid-7"),
-        ("sasl_user", "gridmaster"),
-        ("nexthop", "ingest.example.com"),
-        ("queue_id", "Q2"),
-    ] {
-        let shown = story.lines().any(|line| line.split_whitespace().eq([field, value]));
-        assert!(shown, "{field} {value} is missing in:\n{story}");
-    }
-    let receipt = delivery["receipt_id"].as_str().unwrap();
-    assert_eq!(shell.says(&["trace", receipt]), story);
-    let job = shell.objects(&["jobs", "list", "--type", "alert"])[0]["id"].to_string();
-    assert_eq!(shell.says(&["trace", &job]), story);
-    assert_eq!(shell.exit(&["trace", "00000000-0000-8000-8000-000000000000"]), 3);
-    assert_eq!(shell.exit(&["trace", "lunch"]), 2);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_tells_the_whole_story_by_any_of_its_ids() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let _served = shell.with_mails();
+        let delivery = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
+        let id = delivery["id"].as_str().unwrap();
+        let story = shell.says(&["trace", id]);
+        for part in
+            ["Subject", "missed at subject", "matched", "parse:hydrastor/alert", "started", "hydrastor_alert"]
+        {
+            assert!(story.contains(part), "{part} is missing in:\n{story}");
+        }
+        for (field, value) in [
+            ("client_name", "mx.dc1.example"),
+            ("client_helo", "grid-7"),
+            ("sasl_user", "gridmaster"),
+            ("nexthop", "ingest.example.com"),
+            ("queue_id", "Q2"),
+        ] {
+            let shown = story.lines().any(|line| line.split_whitespace().eq([field, value]));
+            assert!(shown, "{field} {value} is missing in:\n{story}");
+        }
+        let receipt = delivery["receipt_id"].as_str().unwrap();
+        assert_eq!(shell.says(&["trace", receipt]), story);
+        let job = shell.objects(&["jobs", "list", "--type", "alert"])[0]["id"].to_string();
+        assert_eq!(shell.says(&["trace", &job]), story);
+        assert_eq!(shell.exit(&["trace", "00000000-0000-8000-8000-000000000000"]), 3);
+        assert_eq!(shell.exit(&["trace", "lunch"]), 2);
+    })
+    .await;
 }
 
-#[test]
-fn held_mail_is_shown_assigned_released_and_discarded() {
-    let shell = Shell::new("");
-    let _served = shell.with_mails();
-    let job = shell.objects(&["held", "list"])[0]["job_id"].to_string();
-    assert!(shell.says(&["held", "show", &job]).contains("lunch?"));
-    assert_eq!(shell.exit(&["held", "release", "--reason", "no_rule"]), 4, "many at once need --yes");
-    shell.says(&["held", "release", "--reason", "no_rule", "--yes"]);
-    shell.wait_for("held once more", || shell.objects(&["held", "list"]).len() == 1);
-    assert_eq!(shell.exit(&["held", "discard", &job]), 4, "what ends for good needs --yes");
-    shell.says(&["held", "discard", &job, "--yes"]);
-    assert_eq!(shell.objects(&["held", "list"]).len(), 0);
-    assert_eq!(shell.exit(&["held", "release", &job]), 4, "it is not held any more");
-    shell.says(&["jobs", "retry", &job]);
-    shell.wait_for("held as a new job", || shell.objects(&["held", "list"]).len() == 1);
-    let again = shell.objects(&["held", "list"])[0]["job_id"].to_string();
-    let place = ["--customer", "bobs", "--category", "hydrastor", "--type", "alert"];
-    shell.says(&[&["held", "assign", &again], &place[..]].concat());
-    shell.wait_for("rejected by the module", || {
-        shell.objects(&["jobs", "list", "--state", "failed"]).len() == 1
-    });
+#[tokio::test(flavor = "multi_thread")]
+async fn held_mail_is_shown_assigned_released_and_discarded() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let _served = shell.with_mails();
+        let job = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+        assert!(shell.says(&["held", "show", &job]).contains("lunch?"));
+        assert_eq!(shell.exit(&["held", "release", "--reason", "no_rule"]), 4, "many at once need --yes");
+        shell.says(&["held", "release", "--reason", "no_rule", "--yes"]);
+        shell.wait_for("held once more", || shell.objects(&["held", "list"]).len() == 1);
+        assert_eq!(shell.exit(&["held", "discard", &job]), 4, "what ends for good needs --yes");
+        shell.says(&["held", "discard", &job, "--yes"]);
+        assert_eq!(shell.objects(&["held", "list"]).len(), 0);
+        assert_eq!(shell.exit(&["held", "release", &job]), 4, "it is not held any more");
+        shell.says(&["jobs", "retry", &job]);
+        shell.wait_for("held as a new job", || shell.objects(&["held", "list"]).len() == 1);
+        let again = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+        let place = ["--customer", "bobs", "--category", "hydrastor", "--type", "alert"];
+        shell.says(&[&["held", "assign", &again], &place[..]].concat());
+        shell.wait_for("rejected by the module", || {
+            shell.objects(&["jobs", "list", "--state", "failed"]).len() == 1
+        });
+    })
+    .await;
 }
 
-#[test]
-fn jobs_queues_replay_and_log() {
-    let shell = Shell::new("");
-    let _served = shell.with_mails();
-    let job = &shell.objects(&["jobs", "list", "--state", "completed"])[0];
-    let id = job["id"].to_string();
-    assert!(shell.says(&["jobs", "show", &id]).contains("timeline"));
-    assert_eq!([shell.exit(&["jobs", "cancel", &id]), shell.exit(&["jobs", "retry", &id])], [4, 4]);
-    let queue = "parse:hydrastor/alert";
-    assert!(shell.says(&["queues", "pause", queue, "--json"]).contains("\"paused\":true"));
-    assert!(shell.says(&["queues", "resume", queue, "--json"]).contains("\"paused\":false"));
-    assert_eq!(shell.exit(&["queues", "pause", "parse:nothing/there"]), 3);
-    let delivery =
-        shell.objects(&["deliveries", "list", "--type", "alert"])[0]["id"].as_str().unwrap().to_owned();
-    assert!(shell.says(&["deliveries", "show", &delivery]).contains("hydrastor-alert"));
-    let made = shell.says(&["replay", &delivery]);
-    let state = || shell.objects(&["jobs", "show", made.trim()])[0]["state"].clone();
-    shell.wait_for("the replay", || state() == "completed");
-    assert_eq!(shell.exit(&["log", "tail", "nothing"]), 3);
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_queues_replay_and_log() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let _served = shell.with_mails();
+        let job = &shell.objects(&["jobs", "list", "--state", "completed"])[0];
+        let id = job["id"].to_string();
+        assert!(shell.says(&["jobs", "show", &id]).contains("timeline"));
+        assert_eq!([shell.exit(&["jobs", "cancel", &id]), shell.exit(&["jobs", "retry", &id])], [4, 4]);
+        let queue = "parse:hydrastor/alert";
+        assert!(shell.says(&["queues", "pause", queue, "--json"]).contains("\"paused\":true"));
+        assert!(shell.says(&["queues", "resume", queue, "--json"]).contains("\"paused\":false"));
+        assert_eq!(shell.exit(&["queues", "pause", "parse:nothing/there"]), 3);
+        let delivery =
+            shell.objects(&["deliveries", "list", "--type", "alert"])[0]["id"].as_str().unwrap().to_owned();
+        assert!(shell.says(&["deliveries", "show", &delivery]).contains("hydrastor-alert"));
+        let made = shell.says(&["replay", &delivery]);
+        let state = || shell.objects(&["jobs", "show", made.trim()])[0]["state"].clone();
+        shell.wait_for("the replay", || state() == "completed");
+        assert_eq!(shell.exit(&["log", "tail", "nothing"]), 3);
+    })
+    .await;
 }
 
-#[test]
-fn a_key_is_shown_once_and_opens_the_door_until_it_is_revoked() {
-    let shell = Shell::new("");
-    let served = shell.serve();
-    let key = shell.says(&["keys", "create", "--name", "ops", "--grant", "read,operate", "--expires", "90d"]);
-    assert!(key.starts_with("hw_"));
-    let listed = shell.says(&["keys", "list", "--json"]);
-    assert!(listed.contains("\"ops\"") && !listed.contains(key.trim()));
-    let url = served.url();
-    let remote = |key: &str| {
-        let mut command = shell.command(&["jobs", "list", "--json", "--url", &url]);
-        command.env("HEADWORKS_KEY", key).output().unwrap().status.code()
-    };
-    assert_eq!(remote(key.trim()), Some(0));
-    assert_eq!(remote("hw_wrong"), Some(4));
-    let mut import = shell.command(&["keys", "import", "--name", "old", "--grant", "read"]);
-    let mut import = import.stdin(Stdio::piped()).spawn().unwrap();
-    import.stdin.take().unwrap().write_all(b"s3cret-of-before\n").unwrap();
-    assert!(import.wait().unwrap().success());
-    assert_eq!(remote("s3cret-of-before"), Some(0));
-    shell.says(&["keys", "revoke", "ops"]);
-    assert_eq!(shell.exit(&["keys", "revoke", "nobody"]), 3);
-    shell.wait_for("the end of the key", || remote(key.trim()) == Some(4));
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_shown_once_and_opens_the_door_until_it_is_revoked() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let served = shell.serve();
+        let key =
+            shell.says(&["keys", "create", "--name", "ops", "--grant", "read,operate", "--expires", "90d"]);
+        assert!(key.starts_with("hw_"));
+        let listed = shell.says(&["keys", "list", "--json"]);
+        assert!(listed.contains("\"ops\"") && !listed.contains(key.trim()));
+        let url = served.url();
+        let remote = |key: &str| {
+            let mut command = shell.command(&["jobs", "list", "--json", "--url", &url]);
+            command.env("HEADWORKS_KEY", key).output().unwrap().status.code()
+        };
+        assert_eq!(remote(key.trim()), Some(0));
+        assert_eq!(remote("hw_wrong"), Some(4));
+        let mut import = shell.command(&["keys", "import", "--name", "old", "--grant", "read"]);
+        let mut import = import.stdin(Stdio::piped()).spawn().unwrap();
+        import.stdin.take().unwrap().write_all(b"s3cret-of-before\n").unwrap();
+        assert!(import.wait().unwrap().success());
+        assert_eq!(remote("s3cret-of-before"), Some(0));
+        shell.says(&["keys", "revoke", "ops"]);
+        assert_eq!(shell.exit(&["keys", "revoke", "nobody"]), 3);
+        shell.wait_for("the end of the key", || remote(key.trim()) == Some(4));
+    })
+    .await;
 }
 
 #[test]
 fn exits_are_those_that_scripts_are_promised() {
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     assert_eq!(shell.exit(&["jobs", "show", "1"]), 3);
     assert_eq!(shell.exit(&["jobs", "show", "one"]), 2);
     assert_eq!(shell.exit(&["nothing"]), 2);
@@ -251,7 +357,7 @@ fn exits_are_those_that_scripts_are_promised() {
 #[test]
 fn no_command_prints_a_secret() {
     const MARKER: &str = "MARKER-d41d8cd9";
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     let with = |arguments: &[&str]| {
         let url = format!("postgres://user:{MARKER}@127.0.0.1:1/none");
         let ended = shell.command(arguments).env("HEADWORKS__STORE__URL", url).output().unwrap();
@@ -265,7 +371,7 @@ fn no_command_prints_a_secret() {
 
 #[test]
 fn rules_are_tested_and_profiles_drafted_without_a_server() {
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     let file = shell.site.directory.path().join("mail.eml");
     std::fs::write(&file, fixture("system_report/20_a_label_never_seen_before")).unwrap();
     let file = file.to_str().unwrap();
@@ -281,51 +387,58 @@ fn rules_are_tested_and_profiles_drafted_without_a_server() {
     assert_eq!(shell.exit(&["modules", "draft-profile", file]), 2, "no rule says which module");
 }
 
-#[test]
-fn damaged_trees_are_found_and_mended() {
-    let shell = Shell::new("");
-    let served = shell.with_mails();
-    assert_eq!(shell.exit(&["verify"]), 0);
-    let delivery = &shell.objects(&["deliveries", "list", "--type", "system_report"])[0];
-    let tree = shell.site.state().join("inbox").join(delivery["path"].as_str().unwrap());
-    let part = |tree: &Path| {
-        let entries = std::fs::read_dir(tree).unwrap().map(|entry| entry.unwrap().path());
-        entries
-            .into_iter()
-            .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("001-"))
-            .unwrap()
-    };
-    let writable =
-        |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
-    writable(&tree, 0o750);
-    writable(&part(&tree), 0o640);
-    std::fs::write(part(&tree), "damaged").unwrap();
-    let alert = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
-    let copies = shell.site.state().join("archive").join(alert["path"].as_str().unwrap());
-    writable(&copies, 0o750);
-    std::fs::remove_file(copies.join("message.eml")).unwrap();
-    writable(&copies, 0o550);
-    let stray = shell.site.state().join("inbox/bobs/a/b/c/20260101_000000");
-    std::fs::create_dir_all(&stray).unwrap();
-    let troubles = shell.run(&["verify", "--json"]);
-    assert_eq!(troubles.status.code(), Some(1));
-    let said = String::from_utf8(troubles.stdout).unwrap();
-    for trouble in ["holds other bytes", "its copy is gone", "\"stray\""] {
-        assert!(said.contains(trouble), "{trouble}: {said}");
-    }
-    assert_eq!(shell.exit(&["verify", "--repair"]), 4, "a server runs");
-    assert_eq!(served.stop(), Some(0));
-    assert_eq!(shell.exit(&["verify", "--repair"]), 5, "the stray is younger than an hour");
-    std::fs::remove_dir(&stray).unwrap();
-    assert_eq!(shell.exit(&["verify"]), 0);
-    for sealed in [tree, copies] {
-        assert_eq!(std::fs::metadata(&sealed).unwrap().permissions().mode() & 0o777, 0o550, "sealed again");
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_trees_are_found_and_mended() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let served = shell.with_mails();
+        assert_eq!(shell.exit(&["verify"]), 0);
+        let delivery = &shell.objects(&["deliveries", "list", "--type", "system_report"])[0];
+        let tree = shell.site.state().join("inbox").join(delivery["path"].as_str().unwrap());
+        let part = |tree: &Path| {
+            let entries = std::fs::read_dir(tree).unwrap().map(|entry| entry.unwrap().path());
+            entries
+                .into_iter()
+                .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("001-"))
+                .unwrap()
+        };
+        let writable =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        writable(&tree, 0o750);
+        writable(&part(&tree), 0o640);
+        std::fs::write(part(&tree), "damaged").unwrap();
+        let alert = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
+        let copies = shell.site.state().join("archive").join(alert["path"].as_str().unwrap());
+        writable(&copies, 0o750);
+        std::fs::remove_file(copies.join("message.eml")).unwrap();
+        writable(&copies, 0o550);
+        let stray = shell.site.state().join("inbox/bobs/a/b/c/20260101_000000");
+        std::fs::create_dir_all(&stray).unwrap();
+        let troubles = shell.run(&["verify", "--json"]);
+        assert_eq!(troubles.status.code(), Some(1));
+        let said = String::from_utf8(troubles.stdout).unwrap();
+        for trouble in ["holds other bytes", "its copy is gone", "\"stray\""] {
+            assert!(said.contains(trouble), "{trouble}: {said}");
+        }
+        assert_eq!(shell.exit(&["verify", "--repair"]), 4, "a server runs");
+        assert_eq!(served.stop(), Some(0));
+        assert_eq!(shell.exit(&["verify", "--repair"]), 5, "the stray is younger than an hour");
+        std::fs::remove_dir(&stray).unwrap();
+        assert_eq!(shell.exit(&["verify"]), 0);
+        for sealed in [tree, copies] {
+            assert_eq!(
+                std::fs::metadata(&sealed).unwrap().permissions().mode() & 0o777,
+                0o550,
+                "sealed again"
+            );
+        }
+    })
+    .await;
 }
 
 #[test]
 fn postfix_is_told_what_belongs_to_this_installation() {
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     assert_eq!(shell.exit(&["postfix", "snippet"]), 3, "no spool yet");
     let _served = shell.serve();
     let spool = Spool::open(&shell.site.state().join("spool"), None).unwrap();
@@ -335,7 +448,7 @@ fn postfix_is_told_what_belongs_to_this_installation() {
 
 #[test]
 fn completions_and_the_manual_page_know_every_command() {
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     let bash = shell.says(&["completions", "bash"]);
     let page = shell.says(&["man"]);
     for noun in [
@@ -357,7 +470,7 @@ fn completions_and_the_manual_page_know_every_command() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let shell = Shell::new("");
+    let shell = Shell::new(None);
     let mut child = shell.command(&["completions", "bash"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());

@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -102,19 +103,45 @@ impl Installation {
 
     /// Starts the server and does not wait for it.
     pub fn launch(&self) -> Server {
+        self.launch_beside("control", &[])
+    }
+
+    /// Starts one server of several on this host, with a control socket of its name, and does not wait for it.
+    pub fn launch_beside(&self, name: &str, arguments: &[&str]) -> Server {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let control = self.state().join(format!("{name}.sock"));
+        let mut command = self.command();
+        command.arg("serve").args(arguments).env("HEADWORKS__SERVER__CONTROL_SOCKET", &control);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.user.runs(&mut command);
+        Server { process: command.spawn().unwrap(), control, log: self.log() }
+    }
+
+    /// The command line, run by whoever runs the tests.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(self.program("headworks"));
-        command.args([OsString::from("--config"), self.directory.path().join("headworks.toml").into()]);
-        command.arg("serve").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.args([OsString::from("--config"), self.config().into()]);
         if let Store::Postgres(url) = &self.store {
             command.env("HEADWORKS__STORE__URL", url);
         }
-        self.user.runs(&mut command);
-        Server {
-            process: command.spawn().unwrap(),
-            control: self.state().join("control.sock"),
-            log: self.log(),
-        }
+        command
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("headworks.toml")
+    }
+
+    /// Where a server listens: the one that says so.
+    pub fn address(&self) -> SocketAddr {
+        let log = fs::read_to_string(self.log()).unwrap();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut said = lines.filter(|line| line["msg"] == "listening");
+        said.next_back().unwrap()["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Number of the user everything runs as.
+    pub fn uid(&self) -> u32 {
+        self.user.uid
     }
 
     /// `mailhandler` as Postfix calls it.
@@ -243,6 +270,16 @@ impl Server {
         let mut answer = String::new();
         socket.read_to_string(&mut answer).ok()?;
         Some(answer)
+    }
+
+    /// Tells it to read its configuration again.
+    pub fn reload(&self) {
+        kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub fn ended(mut self) -> Option<i32> {
+        wait(|| self.process.try_wait().unwrap()).unwrap().code()
     }
 
     /// Ends it as a power cut does.

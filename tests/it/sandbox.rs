@@ -98,6 +98,15 @@ async fn each_way_to_misbehave_ends_as_its_own_error_and_the_next_delivery_is_re
 }
 
 #[tokio::test]
+async fn an_idle_host_knows_its_modules_and_starts_no_child_before_the_first_run() {
+    let host = Host::idle(settings()).await.unwrap();
+    assert!(host.declarations().iter().any(|declared| declared.id.ends_with("/good")));
+    assert_eq!(host.state().started, 0);
+    goes_on(&host).await;
+    assert_eq!(host.state().started, 1);
+}
+
+#[tokio::test]
 async fn what_is_merely_refused_is_the_modules_to_report() {
     let host = Host::start(settings()).await.unwrap();
     for module in ["fork", "thread", "open"] {

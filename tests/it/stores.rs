@@ -77,11 +77,27 @@ where
 {
     static READY: OnceCell<()> = OnceCell::const_new();
     READY.get_or_init(|| make_template(server)).await;
+    with_copy_of(TEMPLATE, server, body).await;
+}
 
+/// As [`with_database`], with nothing in it.
+pub async fn with_empty_database<F, B>(server: &str, body: F)
+where
+    F: FnOnce(String) -> B,
+    B: Future<Output = ()>,
+{
+    with_copy_of("template0", server, body).await;
+}
+
+async fn with_copy_of<F, B>(template: &str, server: &str, body: F)
+where
+    F: FnOnce(String) -> B,
+    B: Future<Output = ()>,
+{
     let name = format!("headworks_test_{}", uuid::Uuid::new_v4().simple());
     let mut admin = PgConnection::connect(server).await.unwrap();
     let copy = format!(
-        "SELECT pg_advisory_lock_shared({TEMPLATE_LOCK}); CREATE DATABASE {name} TEMPLATE {TEMPLATE}; \
+        "SELECT pg_advisory_lock_shared({TEMPLATE_LOCK}); CREATE DATABASE {name} TEMPLATE {template}; \
          SELECT pg_advisory_unlock_shared({TEMPLATE_LOCK})"
     );
     run(&mut admin, &copy).await;

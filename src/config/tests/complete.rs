@@ -1,6 +1,7 @@
 //! The file of defaults, the structs and the schema say the same.
 
 use super::super::layer::DEFAULTS;
+use super::super::live::RELOADED;
 use super::super::{Sources, load, schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -70,6 +71,14 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
         .map(|name| (name, file.get(name), structs.get(name)))
         .collect();
     assert_eq!(differences, [], "setting, what the file says, what the struct says");
+}
+
+#[test]
+fn the_head_of_the_file_names_what_a_reload_takes_over() {
+    let (_, told) = DEFAULTS.split_once("It takes over, sections whole:\n").unwrap();
+    let (told, _) = told.split_once(".\n# Every other change").unwrap();
+    let told: Vec<&str> = told.split([',', '\n', '#', ' ']).filter(|word| !word.is_empty()).collect();
+    assert_eq!(told, RELOADED.map(|key| key.join(".")));
 }
 
 #[test]

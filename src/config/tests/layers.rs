@@ -1,7 +1,9 @@
 //! Which layer wins, and what reload changes.
 
+use super::super::live::RELOADED;
 use super::super::{Difference, Live};
 use super::Setup;
+use std::collections::BTreeSet;
 
 fn level(setup: &Setup) -> String {
     let loaded = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
@@ -78,18 +80,18 @@ fn a_reload_takes_over_rules_and_limits_and_names_what_needs_a_restart() {
     let setup = Setup::new("");
     let live = Live::new(setup.load().unwrap_or_else(|errors| panic!("{errors}")));
     let mut changes = live.subscribe();
-    setup.rewrite("mail.parts = 5\njobs.lease = '1m'\nhistory.retention = '1d'\n[[customer]]\nname = 'bobs'");
+    setup.rewrite("mail.parts = 5\njobs.concurrency = 3\njobs.lease = '1m'\nhistory.retention = '1d'\n[[customer]]\nname = 'bobs'");
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let expected = Difference {
-        reloaded: names(&["customer", "history.retention", "mail.parts"]),
+        reloaded: names(&["customer", "history.retention", "jobs.concurrency", "mail.parts"]),
         restart: names(&["jobs.lease"]),
     };
     assert_eq!(live.reload(&setup.sources), Ok(expected));
     assert!(changes.has_changed().unwrap());
     let config = changes.borrow_and_update().clone();
     assert_eq!(
-        (config.mail.parts.get(), config.customers.len(), config.jobs.lease.get().as_secs()),
-        (5, 1, 30)
+        (config.mail.parts.get(), config.customers.len(), config.jobs.concurrency.get(), config.jobs.lease),
+        (5, 1, 3, "30s".parse().unwrap())
     );
     let unchanged = Difference { reloaded: Vec::new(), restart: names(&["jobs.lease"]) };
     assert_eq!(live.reload(&setup.sources), Ok(unchanged), "what waits for a restart is named until then");
@@ -99,16 +101,34 @@ fn a_reload_takes_over_rules_and_limits_and_names_what_needs_a_restart() {
 fn what_a_reload_says_it_took_over_is_what_it_took_over() {
     let changes = [
         "server.time_zone = 'Asia/Tokyo'",
+        "server.shutdown_grace = '1s'",
         "telemetry.level = 'warn'",
         "store.batch_items = 7",
         "listen = []\nserver.roles = ['mail']",
         "http.max_page = 500",
+        "http.idempotency_ttl = '1h'",
         "volume.inbox.kind = 'memory'",
         "spool.user = 'other'",
         "spool.domains = ['a.example']",
         "mail.depth = 7",
         "modules.children = 7",
+        "modules.spill_bytes = '1GiB'",
+        "modules.rows = 7",
+        "modules.row_bytes = '7KiB'",
+        "modules.findings = 7",
+        "modules.archive_depth = 7",
+        "modules.archive_members = 7",
+        "modules.archive_member_bytes = '7KiB'",
+        "modules.archive_ratio = 7",
+        "modules.archive_ratio_after = '7KiB'",
         "jobs.lease = '1m'",
+        "jobs.prefetch = 7",
+        "jobs.concurrency = 7",
+        "jobs.max_attempts = 7",
+        "jobs.backoff_base = '7s'",
+        "jobs.backoff_max = '7h'",
+        "jobs.soft_timeout = '6m'",
+        "jobs.hard_timeout = '7h'",
         "queue.parse.paused = true",
         "history.retention = '1d'",
         "log.retention = '1d'",
@@ -116,6 +136,7 @@ fn what_a_reload_says_it_took_over_is_what_it_took_over() {
         "customer = [{ name = 'bobs' }]",
         "rule = [{ name = 'r', set = { category = 'a', type = 'b' } }]",
     ];
+    let mut taken = BTreeSet::new();
     for change in changes {
         let setup = Setup::new("");
         let started = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
@@ -127,6 +148,10 @@ fn what_a_reload_says_it_took_over_is_what_it_took_over() {
         let expected = if difference.restart.is_empty() { new.config() } else { started.config() };
         assert_eq!(&live.config(), expected, "{change}");
         assert!(difference.reloaded.is_empty() != difference.restart.is_empty(), "{change}");
+        taken.extend(difference.reloaded);
+    }
+    for setting in RELOADED.map(|key| key.join(".")) {
+        assert!(taken.iter().any(|key| key.starts_with(&setting)), "{setting} was not changed here");
     }
 }
 

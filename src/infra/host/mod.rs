@@ -93,11 +93,25 @@ impl Host {
     /// # Errors
     /// [`RunErrorKind::Unavailable`] when the program is missing, of another version, or cannot close its sandbox.
     pub async fn start(settings: Settings) -> Result<Self, RunError> {
+        let host = Self::idle(settings).await?;
+        host.prove().await?;
+        Ok(host)
+    }
+
+    /// Asks the program what it declares, and starts no child before the first run.
+    ///
+    /// # Errors
+    /// [`RunErrorKind::Unavailable`] when the program is missing or of another version.
+    pub async fn idle(settings: Settings) -> Result<Self, RunError> {
         let program = settings.program.clone();
         let declarations = blocking(move || child::describe(&program)).await?;
         let spawner = Spawner::start(settings.program.clone(), settings.spill_bytes)?;
-        let pool = Arc::new(Pool::new(settings, spawner));
-        let first = Arc::clone(&pool);
+        Ok(Self { pool: Arc::new(Pool::new(settings, spawner)), declarations: declarations.into() })
+    }
+
+    /// Starts one child, for later runs, to see that its walls stand.
+    async fn prove(&self) -> Result<(), RunError> {
+        let first = Arc::clone(&self.pool);
         let hello = blocking(move || first.warm_up()).await?;
         match hello.walls.landlock_abi {
             Some(abi) => tracing::info!(landlock_abi = abi, version = hello.version, "module sandbox is up"),
@@ -106,7 +120,7 @@ impl Host {
                 "this kernel has no landlock; module sandbox goes on with seccomp and limits alone"
             ),
         }
-        Ok(Self { pool, declarations: declarations.into() })
+        Ok(())
     }
 
     /// What the modules of the program declare.

@@ -19,6 +19,8 @@ pub enum VolumeErrorKind {
     Denied,
     /// The directory is not the volume it should be: marker missing or of another volume, most often unmounted.
     Foreign,
+    /// This process goes without the volume.
+    Away,
     /// What is there is not what headworks puts there: a symbolic link, a device, an unreadable marker.
     Corrupt,
     /// The file is longer than the caller's limit.
@@ -37,6 +39,7 @@ impl fmt::Display for VolumeErrorKind {
             Self::Full => "no space left",
             Self::Denied => "not permitted",
             Self::Foreign => "not the registered volume",
+            Self::Away => "the volume is not here",
             Self::Corrupt => "not what headworks stores",
             Self::TooLarge => "too large",
             Self::Input => "bytes to store could not be read",

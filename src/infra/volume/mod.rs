@@ -12,11 +12,13 @@
 //!
 //! A directory volume carries a marker with its id. [`Volume::open`] takes the id the database knows and refuses a
 //! directory with another marker or none, which is what an unmounted file system looks like. Below the opened root
-//! nothing follows a symbolic link or leaves the volume (`openat2`).
+//! nothing follows a symbolic link or leaves the volume (`openat2`). A process that has no need of a volume may go on
+//! without it: it holds a volume that is [away](Volume::away), which refuses everything and says why.
 //!
 //! Every operation blocks. Callers do one whole step (all files of a tree) inside one `spawn_blocking`, so there is no
 //! async face here that would hop threads per file.
 
+mod away;
 #[cfg(test)]
 mod conformance;
 mod disk;
@@ -43,6 +45,8 @@ pub enum Volume {
     Disk(Arc<disk::Disk>),
     /// Memory of this process, gone with it.
     Memory(Arc<memory::Memory>),
+    /// Not to be had in this process.
+    Away(Arc<away::Away>),
 }
 
 /// When a put becomes durable.
@@ -95,6 +99,7 @@ macro_rules! on {
         match $self {
             Volume::Disk(disk) => disk.$method($($argument),*),
             Volume::Memory(memory) => memory.$method($($argument),*),
+            Volume::Away(away) => Err(away.fault()),
         }
         .map_err(|fault: Fault| fault.with($self.name(), $action, $path))
     };
@@ -127,21 +132,29 @@ impl Volume {
         Self::Memory(Arc::new(memory::Memory::new(name, capacity_bytes)))
     }
 
+    /// A volume that refuses everything with [`VolumeErrorKind::Away`], because of `why`.
+    #[must_use]
+    pub fn away(name: &str, why: impl Into<String>) -> Self {
+        Self::Away(Arc::new(away::Away::new(name, why.into())))
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
             Self::Disk(disk) => disk.name(),
             Self::Memory(memory) => memory.name(),
+            Self::Away(away) => away.name(),
         }
     }
 
-    /// Its marker's id.
+    /// Its marker's id; nil of one that is away.
     #[must_use]
     pub fn id(&self) -> Uuid {
         match self {
             Self::Disk(disk) => disk.id(),
             Self::Memory(memory) => memory.id(),
+            Self::Away(_) => Uuid::nil(),
         }
     }
 
@@ -252,12 +265,12 @@ impl Volume {
     /// # Errors
     /// [`VolumeErrorKind::Foreign`] when it is another one or gone; what the system reports.
     pub fn check(&self) -> Result<(), VolumeError> {
-        match self {
-            Self::Disk(disk) => {
-                disk.check().map_err(|fault| fault.with(self.name(), "check", &SubPath::root()))
-            }
+        let checked = match self {
+            Self::Disk(disk) => disk.check(),
             Self::Memory(_) => Ok(()),
-        }
+            Self::Away(away) => Err(away.fault()),
+        };
+        checked.map_err(|fault| fault.with(self.name(), "check", &SubPath::root()))
     }
 
     /// What is left.

@@ -52,9 +52,20 @@ async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRo
         .db
         .read(View::State, move |mut tx| Box::pin(async move { store::get(&scope, &mut tx, id).await }));
     let row = row.await?.ok_or_else(Problem::not_found)?;
-    let manifest = manifest(api, &row).await?;
-    let manifest = manifest.ok_or_else(|| Problem::new(Kind::NotFound, "its tree is not made yet"))?;
-    Ok((row, manifest))
+    match manifest(api, &row).await? {
+        Some(manifest) => Ok((row, manifest)),
+        None => Err(missing(api).await),
+    }
+}
+
+/// Why there is no manifest: nobody has made the tree yet, or its volume cannot be read here.
+async fn missing(api: &Ctx) -> Problem {
+    let inbox = Arc::clone(&api.arrivals.inbox);
+    match tokio::task::spawn_blocking(move || inbox.check()).await {
+        Ok(Ok(())) => Problem::new(Kind::NotFound, "its tree is not made yet"),
+        Ok(Err(error)) => volume(error),
+        Err(error) => Problem::internal(error),
+    }
 }
 
 async fn send(api: &Ctx, row: &DeliveryRow, name: &str, facts: FileFacts) -> Result<Response, Problem> {

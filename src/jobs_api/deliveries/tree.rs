@@ -3,12 +3,13 @@
 use crate::delivery::manifest::Manifest;
 use crate::delivery::store::DeliveryRow;
 use crate::delivery::tree::{Found, read_manifest};
-use crate::infra::volume::{SubPath, Volume};
+use crate::infra::volume::{SubPath, Volume, VolumeErrorKind};
 use crate::jobs_api::{Ctx, refusal};
 use crate::web::Problem;
 use std::sync::Arc;
 
-/// The manifests of `rows`, in their order; `None` where a tree is not made yet, or is damaged: `verify` says how.
+/// The manifests of `rows`, in their order; `None` where a tree is not made yet, is damaged (`verify` says how), or is on a
+/// volume that this process goes without.
 pub async fn manifests(api: &Ctx, rows: &[DeliveryRow]) -> Result<Vec<Option<Manifest>>, Problem> {
     let inbox = Arc::clone(&api.arrivals.inbox);
     let paths: Vec<Option<String>> =
@@ -27,10 +28,12 @@ pub async fn manifest(api: &Ctx, row: &DeliveryRow) -> Result<Option<Manifest>, 
 /// `None` also where a tree was moved in this moment: the path in the caller's row is old then.
 fn read(inbox: &Volume, path: &str) -> Result<Option<Manifest>, Problem> {
     let path: SubPath = path.parse().map_err(Problem::internal)?;
-    match read_manifest(inbox, &path).map_err(refusal::volume)? {
-        Found::Manifest(manifest) => Ok(Some(*manifest)),
-        Found::None => Ok(None),
-        Found::Unreadable(why) => {
+    match read_manifest(inbox, &path) {
+        Ok(Found::Manifest(manifest)) => Ok(Some(*manifest)),
+        Ok(Found::None) => Ok(None),
+        Err(error) if error.kind == VolumeErrorKind::Away => Ok(None),
+        Err(error) => Err(refusal::volume(error)),
+        Ok(Found::Unreadable(why)) => {
             tracing::warn!(%path, why, "a tree has a manifest that cannot be read");
             Ok(None)
         }

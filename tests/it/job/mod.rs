@@ -8,7 +8,7 @@ mod pause;
 mod plans;
 mod races;
 mod runner;
-mod server;
+pub mod server;
 mod told;
 mod view;
 

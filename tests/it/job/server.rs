@@ -67,10 +67,15 @@ impl Server {
         assert!(killed.success());
     }
 
+    /// Where its one database is.
+    pub fn url(&self) -> String {
+        format!("postgres://hw@127.0.0.1:{}/postgres", self.port)
+    }
+
     /// A store on the server, migrated.
     pub async fn open(&self) -> Db {
         let settings = PgSettings {
-            url: format!("postgres://hw@127.0.0.1:{}/postgres", self.port),
+            url: self.url(),
             queue_connections: 4,
             bulk_connections: 2,
             read_connections: 2,

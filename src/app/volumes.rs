@@ -1,0 +1,71 @@
+//! The volumes of this process: opened and registered where its roles need them, looked for everywhere else.
+
+use super::BuildError;
+use crate::config::{Config, Volume as VolumeSettings, VolumeKind};
+use crate::delivery;
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
+use crate::infra::volume::Volume;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Bytes a volume in memory may hold.
+const MEMORY_VOLUME_BYTES: u64 = 1 << 30;
+
+/// Inbox and archive.
+pub type Volumes = (Arc<Volume>, Arc<Volume>);
+
+/// Opens both: the marker of each must be the one the store knows, which on first use is registered.
+///
+/// # Errors
+/// When one is not there, or another one, or the store fails.
+pub async fn open(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
+    let inbox = open_one(db, "inbox", &config.volume.inbox).await?;
+    let archive = open_one(db, "archive", &config.volume.archive).await?;
+    Ok((Arc::new(inbox), Arc::new(archive)))
+}
+
+/// Opens what is on this host; the others are [away](Volume::away). Nothing is made or registered by looking.
+///
+/// # Errors
+/// When the store fails.
+pub async fn look_for(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
+    let inbox = find_one(db, "inbox", &config.volume.inbox).await?;
+    let archive = find_one(db, "archive", &config.volume.archive).await?;
+    Ok((Arc::new(inbox), Arc::new(archive)))
+}
+
+async fn open_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Result<Volume, BuildError> {
+    if settings.kind == VolumeKind::Memory {
+        return Ok(Volume::memory(name, MEMORY_VOLUME_BYTES));
+    }
+    let volume = Volume::open(name, &settings.path, registered(db, name).await?)?;
+    let marker = volume.id();
+    let agreed = db
+        .write(Lane::State, move |mut tx| {
+            Box::pin(async move { delivery::store::register_volume(&mut tx, name, marker).await })
+        })
+        .await?;
+    if agreed != marker {
+        let why = format!("volume {name} shows marker {marker}, another process registered {agreed}");
+        return Err(DbError::new(DbErrorKind::Conflict, why).into());
+    }
+    Ok(volume)
+}
+
+async fn find_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Result<Volume, DbError> {
+    if settings.kind == VolumeKind::Memory {
+        return Ok(Volume::away(name, "it is in the memory of the server"));
+    }
+    let Some(marker) = registered(db, name).await? else {
+        return Ok(Volume::away(name, "no server had used it when this process started"));
+    };
+    Ok(Volume::open(name, &settings.path, Some(marker))
+        .unwrap_or_else(|error| Volume::away(name, format!("{}: {}", settings.path.display(), error.source))))
+}
+
+async fn registered(db: &Db, name: &'static str) -> Result<Option<Uuid>, DbError> {
+    db.read(View::State, move |mut tx| {
+        Box::pin(async move { delivery::store::registered_volume(&mut tx, name).await })
+    })
+    .await
+}

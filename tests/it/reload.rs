@@ -1,0 +1,123 @@
+//! SIGHUP: what is new takes effect, what is wrong changes nothing, and nobody's work is dropped.
+
+use crate::appliance::{Appliance, Site, fixture};
+use crate::job::server::Server as Postgres;
+use crate::processes::{Installation, each_store};
+use crate::programs;
+use crate::promises::{Promised, are_kept, mail};
+use headworks::delivery::ReceiptState;
+use headworks::delivery::store::is_customer;
+use headworks::ids::Slug;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const TO: &str = "bobs@ingest.example.com";
+const RULES: &str = "[[customer]]\nname = \"bobs\"";
+const ALICE: &str = "[[customer]]\nname = \"alice\"\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_good_and_bad_drop_no_work_and_a_bad_one_says_what_is_wrong_and_changes_nothing() {
+    const MAILS: usize = 32;
+    each_store(|postgres| {
+        let installation = Installation::new(postgres, "", &programs::modules());
+        let server = installation.start();
+        let good = std::fs::read_to_string(installation.config()).unwrap();
+        let told = |words: &str| {
+            let log = std::fs::read_to_string(installation.directory.path().join("log")).unwrap();
+            log.lines().filter(|line| line.contains(words)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let write = |text: &str| std::fs::write(installation.config(), text).unwrap();
+        let customers = || installation.store.count("SELECT count(*) FROM customer WHERE name = 'alice'");
+
+        let sent = AtomicBool::new(false);
+        let promised = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let mut promised = Promised::default();
+                for number in 0..MAILS {
+                    let receipt = installation.deliver(&format!("4Q{number}"), TO, &mail(number));
+                    promised.receipts.insert(receipt.expect("a yes"));
+                    promised.mails.insert(number);
+                }
+                sent.store(true, Ordering::SeqCst);
+                promised
+            });
+            let mut bad = 0;
+            while bad == 0 || !sent.load(Ordering::SeqCst) {
+                bad += 1;
+                write(&good.replacen(RULES, &format!("{ALICE}nmae = \"x\"\n{RULES}"), 1));
+                server.reload();
+                installation.wait_for("the refusal", || {
+                    (told("the old one stays in force").len() == bad).then_some(())
+                });
+                assert_eq!(customers(), 0, "nothing of a bad configuration is taken over");
+                write(&good.replacen("lease = \"5s\"", "lease = \"6s\"", 1));
+                server.reload();
+                installation.wait_for("the reload", || {
+                    (told("the configuration was reloaded").len() == bad).then_some(())
+                });
+            }
+            sender.join().unwrap()
+        });
+        let refused = &told("the old one stays in force")[0];
+        assert!(refused.contains("headworks.toml:") && refused.contains("nmae: unknown key"), "{refused}");
+        let waits = told("changed settings wait for a restart");
+        assert!(waits[0].contains("\"WARN\"") && waits[0].contains("jobs.lease"), "{waits:?}");
+        write(&good.replacen(RULES, &format!("{ALICE}{RULES}"), 1));
+        server.reload();
+        installation.wait_for("the new customer", || (customers() == 1).then_some(()));
+        are_kept(&installation, &promised);
+        server.stop();
+    })
+    .await;
+}
+
+fn reload(appliance: &Appliance, site: &Site) {
+    let difference = appliance.app.live.reload(&site.sources()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(difference.restart, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_a_reload_pauses_waits_until_a_reload_lets_it_go_on() {
+    let site = Site::new(None, "");
+    let appliance = site.start().await;
+    site.edit(RULES, &format!("[queue.parse]\npaused = true\n{RULES}"));
+    reload(&appliance, &site);
+    // The runner looks at its queues every `poll_min`.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let receipt = appliance.deposit("4Q1", TO, &fixture("alert/01_warning"));
+    appliance.delivery(receipt, |delivery| delivery.sealed_at.is_some()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let waiting = "SELECT count(*) FROM job WHERE kind = 2 AND lane = 0 AND lease_token IS NULL";
+    assert_eq!(crate::number(&appliance.app.db, waiting).await, 1, "taken in, not run");
+    site.edit("paused = true", "paused = false");
+    reload(&appliance, &site);
+    assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
+    appliance.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_named_while_the_store_is_away_is_registered_when_it_is_back() {
+    let Some(server) = Postgres::start_new() else { return };
+    let site = Site::new(Some(server.url()), "");
+    let appliance = site.start().await;
+    server.stop_at_once();
+    site.edit(RULES, &format!("{ALICE}{RULES}"));
+    reload(&appliance, &site);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    server.start();
+    let alice: Slug = "alice".parse().unwrap();
+    let mut is_known = false;
+    for _ in 0..600 {
+        let name = alice.clone();
+        let found = appliance.app.db.read(headworks::infra::db::View::State, |mut tx| {
+            Box::pin(async move { is_customer(&mut tx, &name).await })
+        });
+        is_known = found.await.unwrap_or(false);
+        if is_known {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(is_known, "nobody registered the customer");
+    appliance.stop().await;
+}
