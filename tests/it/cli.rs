@@ -1,5 +1,7 @@
 //! The command line: the real program, as operators and scripts call it.
 
+mod live;
+
 use crate::appliance::{Site, deposit, fixture};
 use crate::programs::{Served, programs};
 use mailhandler::Spool;

@@ -18,11 +18,13 @@ mod error;
 mod kept;
 mod lite;
 mod lock;
+mod look;
 mod pg;
 mod writer;
 
 pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
+pub use look::{Look, Schema, path_of};
 pub use pg::{Listen, Pg, PgSettings};
 
 use sqlx::{PgConnection, SqliteConnection};
@@ -163,6 +165,18 @@ impl Db {
         if self.is_pg() {
             return Ok(());
         }
+    /// What the store takes on disk, in bytes: `state` and `results` of SQLite, each with its write-ahead log, or the
+    /// `database` of Postgres. Not for every request: Postgres looks at each of its files.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sizes(&self) -> Result<Vec<(&'static str, u64)>, DbError> {
+        match self {
+            Self::Pg(pg) => Ok(vec![("database", pg.bytes().await?)]),
+            Self::Lite(lite) => Ok(lite.bytes().into()),
+        }
+    }
+
         for lane in [Lane::State, Lane::Results] {
             let vacuum = self.write(lane, |mut tx| {
                 Box::pin(async move {

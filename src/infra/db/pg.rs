@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
-static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Where the server is and how many connections it gets.
 #[derive(Clone)]
