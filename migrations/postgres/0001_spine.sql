@@ -92,7 +92,8 @@ CREATE TABLE worker (                             -- one row per process start
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   boot uuid NOT NULL UNIQUE,
   host text NOT NULL,
-  started_at timestamptz NOT NULL DEFAULT now()
+  started_at timestamptz NOT NULL DEFAULT now(),
+  seen_at timestamptz NOT NULL DEFAULT now()      -- said by the process itself, every few minutes
 );
 
 CREATE SEQUENCE job_id;

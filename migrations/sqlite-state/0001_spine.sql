@@ -91,7 +91,8 @@ CREATE TABLE worker (                             -- one row per process start
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   boot BLOB NOT NULL UNIQUE,
   host TEXT NOT NULL,
-  started_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER))
+  started_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+  seen_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER))
 ) STRICT;
 
 

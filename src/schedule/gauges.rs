@@ -1,11 +1,10 @@
-//! Gauges of what is stored: queues, held jobs, the store's files.
+//! Gauges of what is stored: queues, held jobs, the store itself.
 
 use super::age;
 use crate::infra::telemetry::metrics::{HELD_JOBS, HELD_OLDEST, QUEUE_JOBS, QUEUE_OLDEST, STORE_BYTES};
 use crate::job::HoldReason;
 use crate::job::store::{HeldCount, QueueDepth};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Queues as labels name them: without the spool, whose id belongs into no label.
 pub fn show_queues(depths: &[QueueDepth]) {
@@ -41,11 +40,9 @@ pub fn show_held(counts: &[HeldCount]) {
     metrics::gauge!(HELD_OLDEST).set(age(oldest_at).as_secs_f64());
 }
 
-/// The two files of SQLite in `directory`.
-pub fn show_files(directory: &Path) {
-    for (kind, name) in [("state", "state.db"), ("results", "results.db")] {
-        let size = |name: String| std::fs::metadata(directory.join(name)).map_or(0, |found| found.len());
-        let bytes = size(name.to_owned()) + size(format!("{name}-wal"));
-        metrics::gauge!(STORE_BYTES, "kind" => kind).set(bytes as f64);
+/// What the store takes on disk.
+pub fn show_sizes(sizes: &[(&'static str, u64)]) {
+    for (kind, bytes) in sizes {
+        metrics::gauge!(STORE_BYTES, "kind" => *kind).set(*bytes as f64);
     }
 }

@@ -87,6 +87,10 @@ impl Lite {
         f(Tx::Lite(&mut *file.readers.acquire().await?)).await
     }
 
+    pub(super) fn bytes(&self) -> [(&'static str, u64); 2] {
+        [("state", self.files.state.bytes()), ("results", self.files.results.bytes())]
+    }
+
     pub(super) async fn migrate(&self) -> Result<usize, DbError> {
         Ok(0) // Done by `open`.
     }
@@ -130,6 +134,12 @@ async fn store_id(file: &LiteFile, otherwise: uuid::Uuid) -> Result<uuid::Uuid, 
 }
 
 impl LiteFile {
+    /// Its length and that of its write-ahead log, which may not be there.
+    fn bytes(&self) -> u64 {
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        length(&self.path) + length(&self.path.with_extension("db-wal"))
+    }
+
     async fn open(path: &Path, migrations: &Migrator, settings: &LiteSettings) -> Result<Self, DbError> {
         let named = |error: DbError| DbError::new(error.kind(), format!("{}: {error}", path.display()));
         let options = SqliteConnectOptions::new()

@@ -10,6 +10,7 @@ mod runner;
 mod server;
 mod told;
 mod view;
+mod worker;
 
 use crate::number;
 use headworks::ids::{BootId, JobId, Scope};
