@@ -13,7 +13,7 @@ use crate::stores;
 use headworks::ids::JobId;
 use headworks::infra::db::{Db, Lane};
 use headworks::job::store;
-use headworks::job::{Backoff, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake};
+use headworks::job::{Backoff, Became, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,7 +137,7 @@ async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
             let db = ends.clone();
             Box::pin(async move {
                 let lease = vec![(finished.job.id, finished.job.lease_token)];
-                Ok(hands::end(&db, lease).await? == 1)
+                Ok(if hands::end(&db, lease).await? == 1 { Became::AsMeant } else { Became::Lost })
             })
         }),
     };
