@@ -252,22 +252,22 @@ impl App {
                 Kind::Sort => queue.home.is_some() && queue.home == home,
                 Kind::Parse => config.server.roles.contains(&Role::Worker),
             };
-            mine.then(|| queue_rules(&config, queue))
+            mine.then(|| queue_rules(&config, queue)).flatten()
         })
     }
 }
 
-/// The limits of a queue; one that is paused has no place for a running job.
-fn queue_rules(config: &Config, queue: &QueueName) -> QueueRules {
+/// The limits of a queue; none of one that the configuration pauses.
+fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
     let family =
         queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
     let limits = config.queue_limits(queue.kind.word(), family);
-    QueueRules {
-        concurrency: if limits.paused { 0 } else { limits.concurrency.get() },
+    (!limits.paused).then(|| QueueRules {
+        concurrency: limits.concurrency.get(),
         prefetch: limits.prefetch,
         max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
         soft_timeout: limits.soft_timeout,
         hard_timeout: limits.hard_timeout,
         backoff: Backoff { base: config.jobs.backoff_base.get(), max: config.jobs.backoff_max.get() },
-    }
+    })
 }

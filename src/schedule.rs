@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 const ROUND: i32 = 5_000;
 /// A leader that says nothing for so long is replaced.
 const TERM: Duration = Duration::from_secs(15);
+/// A process that says nothing for so long is gone, its row too.
+const WORKER_SILENCE: Duration = Duration::from_secs(7 * 86_400);
 /// Scratch files younger than this may belong to work on its way.
 const SCRATCH_AGE: Duration = Duration::from_secs(3600);
 
@@ -73,7 +75,7 @@ struct Duty {
 }
 
 /// The table.
-const DUTIES: [Duty; 11] = [
+const DUTIES: [Duty; 13] = [
     Duty {
         name: "promote",
         by: By::Leader,
@@ -95,6 +97,8 @@ const DUTIES: [Duty; 11] = [
     Duty { name: "attention", by: By::Leader, every: |_| Duration::from_secs(10), work: attention },
     Duty { name: "damaged", by: By::Each, every: |_| Duration::from_secs(10), work: damaged },
     Duty { name: "gauges", by: By::Each, every: |_| Duration::from_secs(10), work: gauges },
+    Duty { name: "sizes", by: By::Each, every: |_| Duration::from_secs(60), work: sizes },
+    Duty { name: "presence", by: By::Each, every: |_| Duration::from_secs(300), work: presence },
     Duty { name: "key_use", by: By::Each, every: |_| Duration::from_secs(60), work: key_use },
     Duty { name: "metrics", by: By::Each, every: |_| Duration::from_secs(60), work: fold_metrics },
     Duty { name: "spool", by: By::Each, every: |live| live.config().keeper.spool_every.get(), work: spool },
@@ -162,6 +166,11 @@ fn days(keeper: Keeper) -> Done {
         making.await?;
         // Round after round, so that what comes in between two turns of this duty cannot outgrow them.
         while prune(&keeper).await? {}
+        let gone = keeper.db.write(Lane::State, |mut tx| {
+            let before = Timestamp::now().before(WORKER_SILENCE);
+            Box::pin(async move { job::store::prune_workers(&mut tx, before).await })
+        });
+        gone.await?;
         keeper.db.give_back_space().await
     })
 }
@@ -172,6 +181,7 @@ async fn prune(keeper: &Keeper) -> Result<bool, DbError> {
     let (history, entries) = (config.history.retention.get(), config.log.retention.get());
     let round = keeper.db.write(Lane::State, move |mut tx| {
         Box::pin(async move {
+            tx.take_time().await?;
             let jobs = job::store::prune(&mut tx, history, ROUND).await?;
             let notes = job::store::prune_notes(&mut tx, Timestamp::now().before(history), ROUND).await?;
             let entries = log::prune(&mut tx, entries, ROUND.unsigned_abs()).await?;
@@ -193,10 +203,25 @@ fn gauges(keeper: Keeper) -> Done {
         let (depths, held) = read.await?;
         gauges::show_queues(&depths);
         gauges::show_held(&held);
-        if !keeper.db.is_pg() {
-            gauges::show_files(&keeper.live.config().server.state_dir);
-        }
         Ok(())
+    })
+}
+
+/// Less often than the other gauges: Postgres looks at every file of its database for it.
+fn sizes(keeper: Keeper) -> Done {
+    Box::pin(async move {
+        gauges::show_sizes(&keeper.db.sizes().await?);
+        Ok(())
+    })
+}
+
+fn presence(keeper: Keeper) -> Done {
+    Box::pin(async move {
+        let boot = keeper.boot;
+        let saying = keeper.db.write(Lane::Relaxed, move |mut tx| {
+            Box::pin(async move { job::store::see_worker(&mut tx, boot).await })
+        });
+        saying.await
     })
 }
 

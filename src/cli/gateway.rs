@@ -205,8 +205,21 @@ pub fn encoded(text: &str) -> String {
         .collect()
 }
 
+/// Which build of headworks answers.
+///
+/// # Errors
+/// When nobody does, or not as headworks would.
+pub(super) async fn version<S>(stream: S) -> Result<Value, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request = Request::get("/version").body(Full::default())?;
+    let (status, body) = send(stream, "localhost", request).await?;
+    judge(status, body).map(|answer| json(&answer))
+}
+
 /// Whether a server answers at a socket that may not be there.
-async fn answers(socket: &Path) -> Result<bool, Failure> {
+pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
     match UnixStream::connect(socket).await {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {

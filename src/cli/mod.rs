@@ -186,7 +186,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(serve) => serve.run(&global).await,
         Command::Demo(demo) => demo.run(&global).await,
         Command::Migrate => migrate::run(&global).await,
-        Command::Config(config) => config.run(&global),
+        Command::Config(config) => config.run(&global).await,
         Command::Keys(keys) => keys.run(&global).await,
         Command::Jobs(jobs) => jobs.run(&global).await,
         Command::Held(held) => held.run(&global).await,

@@ -142,6 +142,18 @@ impl Loaded {
         &self.config
     }
 
+    /// Secrets that were given by file or credential: the setting, and which.
+    #[must_use]
+    pub fn secret_places(&self) -> Vec<(String, String)> {
+        let given = |path: &KeyPath| {
+            let (section, name) = path.split_last()?;
+            let way = |end| self.tree.at(&section.key(&format!("{name}{end}")));
+            let node = Secret::SUFFIXES.into_iter().find_map(way)?;
+            Some((path.to_string(), node.value.to_string().trim_matches('"').to_owned()))
+        };
+        self.secrets.keys().filter_map(given).collect()
+    }
+
     /// The settings as a TOML file that means the same, secrets as `***`; `origin` adds where each was written.
     #[must_use]
     pub fn print(&self, origin: bool) -> String {

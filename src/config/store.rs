@@ -19,7 +19,7 @@ pub struct Store {
     pub bulk_connections: NonZeroU32,
     /// Postgres: connections for what people and programs ask.
     pub read_connections: NonZeroU32,
-    /// Postgres: longest run of one statement, large loads excepted.
+    /// Postgres: longest run of one statement; large loads, removals of old data and migrations take as long as they need.
     pub statement_timeout: Period,
     /// SQLite: connections for what people and programs ask, per file.
     pub sqlite_readers: NonZeroU32,

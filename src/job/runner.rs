@@ -36,7 +36,7 @@ pub type Perform<W> = Arc<dyn Fn(Run) -> Pin<Box<dyn Future<Output = Outcome<W>>
 pub type Finish<W> =
     Arc<dyn Fn(Finished<W>) -> Pin<Box<dyn Future<Output = Result<Became, DbError>> + Send>> + Send + Sync>;
 
-/// Limits of a queue by its name; `None` for queues that are not this process's.
+/// Limits of a queue by its name; `None` for queues that are not this process's, or paused by configuration.
 pub type RulesOf = Arc<dyn Fn(&QueueName) -> Option<QueueRules> + Send + Sync>;
 
 /// How a process claims and runs.

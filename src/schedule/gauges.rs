@@ -1,4 +1,4 @@
-//! Gauges of what is stored: queues, held jobs, the store's files.
+//! Gauges of what is stored: queues, held jobs, the store itself.
 
 use super::age;
 use crate::infra::telemetry::metrics::{
@@ -7,7 +7,6 @@ use crate::infra::telemetry::metrics::{
 use crate::job::HoldReason;
 use crate::job::store::{HeldCount, QueueDepth};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Queues as labels name them: without the spool, whose id belongs into no label.
 pub fn show_queues(depths: &[QueueDepth]) {
@@ -48,11 +47,9 @@ pub fn show_damaged(entries: usize) {
     metrics::gauge!(SPOOL_DAMAGED).set(entries as f64);
 }
 
-/// The two files of SQLite in `directory`.
-pub fn show_files(directory: &Path) {
-    for (kind, name) in [("state", "state.db"), ("results", "results.db")] {
-        let size = |name: String| std::fs::metadata(directory.join(name)).map_or(0, |found| found.len());
-        let bytes = size(name.to_owned()) + size(format!("{name}-wal"));
-        metrics::gauge!(STORE_BYTES, "kind" => kind).set(bytes as f64);
+/// What the store takes on disk.
+pub fn show_sizes(sizes: &[(&'static str, u64)]) {
+    for (kind, bytes) in sizes {
+        metrics::gauge!(STORE_BYTES, "kind" => *kind).set(*bytes as f64);
     }
 }

@@ -1,5 +1,7 @@
 //! The command line: the real program, as operators and scripts call it.
 
+mod live;
+
 use crate::appliance::{Site, deposit, fixture};
 use crate::processes::each_store;
 use crate::programs::{Served, programs};
@@ -289,6 +291,24 @@ async fn held_mail_is_shown_assigned_released_and_discarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_released_is_released_and_the_rest_is_told() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let _served = shell.with_mails();
+        let job = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+        let ended = shell.run(&["held", "release", "888888", &job, "999999"]);
+        assert_eq!(ended.status.code(), Some(5));
+        assert_eq!(String::from_utf8_lossy(&ended.stdout).trim(), job);
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(told.contains("job 888888: ") && told.contains("job 999999: "), "{told}");
+        shell.wait_for("held once more", || shell.objects(&["held", "list"]).len() == 1);
+        assert_eq!(shell.exit(&["held", "release", "888888", "999999"]), 1, "none could be");
+        assert_eq!(shell.exit(&["held", "release", "999999"]), 3, "one alone fails in its own way");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_queues_replay_and_log() {
     each_store(|postgres| {
         let shell = Shell::new(postgres);
@@ -511,4 +531,30 @@ fn a_new_module_passes_its_test_at_once() {
     let ended = test.env("CARGO_TARGET_DIR", checkout.path().join("target")).output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert!(String::from_utf8_lossy(&ended.stdout).contains("1 passed"));
+
+    let cases = checkout.path().join("modules/acme_two/fixtures/report");
+    let case = std::fs::read_dir(cases).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(case.join("expected.json"), "{}").unwrap();
+    let mut test = Command::new(programs().join("headworks"));
+    test.args(["modules", "test", "acme_two"]).current_dir(checkout.path());
+    let environment =
+        [("CARGO_TARGET_DIR", checkout.path().join("target")), ("CARGO_NET_OFFLINE", "true".into())];
+    let broken = test.envs(environment).output().unwrap();
+    assert_eq!(broken.status.code(), Some(1), "{}", String::from_utf8_lossy(&broken.stdout));
+}
+
+#[test]
+fn the_fixtures_of_a_module_are_run_in_its_crate_and_taken_apart_as_in_production() {
+    let test = |name: &str, place: &Path| {
+        let mut test = Command::new(programs().join("headworks"));
+        test.args(["modules", "test", name]).env("CARGO_NET_OFFLINE", "true").current_dir(place);
+        test.output().unwrap()
+    };
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ended = test("hydrastor", checkout);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("module_hydrastor") && told.contains("tests/fixtures.rs"), "{told}");
+    assert_eq!(test("nothing", checkout).status.code(), Some(3));
+    assert_eq!(test("hydrastor", &std::env::temp_dir()).status.code(), Some(2), "no checkout");
 }

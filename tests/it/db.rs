@@ -1,8 +1,8 @@
 //! The two stores under one write: what fails fails alone, and whoever goes away cancels nothing.
 
 use crate::number;
-use crate::stores::{each_store, open_lite};
-use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Tx};
+use crate::stores::{self, each_store, open_lite};
+use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, Tx};
 use headworks::on_either;
 use std::time::Duration;
 
@@ -168,4 +168,45 @@ async fn a_full_queue_of_writes_is_busy_and_not_a_wait() {
     }
     assert_eq!(queues(&db).await, 2);
     db.close().await;
+}
+
+#[tokio::test]
+async fn a_statement_of_postgres_is_cut_at_its_limit_unless_it_may_take_its_time() {
+    let Some(server) = stores::postgres() else { return };
+    stores::with_database(&server, |url| async {
+        let settings = PgSettings {
+            url,
+            queue_connections: 1,
+            bulk_connections: 1,
+            read_connections: 1,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_millis(100),
+        };
+        let db = Db::Pg(Pg::open(&settings).unwrap());
+        let sleep = async |lane, may| {
+            db.write(lane, move |mut tx| {
+                Box::pin(async move {
+                    if may {
+                        tx.take_time().await?;
+                    }
+                    on_either!(&mut tx, c => { sqlx::query("SELECT pg_sleep(0.3)").execute(c).await?; });
+                    Ok(())
+                })
+            })
+            .await
+            .map_err(|error| error.kind())
+        };
+        for lane in [Lane::State, Lane::Relaxed] {
+            assert_eq!(sleep(lane, false).await, Err(DbErrorKind::Unavailable), "{lane:?}");
+        }
+        assert_eq!(sleep(Lane::State, true).await, Ok(()));
+        assert_eq!(
+            sleep(Lane::State, false).await,
+            Err(DbErrorKind::Unavailable),
+            "it was for one transaction"
+        );
+        assert_eq!(sleep(Lane::Results, false).await, Ok(()), "large loads, migrations");
+        db.close().await;
+    })
+    .await;
 }

@@ -1,7 +1,7 @@
 //! What an operator is shown of two mails, one parsed and one held: every metric of the table, a line of the log.
 
 use crate::appliance::fixture;
-use crate::processes::{Installation, Server};
+use crate::processes::{Installation, Server, each_store};
 use crate::programs;
 use headworks::infra::telemetry::metrics::{Kind, TABLE};
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,6 +112,22 @@ fn two_mails_move_every_metric_of_the_table_and_no_other() {
         assert!(scrape.value("headworks_store_bytes", &[("kind", file)]).unwrap() > 0.0, "{file}");
     }
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_size_of_either_store_is_shown() {
+    each_store(|postgres| {
+        let kinds = if postgres.is_some() { &["database"][..] } else { &["state", "results"] };
+        let installation = Installation::new(postgres, "", &programs::modules());
+        let server = installation.start();
+        installation.wait_for("the size of the store", || {
+            let scrape = Scrape::of(&server);
+            let bytes = |kind: &&str| scrape.value("headworks_store_bytes", &[("kind", kind)]);
+            kinds.iter().all(|kind| bytes(kind).is_some_and(|bytes| bytes > 10_000.0)).then_some(())
+        });
+        server.stop();
+    })
+    .await;
 }
 
 #[test]

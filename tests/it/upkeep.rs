@@ -3,9 +3,9 @@
 use crate::appliance::{deposit, each_site, fixture, seal};
 use crate::promises::mail;
 use headworks::delivery::ReceiptState;
-use headworks::ids::{ReceiptId, Timestamp};
+use headworks::ids::{BootId, ReceiptId, Timestamp};
 use headworks::job::QueueName;
-use headworks::job::store::{queue_id, set_paused};
+use headworks::job::store::{queue_id, register_worker, set_paused};
 use mailhandler::{Deposited, EntryName};
 use std::time::Duration;
 
@@ -101,6 +101,28 @@ async fn mail_that_came_short_waits_a_day_for_the_whole_and_is_then_held() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(spool.list().unwrap(), [EntryName::short(young.0)], "only this one may still come whole");
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_row_of_a_process_that_was_never_seen_again_goes_and_ours_stays() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let db = &appliance.app.db;
+        let boot = BootId::fresh();
+        commit!(db, tx => register_worker(&mut tx, boot, "elsewhere")).unwrap();
+        let past = if db.is_pg() { "now() - interval '8 days'" } else { "1" };
+        crate::execute(db, &format!("UPDATE worker SET seen_at = {past} WHERE host = 'elsewhere'")).await;
+        let gone = async {
+            while crate::number(db, "SELECT count(*) FROM worker WHERE host = 'elsewhere'").await > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), appliance.keep_until(gone)).await;
+        waited.expect("the row is still there");
+        assert_eq!(crate::number(db, "SELECT count(*) FROM worker").await, 1);
         appliance.stop().await;
     })
     .await;

@@ -1,6 +1,7 @@
 //! SQLite: `state.db` and `results.db`, each with one writer and several readers, and one lock for both.
 
 use super::lock::StoreLock;
+use super::look::path_of;
 use super::writer::Writer;
 use super::{DbError, DbErrorKind, Fut, Lane, Tx, View};
 use sqlx::migrate::Migrator;
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-static STATE: Migrator = sqlx::migrate!("migrations/sqlite-state");
-static RESULTS: Migrator = sqlx::migrate!("migrations/sqlite-results");
+pub(super) static STATE: Migrator = sqlx::migrate!("migrations/sqlite-state");
+pub(super) static RESULTS: Migrator = sqlx::migrate!("migrations/sqlite-results");
 
 /// Where the files are and how they are used.
 #[derive(Debug, Clone)]
@@ -54,8 +55,9 @@ impl Lite {
     /// When another process holds the store, a file cannot be opened, or the two files are of different stores.
     pub async fn open(settings: &LiteSettings) -> Result<Self, DbError> {
         let lock = StoreLock::take(&settings.directory.join("store.lock"))?;
-        let state = LiteFile::open(&settings.directory.join("state.db"), &STATE, settings).await?;
-        let results = LiteFile::open(&settings.directory.join("results.db"), &RESULTS, settings).await?;
+        let state = LiteFile::open(&path_of(&settings.directory, View::State), &STATE, settings).await?;
+        let results =
+            LiteFile::open(&path_of(&settings.directory, View::Results), &RESULTS, settings).await?;
         let lite = Self { files: Arc::new(Files { state, results, lock: Mutex::new(Some(lock)) }) };
         lite.pair().await?;
         Ok(lite)
@@ -83,6 +85,10 @@ impl Lite {
             View::Results => &self.files.results,
         };
         f(Tx::Lite(&mut *file.readers.acquire().await?)).await
+    }
+
+    pub(super) fn bytes(&self) -> [(&'static str, u64); 2] {
+        [("state", self.files.state.bytes()), ("results", self.files.results.bytes())]
     }
 
     pub(super) async fn migrate(&self) -> Result<usize, DbError> {
@@ -128,6 +134,12 @@ async fn store_id(file: &LiteFile, otherwise: uuid::Uuid) -> Result<uuid::Uuid, 
 }
 
 impl LiteFile {
+    /// Its length and that of its write-ahead log, which may not be there.
+    fn bytes(&self) -> u64 {
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        length(&self.path) + length(&self.path.with_extension("db-wal"))
+    }
+
     async fn open(path: &Path, migrations: &Migrator, settings: &LiteSettings) -> Result<Self, DbError> {
         let named = |error: DbError| DbError::new(error.kind(), format!("{}: {error}", path.display()));
         let options = SqliteConnectOptions::new()

@@ -18,11 +18,13 @@ mod error;
 mod kept;
 mod lite;
 mod lock;
+mod look;
 mod pg;
 mod writer;
 
 pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
+pub use look::{Look, Schema, path_of};
 pub use pg::{Listen, Pg, PgSettings};
 
 use sqlx::{PgConnection, SqliteConnection};
@@ -88,6 +90,20 @@ macro_rules! on_either {
     };
 }
 
+impl Tx<'_> {
+    /// Lets the statements of this transaction take as long as they need: for those that grow with what is stored. There
+    /// is no limit but that of Postgres' pool for short writes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn take_time(&mut self) -> Result<(), DbError> {
+        if let Self::Pg(connection) = self {
+            sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **connection).await?;
+        }
+        Ok(())
+    }
+}
+
 impl Db {
     /// Runs `f` in one transaction and commits it; [`Lane::Relaxed`] is for one statement.
     ///
@@ -147,6 +163,18 @@ impl Db {
             })
         })
         .await
+    }
+
+    /// What the store takes on disk, in bytes: `state` and `results` of SQLite, each with its write-ahead log, or the
+    /// `database` of Postgres. Not for every request: Postgres looks at each of its files.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sizes(&self) -> Result<Vec<(&'static str, u64)>, DbError> {
+        match self {
+            Self::Pg(pg) => Ok(vec![("database", pg.bytes().await?)]),
+            Self::Lite(lite) => Ok(lite.bytes().into()),
+        }
     }
 
     /// Whether this is Postgres: for the few decisions above the stores that depend on it.

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
-static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Where the server is and how many connections it gets.
 #[derive(Clone)]
@@ -23,7 +23,8 @@ pub struct PgSettings {
     pub read_connections: u32,
     /// Longest wait for a connection.
     pub acquire_timeout: Duration,
-    /// Longest read.
+    /// Longest statement on the pools for short writes and for reads. Large loads, migrations and the making of tables are
+    /// on the third pool, which has no limit.
     pub statement_timeout: Duration,
 }
 
@@ -56,6 +57,7 @@ impl Pg {
                 .acquire_timeout(settings.acquire_timeout)
                 .connect_lazy_with(options.clone().options(session.iter().map(|(k, v)| (*k, v.as_str()))))
         };
+        let limit = ("statement_timeout", format!("{}ms", settings.statement_timeout.as_millis()));
         // A queue table's statistics are wrong by nature; the plans it needs are known (jobs.md 5.3).
         let queue = [
             ("jit", "off".to_owned()),
@@ -65,12 +67,10 @@ impl Pg {
             ("enable_mergejoin", "off".to_owned()),
             ("lock_timeout", "2s".to_owned()),
             ("idle_in_transaction_session_timeout", "30s".to_owned()),
+            limit.clone(),
         ];
         let bulk = [("jit", "off".to_owned()), ("idle_in_transaction_session_timeout", "5min".to_owned())];
-        let read = [
-            ("default_transaction_read_only", "on".to_owned()),
-            ("statement_timeout", format!("{}ms", settings.statement_timeout.as_millis())),
-        ];
+        let read = [("default_transaction_read_only", "on".to_owned()), limit];
         Ok(Self {
             queue: Kept::of(
                 pool(settings.queue_connections, &queue),
@@ -121,6 +121,12 @@ impl Pg {
         SCHEMA.run(&mut *connection).await?;
         let after: i64 = sqlx::query_scalar(applied).fetch_one(&mut *connection).await?;
         Ok(usize::try_from(after - before).unwrap_or(0))
+    }
+
+    pub(super) async fn bytes(&self) -> Result<u64, DbError> {
+        let text = "SELECT pg_database_size(current_database())";
+        let bytes: i64 = sqlx::query_scalar(text).fetch_one(&self.read).await?;
+        Ok(bytes.unsigned_abs())
     }
 
     pub(super) async fn close(&self) {

@@ -53,7 +53,7 @@ metrics_table! {
     HELD_JOBS = Gauge "headworks_held_jobs" ["reason"] "Jobs that wait for an operator.";
     HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "How long the first of the held jobs has waited.";
     SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Entries of this host's spool whose bytes are damaged.";
-    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a file of the store, with its write-ahead log; SQLite only.";
+    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a file of SQLite with its write-ahead log, or of the database of Postgres.";
     HTTP_REQUESTS = Counter "headworks_http_requests_total" ["method", "route", "status"] "Requests answered.";
     HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from a request's head to its answer's.";
 }

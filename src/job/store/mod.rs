@@ -336,8 +336,32 @@ pub async fn set_paused(tx: &mut Tx<'_>, name: &str, paused: bool) -> Result<boo
 /// # Errors
 /// When the store fails.
 pub async fn register_worker(tx: &mut Tx<'_>, boot: BootId, host: &str) -> Result<i32, DbError> {
-    let text = "INSERT INTO worker (boot, host) VALUES ($1, $2) RETURNING id";
-    Ok(crate::on_either!(tx, c => sqlx::query_scalar(text).bind(boot).bind(host).fetch_one(c).await?))
+    let text = "INSERT INTO worker (boot, host, seen_at) VALUES ($1, $2, $3) RETURNING id";
+    Ok(crate::on_either!(tx, c => {
+        sqlx::query_scalar(text).bind(boot).bind(host).bind(Timestamp::now()).fetch_one(c).await?
+    }))
+}
+
+/// Says that the process of `boot` is there.
+///
+/// # Errors
+/// When the store fails.
+pub async fn see_worker(tx: &mut Tx<'_>, boot: BootId) -> Result<(), DbError> {
+    let text = "UPDATE worker SET seen_at = $2 WHERE boot = $1";
+    crate::on_either!(tx, c => { sqlx::query(text).bind(boot).bind(Timestamp::now()).execute(c).await?; });
+    Ok(())
+}
+
+/// Removes the rows of processes that nobody has seen since `before` and that hold no lease, expired ones counted: whose
+/// they were is said until somebody takes them over.
+///
+/// # Errors
+/// When the store fails.
+pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, DbError> {
+    let text = "
+        DELETE FROM worker WHERE seen_at < $1
+        AND id NOT IN (SELECT claimed_by FROM job WHERE lane = 0 AND lease_token IS NOT NULL AND claimed_by IS NOT NULL)";
+    Ok(crate::on_either!(tx, c => sqlx::query(text).bind(before).execute(c).await?.rows_affected()))
 }
 
 /// Writes notes into the timeline.

@@ -46,6 +46,8 @@ pub(super) async fn take_out(
     module: &str,
     replaced: &mut Replaced,
 ) -> Result<Removed, DbError> {
+    // The load may have been a large one, even where the one that replaces it is small.
+    tx.take_time().await?;
     // First: whoever is putting one of these back right now is waited for, and its table seen afterwards.
     store::forget_superseded(tx, load).await?;
     let mut removed = Removed::default();

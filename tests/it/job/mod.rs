@@ -11,6 +11,7 @@ mod runner;
 pub mod server;
 mod told;
 mod view;
+mod worker;
 
 use crate::number;
 use headworks::ids::{BootId, JobId, Scope};

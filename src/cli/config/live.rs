@@ -1,0 +1,236 @@
+//! `headworks config check --live`: the configuration against the world.
+//!
+//! ```text
+//!   secrets ─▶ directories ─▶ store (which volumes does it know?) ─▶ volumes, spool ─▶ module program ─▶ addresses
+//! ```
+//!
+//! A line for each, whatever became of those before. Nothing is made, migrated or written. What the first start makes is no
+//! trouble while the store knows nothing of it; afterwards it is missing, and perhaps not mounted.
+
+use super::super::gateway::{answers, version};
+use super::super::local;
+use crate::app::beside_this_program;
+use crate::config::{Config, Loaded, Role, StoreKind, Volume as Settings, VolumeKind};
+use crate::delivery::store::registered_volume;
+use crate::infra::db::{DbError, Look, Schema, View, path_of};
+use crate::infra::volume::Volume;
+use crate::load::Tables;
+use mailhandler::Spool;
+use serde_json::{Value, json};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use uuid::Uuid;
+
+/// Longest wait for whoever listens at an address of ours.
+const PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_START: &str = "not there yet: the first start makes it";
+
+/// What was looked at, where, and how it is: a remark, or what is wrong.
+pub struct Line {
+    what: &'static str,
+    place: String,
+    found: Result<String, String>,
+}
+
+impl Line {
+    fn new(what: &'static str, place: impl ToString, found: Result<String, String>) -> Self {
+        Self { what, place: place.to_string(), found }
+    }
+
+    /// Whether something is wrong.
+    pub const fn is_trouble(&self) -> bool {
+        self.found.is_err()
+    }
+
+    /// For printing.
+    pub fn json(&self) -> Value {
+        let (state, detail) = match &self.found {
+            Ok(remark) => ("ok", remark),
+            Err(wrong) => ("trouble", wrong),
+        };
+        json!({"state": state, "what": self.what, "place": self.place, "detail": detail})
+    }
+}
+
+/// Looks at everything that the configuration names.
+pub async fn check(loaded: &Loaded) -> Vec<Line> {
+    let config = loaded.config();
+    let mut lines: Vec<_> = loaded
+        .secret_places()
+        .into_iter()
+        .map(|(setting, place)| Line::new("secret", place, Ok(format!("{setting} is readable"))))
+        .collect();
+    lines.extend(directories(config));
+    let (of_store, known) = store(config).await;
+    lines.extend(of_store);
+    for (name, settings, at) in [("inbox", &config.volume.inbox, 0), ("archive", &config.volume.archive, 1)] {
+        let registered = known.map(|known| known[at]);
+        lines.push(Line::new(name, settings.path.display(), volume(name, settings, registered)));
+    }
+    if config.server.roles.contains(&Role::Mail) {
+        let path = &config.spool.path;
+        lines.push(Line::new("spool", path.display(), spool(config, known == Some([None, None]))));
+    }
+    let program = beside_this_program(&config.modules.program);
+    lines.push(Line::new("modules", program.display(), modules(config).await));
+    if config.server.roles.contains(&Role::Http) {
+        for listen in &config.listen {
+            let found = address(listen.address, &config.server.control_socket).await;
+            lines.push(Line::new("listen", listen.address, found));
+        }
+    }
+    lines
+}
+
+/// The state directory, and the scratch directory, which must be on the file system of the volumes.
+fn directories(config: &Config) -> [Line; 2] {
+    let (state, tmp) = (&config.server.state_dir, &config.server.tmp_dir);
+    let volumes = [&config.volume.inbox, &config.volume.archive].into_iter();
+    let disks = volumes.filter(|volume| volume.kind == VolumeKind::Disk);
+    let elsewhere =
+        disks.filter(|volume| matches!((device(&volume.path), device(tmp)), (Some(a), Some(b)) if a != b));
+    let elsewhere: Vec<_> = elsewhere.map(|volume| volume.path.display().to_string()).collect();
+    let near = match elsewhere.is_empty() {
+        true => writable(tmp),
+        false => Err(format!("on another file system than {}", elsewhere.join(", "))),
+    };
+    [Line::new("state", state.display(), writable(state)), Line::new("tmp", tmp.display(), near)]
+}
+
+fn device(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|found| found.dev())
+}
+
+fn writable(directory: &Path) -> Result<String, String> {
+    use rustix::fs::Access;
+    match rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if directory.is_dir() => Ok(String::new()),
+        Ok(()) => Err("is no directory".into()),
+        Err(rustix::io::Errno::NOENT) => Ok(FIRST_START.into()),
+        Err(errno) => Err(errno.to_string()),
+    }
+}
+
+/// Markers of `inbox` and `archive` as the store knows them; `None` where it could not be asked.
+type Known = Option<[Option<Uuid>; 2]>;
+
+async fn store(config: &Config) -> (Vec<Line>, Known) {
+    if config.store.kind == StoreKind::Postgres {
+        let (found, known) = look(Look::at_server(config.store.url.reveal()).await, true).await;
+        // The URL itself holds the password.
+        return (vec![Line::new("store", "store.url", found)], known);
+    }
+    let directory = &config.server.state_dir;
+    let [state, results] = [View::State, View::Results].map(|view| path_of(directory, view));
+    let (of_state, known) = match state.exists() {
+        true => look(Look::at_file(directory, View::State).await, true).await,
+        false => (Ok(FIRST_START.into()), Some([None, None])),
+    };
+    let of_results = match (results.exists(), state.exists()) {
+        (true, _) => look(Look::at_file(directory, View::Results).await, false).await.0,
+        (false, true) => Err(format!("is gone, and {} is not", state.display())),
+        (false, false) => Ok(FIRST_START.into()),
+    };
+    let lines = [(state, of_state), (results, of_results)];
+    (lines.map(|(path, found)| Line::new("store", path.display(), found)).into(), known)
+}
+
+async fn look(opened: Result<Look, DbError>, knows_volumes: bool) -> (Result<String, String>, Known) {
+    let mut look = match opened {
+        Ok(look) => look,
+        Err(error) => return (Err(error.to_string()), None),
+    };
+    let schema = look.schema().await;
+    let known = match &schema {
+        Ok(Schema { version: Some(_), .. }) if knows_volumes => markers(&mut look).await,
+        Ok(Schema { version: None, .. }) if knows_volumes => Ok(Some([None, None])),
+        _ => Ok(None),
+    };
+    look.close().await;
+    match (schema, known) {
+        (Ok(schema), Ok(known)) => (Ok(remark(schema)), known),
+        (Err(error), _) | (_, Err(error)) => (Err(error.to_string()), None),
+    }
+}
+
+async fn markers(look: &mut Look) -> Result<Known, DbError> {
+    let inbox = registered_volume(&mut look.tx(), "inbox").await?;
+    Ok(Some([inbox, registered_volume(&mut look.tx(), "archive").await?]))
+}
+
+fn remark(schema: Schema) -> String {
+    match schema {
+        Schema { version: None, .. } => "no schema yet: the first start makes it".into(),
+        Schema { version: Some(version), steps: 0 } => format!("schema {version}"),
+        Schema { version: Some(version), steps } => {
+            format!(
+                "schema {version}, {steps} behind: the next start or `headworks migrate` takes it further"
+            )
+        }
+    }
+}
+
+/// `registered`: its marker as the store knows it, where the store could be asked.
+fn volume(name: &str, settings: &Settings, registered: Option<Option<Uuid>>) -> Result<String, String> {
+    if settings.kind == VolumeKind::Memory {
+        return Ok("in memory".into());
+    }
+    match (registered, Volume::is_marked(&settings.path)) {
+        (Some(None), false) => Ok(FIRST_START.into()),
+        (_, false) => Err("there is no marker; is it mounted?".into()),
+        (registered, true) => {
+            let opened = Volume::open(name, &settings.path, registered.flatten());
+            opened.map(|volume| format!("marker {}", volume.id())).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn spool(config: &Config, is_first_start: bool) -> Result<String, String> {
+    let settings = &config.spool;
+    if !settings.path.join("id").exists() {
+        return match is_first_start {
+            true => Ok(FIRST_START.into()),
+            false => Err("there is no spool; is it mounted? a start with role mail makes one".into()),
+        };
+    }
+    let opened = Spool::open(&settings.path, None);
+    let found = opened.and_then(|spool| {
+        spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)?;
+        Ok(format!("id {}", spool.id()))
+    });
+    found.map_err(|error| error.to_string())
+}
+
+async fn modules(config: &Config) -> Result<String, String> {
+    let host = local::host(config).await.map_err(|failure| failure.message)?;
+    let tables = Tables::new(host.declarations()).map_err(|error| error.to_string())?;
+    Ok(format!("{} modules, {} tables", host.declarations().len(), tables.tables().len()))
+}
+
+/// Whether we could listen there, or our server does.
+async fn address(address: SocketAddr, socket: &Path) -> Result<String, String> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok("free".into()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(address, socket).await => {
+            Ok("the server of this configuration listens there".into())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether the same build answers there as at the control socket.
+async fn is_ours(address: SocketAddr, socket: &Path) -> bool {
+    let asked = async {
+        if !answers(socket).await.ok()? {
+            return None;
+        }
+        let there = version(TcpStream::connect(address).await.ok()?).await.ok()?;
+        let here = version(UnixStream::connect(socket).await.ok()?).await.ok()?;
+        Some(here == there)
+    };
+    tokio::time::timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(false)
+}

@@ -1,0 +1,125 @@
+//! A look at a store that changes nothing: no file is made, no schema, no lock taken, nothing waited for.
+
+use super::{DbError, DbErrorKind, Tx, View, lite, pg};
+use crate::on_either;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Longest wait for a server that does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection for looking only.
+#[derive(Debug)]
+pub struct Look {
+    connection: AnyConnection,
+    migrations: &'static Migrator,
+}
+
+#[derive(Debug)]
+enum AnyConnection {
+    Pg(PgConnection),
+    Lite(SqliteConnection),
+}
+
+/// How far a schema is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// Number of the last migration; none where there is no schema yet.
+    pub version: Option<i64>,
+    /// Migrations of this program that are still to come.
+    pub steps: usize,
+}
+
+impl Look {
+    /// At a Postgres server.
+    ///
+    /// # Errors
+    /// When it does not let us in, or does not answer within seconds.
+    pub async fn at_server(url: &str) -> Result<Self, DbError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| DbError::new(DbErrorKind::Corrupt, "store.url is not a postgres:// URL"))?
+            .application_name("headworks")
+            .options([("default_transaction_read_only", "on"), ("statement_timeout", "5s")]);
+        let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options));
+        let late = |_| DbError::new(DbErrorKind::Unavailable, "no answer");
+        let connection = connecting.await.map_err(late)??;
+        Ok(Self { connection: AnyConnection::Pg(connection), migrations: &pg::SCHEMA })
+    }
+
+    /// At a SQLite file of [`path_of`].
+    ///
+    /// # Errors
+    /// When it cannot be opened or is no such file.
+    pub async fn at_file(directory: &Path, view: View) -> Result<Self, DbError> {
+        let path = path_of(directory, view);
+        // Without a log nobody has the file open, and it is whole by itself; with one, what that holds must be seen.
+        let alone = !path.with_extension("db-wal").exists();
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true).immutable(alone);
+        let connection = SqliteConnection::connect_with(&options).await?;
+        let migrations = match view {
+            View::State => &lite::STATE,
+            View::Results => &lite::RESULTS,
+        };
+        Ok(Self { connection: AnyConnection::Lite(connection), migrations })
+    }
+
+    /// For the reads of the stores' own functions.
+    pub const fn tx(&mut self) -> Tx<'_> {
+        match &mut self.connection {
+            AnyConnection::Pg(connection) => Tx::Pg(connection),
+            AnyConnection::Lite(connection) => Tx::Lite(connection),
+        }
+    }
+
+    /// Compares the migrations that the store has seen with those of this program.
+    ///
+    /// # Errors
+    /// [`Corrupt`](DbErrorKind::Corrupt) where the store has seen one that this program does not have, or another one of
+    /// the same number.
+    pub async fn schema(&mut self) -> Result<Schema, DbError> {
+        let known: Vec<_> =
+            self.migrations.iter().map(|step| (step.version, step.checksum.to_vec())).collect();
+        let exists = match &self.connection {
+            AnyConnection::Pg(_) => "SELECT count(to_regclass('_sqlx_migrations'))",
+            AnyConnection::Lite(_) => "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+        };
+        let seen = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+        let mut tx = self.tx();
+        let exists: i64 = on_either!(&mut tx, c => sqlx::query_scalar(exists).fetch_one(c).await?);
+        if exists == 0 {
+            return Ok(Schema { version: None, steps: known.len() });
+        }
+        let seen: Vec<(i64, Vec<u8>)> = on_either!(&mut tx, c => sqlx::query_as(seen).fetch_all(c).await?);
+        if let Some((version, _)) = seen.iter().find(|step| !known.contains(step)) {
+            let why =
+                format!("its schema has migration {version}, which this program does not have like that");
+            return Err(DbError::new(DbErrorKind::Corrupt, why));
+        }
+        Ok(Schema { version: seen.last().map(|(version, _)| *version), steps: known.len() - seen.len() })
+    }
+
+    /// Ends the connection.
+    pub async fn close(self) {
+        let closed = match self.connection {
+            AnyConnection::Pg(connection) => connection.close().await,
+            AnyConnection::Lite(connection) => connection.close().await,
+        };
+        if let Err(error) = closed {
+            tracing::debug!(%error, "a connection did not close well");
+        }
+    }
+}
+
+/// The file of SQLite that holds one half of the store.
+#[must_use]
+pub fn path_of(directory: &Path, view: View) -> PathBuf {
+    directory.join(match view {
+        View::State => "state.db",
+        View::Results => "results.db",
+    })
+}
