@@ -14,7 +14,7 @@ mod explain;
 mod spool;
 mod volumes;
 
-pub use build::{BuildError, beside_this_program, host_settings, open_store};
+pub use build::{BuildError, beside_this_program, host_settings, make_directory, open_store};
 pub use spool::HomeSpool;
 
 use crate::config::{Config, Live, Role};

@@ -219,7 +219,10 @@ fn make_directories(config: &Config, roles: &BTreeSet<Role>) -> Result<PathBuf, 
 }
 
 /// Makes a directory for our eyes only: what is below holds mail, envelopes and key digests. One that is there keeps its mode.
-fn make_directory(path: &Path) -> Result<(), BuildError> {
+///
+/// # Errors
+/// [`BuildError::Directory`].
+pub fn make_directory(path: &Path) -> Result<(), BuildError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| BuildError::Directory { path: path.to_owned(), source })
 }

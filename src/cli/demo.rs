@@ -87,7 +87,7 @@ impl Demo {
             () = told_to_stop() => Err(Failure::new(Exit::Failed, "told to stop before it was over")),
         };
         match story {
-            Ok(()) if !self.once => server.until_told(&sources).await?,
+            Ok(()) if !self.once => server.until_told(&sources).await,
             _ => server.stop().await,
         }
         story.map(|()| Exit::Done)

@@ -54,7 +54,7 @@ impl Serve {
         log::start(level(telemetry.level), format(telemetry.format))?;
         let metrics = Metrics::install()?;
         let server = Server::start(live, metrics).await?;
-        server.until_told(&sources).await?;
+        server.until_told(&sources).await;
         Ok(Exit::Done)
     }
 }
@@ -64,8 +64,26 @@ pub struct Server {
     /// Its parts.
     pub app: Arc<App>,
     serving: Serving,
+    signals: Signals,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What a process is told from outside. Heard from the moment this is made, whoever listens later.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn hear() -> std::io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
 }
 
 impl Server {
@@ -75,6 +93,8 @@ impl Server {
     /// When something it needs is not there.
     pub async fn start(live: Live, metrics: Metrics) -> Result<Self, Failure> {
         let app = Arc::new(App::build(live.clone()).await?);
+        // Until here a signal just ends the process; from here on there is something to stop in order.
+        let signals = Signals::hear()?;
         let config = live.config();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let keys = Keys::new(app.db.clone());
@@ -95,7 +115,7 @@ impl Server {
         let (working, stopping) = (Arc::clone(&app), stop.clone());
         tasks.spawn(async move { working.run(stopping).await });
         tracing::info!(version = env!("CARGO_PKG_VERSION"), boot = %app.boot, "headworks is up");
-        Ok(Self { app, serving, stop, tasks })
+        Ok(Self { app, serving, signals, stop, tasks })
     }
 
     /// Where it listens.
@@ -105,22 +125,15 @@ impl Server {
     }
 
     /// Reloads on SIGHUP; stops on SIGTERM or SIGINT.
-    ///
-    /// # Errors
-    /// When signals cannot be heard.
-    pub async fn until_told(self, sources: &Sources) -> Result<(), Failure> {
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub async fn until_told(mut self, sources: &Sources) {
         loop {
             tokio::select! {
-                _ = Signal::recv(&mut hang_up) => self.reload(sources),
-                _ = Signal::recv(&mut terminate) => break,
-                _ = Signal::recv(&mut interrupt) => break,
+                _ = self.signals.hang_up.recv() => self.reload(sources),
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
             }
         }
         self.stop().await;
-        Ok(())
     }
 
     fn reload(&self, sources: &Sources) {

@@ -67,8 +67,6 @@ pub struct Accepted {
     pub delivery_id: DeliveryId,
     /// The same key and bytes were accepted before.
     pub duplicate: bool,
-    /// The same key was accepted before with other bytes.
-    pub key_reused: bool,
     /// The delivery's tree is durable: a spool entry of it is needed no more.
     pub sealed: bool,
 }
@@ -216,7 +214,6 @@ async fn write(db: &Db, items: Arc<[(NewDelivery, i16)]>) -> Result<Answers, DbE
                     receipt_id: id,
                     delivery_id: fate.existing.unwrap_or(items[first.get(&id).copied().unwrap_or(at)].0.id),
                     duplicate: !mine,
-                    key_reused: fate.key_reused,
                     sealed: fate.sealed,
                 })
             };

@@ -336,7 +336,6 @@ fn same_again(coming: &Coming, first: &DeliveryRow) -> Result<Accepted, ComingEr
         receipt_id: first.receipt_id,
         delivery_id: first.id,
         duplicate: true,
-        key_reused: false,
         sealed: first.sealed_at.is_some(),
     })
 }

@@ -184,15 +184,13 @@ async fn migrate_makes_the_schema_and_finds_it_made() {
 
 fn migrates_once_and_again(postgres: Option<String>) {
     let shell = Shell::new(postgres);
-    std::fs::create_dir(shell.site.state()).unwrap();
     let migrate = || {
         let ended = shell.run(&["migrate"]);
         assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
         String::from_utf8(ended.stderr).unwrap()
     };
     let first = migrate();
-    // SQLite does it while it is opened.
-    assert_eq!(first.contains("(0 steps taken)"), shell.postgres.is_none(), "{first}");
+    assert!(first.contains("steps taken") && !first.contains("(0 steps"), "{first}");
     let second = migrate();
     assert!(second.contains("the schema is up to date (0 steps taken)"), "{second}");
     assert_eq!(shell.objects(&["jobs", "list"]).len(), 0);

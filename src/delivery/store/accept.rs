@@ -1,12 +1,15 @@
 //! Keys, receipts and deliveries of one accepting commit: one statement per table for the whole batch.
 
 use crate::delivery::accept::{NewDelivery, Reuse, receipt_id};
-use crate::ids::{DeliveryId, ReceiptId, Timestamp, hex};
+use crate::ids::{DeliveryId, Digest, ReceiptId, Timestamp, hex};
 use crate::infra::db::{DbError, Tx};
 use crate::job::store::micros;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::{HashMap, HashSet};
+
+/// First half of the key of the advisory locks; the second is the beginning of the ingest key.
+const KEY_LOCK: i32 = 0x6877_6B79;
 
 /// What became of one key.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,42 +32,55 @@ impl Fate {
     }
 }
 
-/// Takes the keys of a batch, in key order, and says for each whether it was free. No two items are the same.
+/// Takes the keys of a batch, in key order, and says for each whether it was free. No two items are the same; of two with
+/// one key, neither of them known, the first has it.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn take_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<Vec<Fate>, DbError> {
-    let refused = refused(tx, items).await?;
-    let wanted: Vec<&NewDelivery> =
-        items.iter().copied().filter(|item| !refused.contains(&item.key)).collect();
+    queue_up(tx, items).await?;
+    let mut known = digests(tx, items).await?;
+    let fates = items.iter().map(|item| {
+        let digests = known.entry(item.key).or_default();
+        let key_reused = !digests.is_empty() && !digests.contains(&item.digest);
+        let refused = key_reused && item.reuse == Reuse::Refuse;
+        if !refused {
+            digests.insert(item.digest);
+        }
+        Fate { key_reused, refused, ..Fate::default() }
+    });
+    let mut fates: Vec<Fate> = fates.collect();
+    let (wanted, theirs): (Vec<_>, Vec<_>) =
+        items.iter().copied().zip(&mut fates).filter(|(_, fate)| !fate.refused).unzip();
     let taken = insert_keys(tx, &wanted).await?;
-    let reused = other_digests(tx, &wanted).await?;
-    let existing =
-        existing(tx, &wanted.iter().map(|i| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>()).await?;
-    let fate = |item: &&NewDelivery| {
-        let id = receipt_id(&item.key, &item.digest);
-        if refused.contains(&item.key) {
-            return Fate { refused: true, key_reused: true, ..Fate::default() };
+    let receipts: Vec<_> = wanted.iter().map(|item| receipt_id(&item.key, &item.digest)).collect();
+    let existing = existing(tx, &receipts).await?;
+    for (receipt, fate) in receipts.iter().zip(theirs) {
+        // A key without a delivery was left by an older schema or a purge: the delivery is made anew.
+        if let Some(&(delivery, sealed)) = existing.get(receipt).filter(|_| !taken.contains(receipt)) {
+            (fate.existing, fate.sealed) = (Some(delivery), sealed);
         }
-        let key_reused = reused.contains(&item.key);
-        match existing.get(&id) {
-            // A key without a delivery was left by an older schema or a purge: the delivery is made anew.
-            Some(&(delivery, sealed)) if !taken.contains(&id) => {
-                Fate { existing: Some(delivery), key_reused, sealed, refused: false }
-            }
-            _ => Fate { key_reused, ..Fate::default() },
-        }
-    };
-    Ok(items.iter().map(fate).collect())
+    }
+    Ok(fates)
 }
 
-/// Keys of items that refuse reuse and are known with other bytes, in the store or earlier in the batch.
-async fn refused(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<[u8; 32]>, DbError> {
-    let strict: Vec<&NewDelivery> = items.iter().copied().filter(|i| i.reuse == Reuse::Refuse).collect();
-    if strict.is_empty() {
-        return Ok(HashSet::new());
+/// Lets one transaction at a time decide about a key that may have but one content. With SQLite there is only one anyway.
+async fn queue_up(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<(), DbError> {
+    let Tx::Pg(connection) = tx else { return Ok(()) };
+    let strict = items.iter().filter(|item| item.reuse == Reuse::Refuse);
+    let mut locks: Vec<i32> =
+        strict.map(|item| i32::from_be_bytes([item.key[0], item.key[1], item.key[2], item.key[3]])).collect();
+    if locks.is_empty() {
+        return Ok(());
     }
-    other_digests(tx, &strict).await
+    // In one order for everybody, which is not that of the keys: locks are signed.
+    locks.sort_unstable();
+    sqlx::query("SELECT pg_advisory_xact_lock($1, key) FROM unnest($2::int[]) AS k(key)")
+        .bind(KEY_LOCK)
+        .bind(locks)
+        .execute(&mut **connection)
+        .await?;
+    Ok(())
 }
 
 async fn insert_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<ReceiptId>, DbError> {
@@ -104,29 +120,30 @@ async fn insert_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<
     Ok(ids.into_iter().collect())
 }
 
-/// Keys that the store knows with a digest other than the item's.
-async fn other_digests(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<[u8; 32]>, DbError> {
-    let keys: Vec<Vec<u8>> = match tx {
+/// The digests that the store knows of each key.
+async fn digests(
+    tx: &mut Tx<'_>,
+    items: &[&NewDelivery],
+) -> Result<HashMap<[u8; 32], HashSet<Digest>>, DbError> {
+    let rows: Vec<(Vec<u8>, Digest)> = match tx {
         Tx::Pg(connection) => {
-            let text = "
-                SELECT i.key FROM unnest($1::bytea[], $2::bytea[]) AS i(key, digest)
-                JOIN ingest_key k ON k.key = i.key AND k.digest <> i.digest";
-            sqlx::query_scalar(text)
-                .bind(items.iter().map(|i| i.key.to_vec()).collect::<Vec<_>>())
-                .bind(items.iter().map(|i| i.digest).collect::<Vec<_>>())
-                .fetch_all(&mut **connection)
-                .await?
+            let keys: Vec<_> = items.iter().map(|item| item.key.to_vec()).collect();
+            let text = "SELECT key, digest FROM ingest_key WHERE key = ANY($1)";
+            sqlx::query_as(text).bind(keys).fetch_all(&mut **connection).await?
         }
         Tx::Lite(connection) => {
-            let text = "
-                SELECT k.key FROM json_each($1) i CROSS JOIN ingest_key k ON k.key = unhex(i.value->>'key')
-                WHERE k.digest <> unhex(i.value->>'digest')";
-            let rows: Vec<_> =
-                items.iter().map(|i| json!({ "key": hex(&i.key), "digest": i.digest.to_string() })).collect();
-            sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(&mut **connection).await?
+            let keys: Vec<_> = items.iter().map(|item| hex(&item.key)).collect();
+            let text = "SELECT k.key, k.digest FROM json_each($1) i CROSS JOIN ingest_key k ON k.key = unhex(i.value)";
+            sqlx::query_as(text).bind(json!(keys).to_string()).fetch_all(&mut **connection).await?
         }
     };
-    Ok(keys.into_iter().filter_map(|key| key.try_into().ok()).collect())
+    let mut known: HashMap<[u8; 32], HashSet<Digest>> = HashMap::new();
+    for (key, digest) in rows {
+        if let Ok(key) = key.try_into() {
+            known.entry(key).or_default().insert(digest);
+        }
+    }
+    Ok(known)
 }
 
 async fn existing(

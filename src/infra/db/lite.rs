@@ -45,6 +45,8 @@ struct LiteFile {
     path: PathBuf,
     writer: Writer,
     readers: SqlitePool,
+    /// Migrations that opening it took.
+    steps: usize,
 }
 
 impl Lite {
@@ -91,8 +93,9 @@ impl Lite {
         [("state", self.files.state.bytes()), ("results", self.files.results.bytes())]
     }
 
-    pub(super) async fn migrate(&self) -> Result<usize, DbError> {
-        Ok(0) // Done by `open`.
+    /// The migrations that opening took: readers are read-only and must find the schema there.
+    pub(super) fn steps(&self) -> usize {
+        self.files.state.steps + self.files.results.steps
     }
 
     pub(super) async fn close(&self) {
@@ -155,13 +158,23 @@ impl LiteFile {
             .pragma("cache_size", "-65536")
             .statement_cache_capacity(256);
         let mut writer = SqliteConnection::connect_with(&options).await.map_err(|e| named(e.into()))?;
+        let before = applied(&mut writer).await.unwrap_or(0);
         migrations.run(&mut writer).await.map_err(|e| named(e.into()))?;
+        let steps = applied(&mut writer).await?.saturating_sub(before);
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers)
             .acquire_timeout(Duration::from_secs(5))
             .connect_with(options.pragma("query_only", "on"))
             .await
             .map_err(|e| named(e.into()))?;
-        Ok(Self { path: path.to_owned(), writer: Writer::start(writer, settings.queue_bound), readers })
+        let writer = Writer::start(writer, settings.queue_bound);
+        Ok(Self { path: path.to_owned(), writer, readers, steps })
     }
+}
+
+/// Number of migrations the file has seen; an error where it has seen none.
+async fn applied(connection: &mut SqliteConnection) -> Result<usize, DbError> {
+    let text = "SELECT count(*) FROM _sqlx_migrations WHERE success";
+    let count: i64 = sqlx::query_scalar(text).fetch_one(connection).await?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }

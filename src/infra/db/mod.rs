@@ -140,14 +140,15 @@ impl Db {
         }
     }
 
-    /// Brings the schema up to this program's version and returns how many steps that took.
+    /// Brings the schema up to this program's version and returns how many steps that took; with SQLite, which does it
+    /// while it is opened, how many it took then.
     ///
     /// # Errors
     /// When a migration fails, or the schema is newer than this program.
     pub async fn migrate(&self) -> Result<usize, DbError> {
         match self {
             Self::Pg(pg) => pg.migrate().await,
-            Self::Lite(lite) => lite.migrate().await,
+            Self::Lite(lite) => Ok(lite.steps()),
         }
     }
 

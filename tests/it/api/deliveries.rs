@@ -207,6 +207,31 @@ async fn the_same_at_the_same_time_is_taken_once() {
     .await;
 }
 
+#[tokio::test]
+async fn of_different_things_at_the_same_time_one_has_the_key_and_the_others_leave_nothing() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let post = async |key: &str, content: u8| {
+            server.file(PLACE, &server.admin, &[("idempotency-key", key)], &[content]).await
+        };
+        for key in ["k1", "k2", "k3", "k4"] {
+            let answers = futures_util::future::join_all((0..8).map(|content| post(key, content))).await;
+            let (yes, no): (Vec<u8>, Vec<u8>) =
+                (0..8).partition(|content| answers[usize::from(*content)].status() == 202);
+            assert_eq!((yes.len(), no.len()), (1, 7), "{answers:?}");
+            for loser in no {
+                problem(&answers[usize::from(loser)], 422, "invalid");
+            }
+            // In one commit, the one that has it and one that has not.
+            let (again, other) = tokio::join!(post(key, yes[0]), post(key, yes[0] + 8));
+            assert_eq!(json(&again)["receipt_id"], json(&answers[usize::from(yes[0])])["receipt_id"]);
+            problem(&other, 422, "invalid");
+        }
+        assert_eq!(trees(&server), 4);
+    })
+    .await;
+}
+
 fn trees(server: &Server) -> usize {
     let mut found = 0;
     headworks::delivery::tree_path::each_tree(&server.inbox, &mut |_| {
