@@ -15,11 +15,12 @@ use super::hands::{Core, Hands};
 use super::runner;
 use crate::cell::{Cell, Report};
 use crate::place::{self, Postgres};
-use crate::rounds::{Plan, Turn};
+use crate::rounds::{Outcome, Plan, Turn};
 use crate::stores;
 use anyhow::{Context, ensure};
 use headworks::infra::db::Db;
 use serde::Deserialize;
+use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
@@ -29,7 +30,7 @@ const DATABASE: &str = "peer";
 /// Callers of the core, and jobs of one claim and one end.
 const CALLERS: usize = 2;
 const BATCH: usize = 500;
-/// Jobs of the run that shows whether a peer runs at all.
+/// Jobs of the first run, which shows whether a peer runs at all.
 const TRIAL: usize = 500;
 /// A peer that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -95,6 +96,16 @@ const PEERS: [Peer; 5] = [
     },
 ];
 
+/// What went wrong is the peer's, not ours.
+#[derive(Debug)]
+struct NotRun;
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer has not done its work")
+    }
+}
+
 /// What a peer prints.
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -110,12 +121,16 @@ pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> an
         (0..CALLERS).map(|_| Hands::Core(Core { db: db.clone(), queue, worker })).collect();
     for peer in &PEERS {
         let cell = Cell::new(super::BENCH, format!("g2_work_against_{}", peer.name)).store("postgres");
-        match peer.turn(server, TRIAL).await {
-            Ok(answer) => {
-                let cell = cell.word("peer_version", &answer.version);
-                compare(plan, server, peer, &mut core, cell, report).await?;
+        match compare(plan, server, peer, &mut core).await {
+            Ok((version, jobs, outcome)) => {
+                let cell = cell.word("peer_version", &version).figure("jobs", jobs as f64);
+                let cell = outcome.write(cell, "core_jobs_s", "peer_jobs_s");
+                report.tell(&cell.against(peer.bar, outcome.ratio))?;
             }
-            Err(error) => report.tell(&cell.word("not_run", &format!("{error:#}")))?,
+            Err(error) if error.is::<NotRun>() => {
+                report.tell(&cell.word("not_run", &format!("{error:#}")))?;
+            }
+            Err(error) => return Err(error),
         }
     }
     for at_once in [16, 256] {
@@ -147,14 +162,14 @@ async fn whole_runner(
     report.tell(&outcome.write(cell, "runner_jobs_s", "core_jobs_s").ratio(outcome.ratio))
 }
 
+/// The peer's version, the jobs of a turn, and what the rounds gave.
 async fn compare(
     plan: &Plan,
     server: &Postgres,
     peer: &Peer,
     core: &mut Vec<Hands>,
-    cell: Cell,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(String, usize, Outcome)> {
+    let version = peer.turn(server, TRIAL).await?.version;
     let jobs = plan.size(peer.jobs, peer.jobs_in_short);
     let outcome = plan
         .interleave(async |turn| match turn {
@@ -162,8 +177,7 @@ async fn compare(
             Turn::B => Ok(peer.turn(server, jobs).await?.work_jobs_s),
         })
         .await?;
-    let cell = outcome.write(cell, "core_jobs_s", "peer_jobs_s").figure("jobs", jobs as f64);
-    report.tell(&cell.against(peer.bar, outcome.ratio))
+    Ok((version, jobs, outcome))
 }
 
 impl Peer {
@@ -172,7 +186,7 @@ impl Peer {
         let mut best: Option<Answer> = None;
         for way in self.ways {
             let url = server.make(DATABASE).await?;
-            let answer = self.run(&url, jobs, way).await;
+            let answer = self.run(&url, jobs, way).await.context(NotRun);
             server.remove(DATABASE).await?;
             let answer = answer?;
             if best.as_ref().is_none_or(|best| best.work_jobs_s < answer.work_jobs_s) {

@@ -2,10 +2,13 @@
 //!
 //! **A** works in a database where an idle REPEATABLE READ transaction keeps every dead row since it began, a million and
 //! more (200,000 in short, and the line says so) behind the fetch index; **B** in another database of the same server
-//! where nothing is held (the horizon of a table is its database's). Compared are the rate, and the p99 of the claims
-//! alone. The ratio of that p99 is goal / measured, the goal being three times the fresh one. Both claim through [`Claimer`] with the default lag and sweep, so floors
-//! trail as they do in production, and end through `store::end`. A sweep that became due while the other had its turn is
-//! paid before the clock starts: the protocol bounds sweeps to a twentieth of the time, pauses would make them more.
+//! where nothing is held (the horizon of a table is its database's). Both claim through [`Claimer`] with the default lag
+//! and sweep, so floors trail as they do in production, and end through `store::end`. A sweep that became due while the
+//! other had its turn is paid before the clock starts: the protocol bounds sweeps to a twentieth of the time, pauses
+//! would make them more.
+//!
+//! Compared are the rates, and the p99 of the claims: of all rounds, for a claim waits for no fsync. Its ratio is goal /
+//! measured, the goal being three times the fresh one.
 
 use super::drive;
 use super::hands::{self, BarePg, Hands, LEASE};

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 const CONNECTIONS: u32 = 20;
 const QUEUE: &str = "nothing";
+const STOP: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize, JobArgs)]
 struct Nothing {
@@ -24,12 +25,16 @@ async fn main() -> anyhow::Result<()> {
     let mut order = Order::read()?;
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect(&order.url).await?;
     migrations::run(&pool).await?;
+    let handled = Arc::new(AtomicUsize::new(0));
+    // The first start on a database without jobs is what switches it to queue storage.
+    let first = client(&order, &pool, Arc::clone(&handled))?;
+    first.start().await?;
+    first.shutdown(STOP).await;
     order.insert_begins();
     for numbers in order.batches() {
         let jobs = numbers.map(job).collect::<Result<Vec<_>, _>>()?;
         insert_many_copy_from_pool(&pool, &jobs).await?;
     }
-    let handled = Arc::new(AtomicUsize::new(0));
     let client = client(&order, &pool, Arc::clone(&handled))?;
     order.work_begins();
     client.start().await?;
@@ -41,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::time::sleep(PAUSE).await;
     }
     order.done("awa", "0.6.9");
-    client.shutdown(Duration::from_secs(5)).await;
+    client.shutdown(STOP).await;
     Ok(())
 }
 
