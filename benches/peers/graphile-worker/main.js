@@ -34,6 +34,7 @@ async function insert() {
     );
   }
   const took = performance.now() - begun;
+  await utils.withPgClient((client) => client.query("ANALYZE"));
   await utils.release();
   return took;
 }

@@ -218,3 +218,23 @@ impl Peer {
         serde_json::from_slice(&output.stdout).with_context(|| format!("what {} printed", self.program))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_peer_is_one_that_is_built() {
+        let sources = place::repository().join("benches/peers");
+        let build =
+            std::fs::read_to_string(sources.join("build.sh")).expect("benches/peers has its build.sh");
+        for peer in &PEERS {
+            let name = peer.program.trim_start_matches("release/peer-").trim_end_matches("/main.js");
+            assert!(
+                sources.join(name).is_dir() && build.contains(name),
+                "{} is built by nobody",
+                peer.program
+            );
+        }
+    }
+}

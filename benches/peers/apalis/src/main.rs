@@ -28,6 +28,8 @@ async fn main() -> anyhow::Result<()> {
     for numbers in order.batches() {
         storage.push_all(&mut stream::iter(numbers.map(|number| TaskBuilder::new(number).build()))).await?;
     }
+    order.insert_ends();
+    sqlx::query("ANALYZE").execute(&pool).await?;
     order.work_begins();
     let handled = Arc::new(AtomicUsize::new(0));
     let worker = WorkerBuilder::new("hwbench")

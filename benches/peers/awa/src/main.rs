@@ -1,6 +1,6 @@
 //! awa on its queue storage: CONCURRENCY workers, BATCH jobs per claim, no deadline per job, everything else as by default.
 
-use awa::model::{insert, insert_many_copy_from_pool, migrations};
+use awa::model::{insert, migrations};
 use awa::{
     Client, InsertOpts, InsertParams, JobArgs, JobResult, QueueConfig, QueueStorage, QueueStorageConfig,
 };
@@ -30,15 +30,17 @@ async fn main() -> anyhow::Result<()> {
     let first = client(&order, &pool, Arc::clone(&handled))?;
     first.start().await?;
     first.shutdown(STOP).await;
+    let store = QueueStorage::new(QueueStorageConfig::default())?;
     order.insert_begins();
     for numbers in order.batches() {
         let jobs = numbers.map(job).collect::<Result<Vec<_>, _>>()?;
-        insert_many_copy_from_pool(&pool, &jobs).await?;
+        store.enqueue_params_copy(&pool, &jobs).await?;
     }
+    order.insert_ends();
+    sqlx::query("ANALYZE").execute(&pool).await?;
     let client = client(&order, &pool, Arc::clone(&handled))?;
     order.work_begins();
     client.start().await?;
-    let store = QueueStorage::new(QueueStorageConfig::default())?;
     // Exact, and dear: asked only when every handler has returned.
     while handled.load(Ordering::Relaxed) < order.jobs
         || usize::try_from(store.queue_counts(&pool, QUEUE).await?.terminal)? < order.jobs

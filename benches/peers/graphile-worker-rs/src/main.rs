@@ -55,6 +55,8 @@ async fn main() -> anyhow::Result<()> {
         let jobs: Vec<_> = numbers.map(job).collect();
         worker.create_utils().add_raw_jobs(&jobs).await?;
     }
+    order.insert_ends();
+    sqlx::query("ANALYZE").execute(&pool).await?;
     order.work_begins();
     let running = tokio::spawn({
         let worker = Arc::clone(&worker);

@@ -1,7 +1,8 @@
 //! What `hwbench` asks of a peer, and how the peer answers.
 //!
 //! `peer DATABASE_URL JOBS CONCURRENCY BATCH` inserts so many jobs that do nothing into an empty database, then works
-//! off all of them, and prints one JSON line. The clock of the work begins when the worker is started and ends when the
+//! off all of them, and prints one JSON line. In between the planner learns what is there (`ANALYZE`), as it would of a
+//! queue that is in service. The clock of the work begins when the worker is started and ends when the
 //! end of every job is committed.
 
 use anyhow::Context;
@@ -52,9 +53,13 @@ impl Order {
         self.begun = Instant::now();
     }
 
-    /// All jobs are inserted: now the work counts.
-    pub fn work_begins(&mut self) {
+    /// All jobs are inserted.
+    pub fn insert_ends(&mut self) {
         self.inserted = Some(self.begun.elapsed());
+    }
+
+    /// The worker is about to start: now the work counts.
+    pub fn work_begins(&mut self) {
         self.begun = Instant::now();
     }
 
