@@ -2,11 +2,12 @@
 //!
 //! **A** claims and ends through the core's public functions, as in G1: every job leases by token, ends fenced and moves
 //! to history. **B** is a peer's own program of `benches/peers` on an empty database of its own, with the settings its
-//! authors measure with; where several are worth a try, the best one counts. It keeps no history and fences nothing.
-//! Both have all jobs inserted before the clock starts, and it stops when the end of every job is committed.
+//! authors measure with; where several are worth a try, the best one counts. Peers promise less: graphile-worker forgets
+//! a job when it is done, and none but awa fences its end. Both have all jobs inserted before the clock starts, and it
+//! stops when the end of every job is committed.
 //!
-//! The claims and ends are calls, a hundred and more at once; a peer runs each job as a task. What our own [`runner`],
-//! which does that too, makes of the same calls is told in `g2_runner_*`, with a log entry per job on top.
+//! Claims and ends are calls for many jobs, where a peer runs each job as a task. What our own [`runner`], which does
+//! that too, makes of the same calls is told in `g2_runner_*`, with a log entry per job on top.
 //!
 //! `benches/peers/build.sh` builds the peers, once. One that is not there, or does not run, is said so and fails nothing.
 
