@@ -6,6 +6,9 @@
 //! fail a check, for they are the machine's. A and B take turns ([`rounds`]), with the latency of an fsync probed
 //! before each turn, and rounds in which that moved are discarded and counted. Needs what `tests/services` installs, and
 //! root for Postfix. `TMPDIR` names the disk that is measured.
+//!
+//! The peers of G2 (`job-core --only g2`) are other people's programs: `benches/peers/build.sh` fetches and builds them
+//! once, into `target/peers`; graphile-worker itself needs node and npm. Without them their lines say so.
 
 mod appliance;
 mod cell;
@@ -37,7 +40,7 @@ struct Arguments {
     /// Fewer jobs and mails: a look, not a figure.
     #[arg(long)]
     short: bool,
-    /// Only what is named so: a store, or one of g1, g3, g4, g5, g7, accept.
+    /// Only what is named so: a store, or one of g1, g2, g3, g4, g5, g7, accept.
     #[arg(long)]
     only: Option<String>,
 }

@@ -59,11 +59,20 @@ impl Postgres {
 
     /// Makes an empty database and returns its URL.
     pub async fn make(&self, database: &str) -> anyhow::Result<String> {
+        self.execute(format!("CREATE DATABASE {database}")).await?;
+        Ok(self.url(database))
+    }
+
+    /// Removes a database, whoever is still connected to it.
+    pub async fn remove(&self, database: &str) -> anyhow::Result<()> {
+        self.execute(format!("DROP DATABASE {database} WITH (FORCE)")).await
+    }
+
+    async fn execute(&self, statement: String) -> anyhow::Result<()> {
         use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
         let mut admin = PgConnection::connect(&self.url).await?;
-        admin.execute(AssertSqlSafe(format!("CREATE DATABASE {database}"))).await?;
-        admin.close().await?;
-        Ok(self.url(database))
+        admin.execute(AssertSqlSafe(statement)).await?;
+        Ok(admin.close().await?)
     }
 }
 
@@ -75,11 +84,20 @@ impl Drop for Postgres {
     }
 }
 
+/// Where cargo builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
+}
+
+/// Where `benches/peers/build.sh` puts what it built.
+pub fn peers() -> PathBuf {
+    target().join("peers")
+}
+
 /// A program as `build.sh` makes it: from `HEADWORKS_DIST` or `target/dist`, else a plain release build of it, else
 /// `build.sh` is run. A static program is taken from a `dist` only.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    let target = target();
     let dist = std::env::var_os("HEADWORKS_DIST").map_or_else(|| target.join("dist"), PathBuf::from);
     let (built, release) = (dist.join(name), target.join("release").join(name));
     if built.exists() {

@@ -17,8 +17,6 @@ use crate::stores;
 use headworks::infra::db::Db;
 
 const QUEUE: &str = "parse:bench";
-/// Jobs of one statement while a table is filled for `work`.
-const FILL: usize = 100;
 
 /// One pair of cells.
 struct Pair {
@@ -127,10 +125,9 @@ async fn compare(
 
 /// One turn; jobs per second.
 async fn once(hands: &mut Vec<Hands>, step: &str, jobs: usize, batch: usize) -> anyhow::Result<f64> {
-    hands[0].clear().await?;
-    if step == "ingest" {
-        return drive::ingest(hands, jobs, batch).await;
+    if step == "work" {
+        return drive::fill_and_work(hands, jobs, batch).await;
     }
-    drive::ingest(hands, jobs, FILL).await?;
-    drive::work(hands, batch).await
+    hands[0].clear().await?;
+    drive::ingest(hands, jobs, batch).await
 }

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::task::JoinSet;
 
+/// Jobs of one statement while a table is filled for work.
+const FILL: usize = 100;
+
 /// Inserts `count` jobs with all hands at once, in batches; returns jobs per second.
 pub async fn ingest(hands: &mut Vec<Hands>, count: usize, batch: usize) -> anyhow::Result<f64> {
     let left = Arc::new(AtomicUsize::new(count));
@@ -48,6 +51,19 @@ pub async fn work(hands: &mut Vec<Hands>, batch: usize) -> anyhow::Result<f64> {
     })
     .await?;
     Ok(done as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Empties the tables, fills them with `count` jobs and works them off; jobs per second, of the work alone.
+pub async fn fill_and_work(hands: &mut Vec<Hands>, count: usize, batch: usize) -> anyhow::Result<f64> {
+    fill(hands, count).await?;
+    work(hands, batch).await
+}
+
+/// Empties the tables and fills them with `count` jobs.
+pub async fn fill(hands: &mut Vec<Hands>, count: usize) -> anyhow::Result<()> {
+    hands[0].clear().await?;
+    ingest(hands, count, FILL).await?;
+    Ok(())
 }
 
 /// Gives every hand its task, and gets all of them back.

@@ -3,6 +3,7 @@
 //! | cell | A | B |
 //! |---|---|---|
 //! | `g1_*`, `g7_*` ([`ceiling`]) | the core's public functions | the same statements on bare connections |
+//! | `g2_*` ([`peers`]) | the core's public functions | other job tables, by their own programs |
 //! | `g3_*` ([`pinned`]) | a database whose horizon is held over dead rows | a fresh one |
 //! | `g4_*` ([`cost`]) | WAL, commits and HOT claims per job | their goals |
 //! | `g5_*` ([`wake`]) | inserters with the wake relay | without it |
@@ -14,7 +15,9 @@ mod ceiling;
 mod cost;
 mod drive;
 mod hands;
+mod peers;
 mod pinned;
+mod runner;
 mod statement;
 mod wake;
 
@@ -27,13 +30,12 @@ const BENCH: &str = "job-core";
 
 /// Runs every cell.
 pub async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    if ["g1", "g3", "g4", "g5", "accept"].iter().any(|goal| plan.wants(&[goal, "postgres"])) {
+    if ["g1", "g2", "g3", "g4", "g5", "accept"].iter().any(|goal| plan.wants(&[goal, "postgres"])) {
         on_postgres(plan, report).await?;
     }
     if ["g7", "g5", "accept"].iter().any(|goal| plan.wants(&[goal, "sqlite"])) {
         on_sqlite(plan, report).await?;
     }
-    report.tell(&Cell::new(BENCH, "g2_peers").word("elsewhere", "benches/peers, a workspace of its own"))?;
     report.tell(&Cell::new(BENCH, "g6_killed_at_full_load").word("elsewhere", "the crash tests in tests/it"))
 }
 
@@ -41,6 +43,9 @@ async fn on_postgres(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let server = Postgres::start()?;
     if plan.wants(&["g1", "postgres"]) {
         ceiling::postgres(plan, &server, report).await?;
+    }
+    if plan.wants(&["g2", "postgres"]) {
+        peers::postgres(plan, &server, report).await?;
     }
     if plan.wants(&["g3", "postgres"]) {
         pinned::postgres(plan, &server, report).await?;

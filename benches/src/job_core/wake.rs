@@ -5,7 +5,8 @@
 //! Loss: 32 callers insert one job each, over and over. **A** with relays running in an inserting and in a listening
 //! process; **B** without. Each call wakes, as a door does.
 
-use super::hands::{self, LEASE, new_job};
+use super::hands::{self, new_job};
+use super::runner;
 use crate::cell::{Cell, Report};
 use crate::place::Postgres;
 use crate::rounds::{Plan, Turn, percentile};
@@ -13,7 +14,7 @@ use crate::stores;
 use headworks::ids::JobId;
 use headworks::infra::db::{Db, Lane};
 use headworks::job::store;
-use headworks::job::{Backoff, Became, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake};
+use headworks::job::{Became, Finish, Outcome, Perform, Runner, Wake};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,49 +100,23 @@ async fn insert_one(db: &Db, queue: i16) -> anyhow::Result<JobId> {
     ids.first().copied().ok_or_else(|| anyhow::anyhow!("nothing was inserted"))
 }
 
-/// A runner with default settings whose jobs do nothing but say when they started.
+/// A runner whose jobs do nothing but say when they started.
 async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
     let (sender, started) = mpsc::channel(64);
-    let rules = QueueRules {
-        concurrency: 4,
-        prefetch: 4,
-        max_attempts: 5,
-        soft_timeout: LEASE,
-        hard_timeout: LEASE,
-        backoff: Backoff { base: Duration::from_secs(5), max: Duration::from_secs(5) },
-    };
     let ends = db.clone();
-    let runner = Runner {
-        db: db.clone(),
-        worker: stores::worker(db).await?,
-        settings: RunnerSettings {
-            lease: Duration::from_secs(30),
-            claim_lag: Duration::from_millis(200),
-            sweep: Duration::from_secs(2),
-            poll_min: Duration::from_millis(250),
-            poll_max: Duration::from_secs(2),
-            max_crashes: 2,
-            max_lost: 10,
-            max_finishing: 512,
-            grace: Duration::from_secs(5),
-        },
-        rules: Arc::new(move |name| (name.to_string() == QUEUE).then_some(rules)),
-        wake: wake.clone(),
-        leases: Leases::default(),
-        perform: Arc::new(move |run| {
-            // The receiver is gone only when nobody wants to know any more.
-            sender.try_send((run.job.id, Instant::now())).ok();
-            Box::pin(std::future::ready(Outcome::Done(())))
-        }),
-        finish: Arc::new(move |finished| {
-            let db = ends.clone();
-            Box::pin(async move {
-                let lease = vec![(finished.job.id, finished.job.lease_token)];
-                Ok(if hands::end(&db, lease).await? == 1 { Became::AsMeant } else { Became::Lost })
-            })
-        }),
-    };
-    Ok((runner, started))
+    let perform: Perform<()> = Arc::new(move |run| {
+        // The receiver is gone only when nobody wants to know any more.
+        sender.try_send((run.job.id, Instant::now())).ok();
+        Box::pin(std::future::ready(Outcome::Done(())))
+    });
+    let finish: Finish<()> = Arc::new(move |finished| {
+        let db = ends.clone();
+        Box::pin(async move {
+            let lease = vec![(finished.job.id, finished.job.lease_token)];
+            Ok(if hands::end(&db, lease).await? == 1 { Became::AsMeant } else { Became::Lost })
+        })
+    });
+    Ok((runner::runner(db, QUEUE, 4, wake, perform, finish).await?, started))
 }
 
 async fn loss(plan: &Plan, url: &str, report: &mut Report) -> anyhow::Result<()> {
