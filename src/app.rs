@@ -46,8 +46,8 @@ pub struct App {
     pub db: Db,
     /// This process start.
     pub boot: BootId,
-    /// Its worker row.
-    pub worker: i32,
+    /// Its worker row; none of a command on Postgres, which claims nothing.
+    pub worker: Option<i32>,
     /// Its scratch directory.
     pub tmp: PathBuf,
     /// Whether its roles put, read or take apart what was delivered.
@@ -94,8 +94,9 @@ impl App {
             let sealing = stop.clone();
             tasks.spawn(async move { sealer.run(sealing).await });
         }
-        if roles.contains(&Role::Mail) || roles.contains(&Role::Worker) {
-            tasks.spawn(self.runner().run(stop.clone()));
+        let runs = roles.contains(&Role::Mail) || roles.contains(&Role::Worker);
+        if let Some(worker) = self.worker.filter(|_| runs) {
+            tasks.spawn(self.runner(worker).run(stop.clone()));
         }
         tasks.spawn(customers::keep_registered(self.db.clone(), self.live.clone(), stop.clone()));
         let (wake, db) = (self.wake.clone(), self.db.clone());
@@ -168,11 +169,11 @@ impl App {
         Ok((damaged > 0).then(|| format!("damaged entries: {damaged}")))
     }
 
-    fn runner(&self) -> Runner<Work> {
+    fn runner(&self, worker: i32) -> Runner<Work> {
         let jobs = &self.live.config().jobs;
         Runner {
             db: self.db.clone(),
-            worker: self.worker,
+            worker,
             settings: RunnerSettings {
                 lease: jobs.lease.get(),
                 claim_lag: jobs.claim_lag.get(),

@@ -55,7 +55,7 @@ struct Subject {
 impl Parser {
     /// Does one job.
     pub async fn run(&self, run: Run) -> Outcome<Work> {
-        run.follow(self.steps(&run)).await
+        self.steps(&run).await.unwrap_or_else(Outcome::from)
     }
 
     async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
@@ -68,7 +68,8 @@ impl Parser {
         let (input, file) = self.input(&subject.delivery).await?;
         let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.held.clone());
         let readable = file.try_clone()?;
-        let ran = self.host.parse(self.request(&subject, input), file, rows).await?;
+        let turn = run.wait(self.host.turn()).await?;
+        let ran = run.in_time(turn.parse(self.request(&subject, input), file, rows)).await?;
         let id = run.job.id;
         run.at("results");
         tokio::task::spawn_blocking(move || outcome(id, subject, ran, &readable)).await?

@@ -82,7 +82,8 @@ impl App {
         let tmp = make_directories(&config, roles)?;
         let db = open_store(&config).await?;
         migrate(&db, patient).await?;
-        let (boot, worker) = enter(&db, &config).await?;
+        let boot = BootId::fresh();
+        let worker = enter(&db, &config, boot, roles).await?;
         let (inbox, archive) = if touches_deliveries {
             volumes::open(&db, &config).await?
         } else {
@@ -179,13 +180,21 @@ async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
     }
 }
 
-/// Everything that must happen before the first claim: stored ends, days, this process's row, leases of dead ones.
-async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
+/// Everything that must happen before the first claim: stored ends, days, this process's row, leases of dead ones, customers.
+/// A process without a role leaves no trace in a Postgres that others share, least of all its idea of who the customers are.
+async fn enter(
+    db: &Db,
+    config: &Config,
+    boot: BootId,
+    roles: &BTreeSet<Role>,
+) -> Result<Option<i32>, DbError> {
+    if db.is_pg() && roles.is_empty() {
+        return Ok(None);
+    }
     let applied = delivery::recover(db).await?;
     if applied > 0 {
         tracing::info!(applied, "ends of jobs that a crash had cut off were applied");
     }
-    let boot = BootId::fresh();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let worker = db
         .write(Lane::State, move |mut tx| {
@@ -198,7 +207,7 @@ async fn enter(db: &Db, config: &Config) -> Result<(BootId, i32), DbError> {
         })
         .await?;
     customers::register(db, config).await?;
-    Ok((boot, worker))
+    Ok(Some(worker))
 }
 
 fn open_spool(config: &Config) -> Result<HomeSpool, BuildError> {

@@ -25,6 +25,8 @@ pub async fn register(db: &Db, config: &Config) -> Result<(), DbError> {
 /// Registers after every reload, until `stop`. A store that is away hears of new customers as soon as it is back.
 pub async fn keep_registered(db: Db, live: Live, stop: CancellationToken) {
     let mut reloads = live.subscribe();
+    // One that came before this subscription counts.
+    reloads.mark_changed();
     let registering = async {
         while reloads.changed().await.is_ok() {
             register_at_last(&db, &live).await;
@@ -36,6 +38,9 @@ pub async fn keep_registered(db: Db, live: Live, stop: CancellationToken) {
 async fn register_at_last(db: &Db, live: &Live) {
     let mut told = false;
     while let Err(error) = register(db, &live.config()).await {
+        if !error.is_temporary() {
+            return tracing::error!(%error, "new customers are not registered, and will not be before the next reload");
+        }
         if !told {
             tracing::warn!(%error, "new customers are not registered yet; it is tried again until they are");
         }

@@ -69,21 +69,11 @@ pub struct Server {
     tasks: TaskTracker,
 }
 
-/// What a process is told from outside. Heard from the moment this is made, whoever listens later.
+/// What a process is told from outside, from the moment each is made.
 struct Signals {
     hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
-}
-
-impl Signals {
-    fn hear() -> std::io::Result<Self> {
-        Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
 }
 
 impl Server {
@@ -92,9 +82,12 @@ impl Server {
     /// # Errors
     /// When something it needs is not there.
     pub async fn start(live: Live, metrics: Metrics) -> Result<Self, Failure> {
+        // A reload may be asked for while this waits for the store; to be told to stop just ends the process until there is
+        // something to stop in order.
+        let hang_up = signal(SignalKind::hangup())?;
         let app = Arc::new(App::build(live.clone()).await?);
-        // Until here a signal just ends the process; from here on there is something to stop in order.
-        let signals = Signals::hear()?;
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let signals = Signals { hang_up, terminate, interrupt };
         let config = live.config();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let keys = Keys::new(app.db.clone());

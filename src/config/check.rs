@@ -110,9 +110,9 @@ impl Check<'_> {
         let lease = "must be more than three times jobs.claim_lag and jobs.finish_linger, or it ends before it is renewed";
         self.expect(renewed, ["jobs", "lease"], lease);
         self.expect(
-            modules.wall <= jobs.hard_timeout,
+            modules.wall <= jobs.soft_timeout,
             ["modules", "wall"],
-            "is longer than jobs.hard_timeout",
+            "is longer than jobs.soft_timeout",
         );
         let pages = config.http.default_page <= config.http.max_page;
         self.expect(pages, ["http", "default_page"], "is more than http.max_page");

@@ -36,9 +36,9 @@ pub struct Jobs {
     pub backoff_base: Period,
     /// Longest pause after a failure.
     pub backoff_max: Period,
-    /// When a run is stopped where it is; that costs an attempt.
+    /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Period,
-    /// When a run that did not stop then is given up; that costs an attempt, too.
+    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
     pub hard_timeout: Period,
 }
 
@@ -60,9 +60,9 @@ pub struct QueueException {
     pub prefetch: Option<u32>,
     /// Failed attempts before a job fails for good.
     pub max_attempts: Option<NonZeroU32>,
-    /// When a run is stopped where it is; that costs an attempt.
+    /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Option<Period>,
-    /// When a run that did not stop then is given up; that costs an attempt, too.
+    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
     pub hard_timeout: Option<Period>,
     /// Jobs are taken in but not run.
     pub paused: Option<bool>,
@@ -77,9 +77,9 @@ pub struct QueueLimits {
     pub prefetch: u32,
     /// Failed attempts before a job fails for good.
     pub max_attempts: NonZeroU32,
-    /// When a run is stopped where it is; that costs an attempt.
+    /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Duration,
-    /// When a run that did not stop then is given up; that costs an attempt, too.
+    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
     pub hard_timeout: Duration,
     /// Jobs are taken in but not run.
     pub paused: bool,

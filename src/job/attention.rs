@@ -1,4 +1,4 @@
-//! When to tell operators that jobs wait for them: at once, when there are twice as many as they were told of, and when the
+//! When to tell operators that something waits for them: at once, when there is twice as much as they were told of, and when the
 //! oldest has waited for an hour, four hours, and every day from then on.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ const DAY: u64 = 24 * HOUR;
 /// What operators were told last.
 #[derive(Debug, Default)]
 pub struct Attention {
-    jobs: i64,
+    waiting: i64,
     step: u64,
 }
 
@@ -25,12 +25,12 @@ pub enum Urgency {
 }
 
 impl Attention {
-    /// Whether operators are to be told now that `jobs` are held, the oldest for `oldest`.
-    pub fn due(&mut self, jobs: i64, oldest: Duration) -> Option<Urgency> {
+    /// Whether operators are to be told now that so many things are `waiting`, the oldest for `oldest`.
+    pub fn due(&mut self, waiting: i64, oldest: Duration) -> Option<Urgency> {
         let step = step(oldest.as_secs());
-        let due = jobs > 0 && (jobs >= (2 * self.jobs).max(1) || step > self.step);
+        let due = waiting > 0 && (waiting >= (2 * self.waiting).max(1) || step > self.step);
         // Fewer or younger ones are good news, and begin anew.
-        self.jobs = if due { jobs } else { self.jobs.min(jobs) };
+        self.waiting = if due { waiting } else { self.waiting.min(waiting) };
         self.step = step;
         due.then_some(match step {
             0 => Urgency::Notice,
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn operators_are_told_at_once_then_of_more_then_of_longer() {
         let mut attention = Attention::default();
-        let mut at = |jobs, hours: f64| attention.due(jobs, Duration::from_secs_f64(hours * 3_600.0));
+        let mut at = |waiting, hours: f64| attention.due(waiting, Duration::from_secs_f64(hours * 3_600.0));
         assert_eq!(at(0, 0.0), None);
         assert_eq!(at(1, 0.0), Some(Urgency::Notice));
         assert_eq!(at(1, 0.1), None, "they know");

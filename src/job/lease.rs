@@ -8,13 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Why a run is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// It ran longer than it should: it may still say how far it came. Everything below outweighs this.
-    Deadline,
     /// Somebody called the job off.
     Cancelled,
     /// The lease is somebody else's now: whatever the run does is in vain.
@@ -28,8 +27,17 @@ pub enum Stop {
 pub struct Held {
     id: JobId,
     token: LeaseToken,
-    stop: watch::Sender<Option<Stop>>,
+    signs: watch::Sender<Signs>,
     state: Arc<Mutex<HeldState>>,
+}
+
+/// What a run and whoever watches it show each other.
+#[derive(Debug, Default)]
+struct Signs {
+    /// Why the run should stop.
+    stop: Option<Stop>,
+    /// The run waits for others.
+    waits: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,32 +51,18 @@ struct HeldState {
 }
 
 impl Held {
-    /// Resolves when the run should stop.
+    /// Resolves when nobody waits for the run any more.
     pub async fn stopped(&self) -> Stop {
-        self.stopped_for(|_| true).await
-    }
-
-    /// Resolves when nobody waits for the run any more: every reason but the deadline.
-    pub(super) async fn given_up(&self) -> Stop {
-        self.stopped_for(|why| why != Stop::Deadline).await
-    }
-
-    /// Resolves when the run has gone on for longer than it should.
-    pub(super) async fn overdue(&self) {
-        self.stopped_for(|why| why == Stop::Deadline).await;
-    }
-
-    async fn stopped_for(&self, concerns: impl Fn(Stop) -> bool) -> Stop {
-        let mut reasons = self.stop.subscribe();
-        let found = reasons.wait_for(|why| why.is_some_and(&concerns)).await;
+        let mut signs = self.signs.subscribe();
+        let found = signs.wait_for(|signs| signs.stop.is_some()).await;
         // The sender lives in `self`, so there is always a reason in the end.
-        found.ok().and_then(|why| *why).unwrap_or(Stop::Shutdown)
+        found.ok().and_then(|signs| signs.stop).unwrap_or(Stop::Shutdown)
     }
 
     /// Why the run should stop; `None` while it should not.
     #[must_use]
     pub fn why(&self) -> Option<Stop> {
-        *self.stop.borrow()
+        self.signs.borrow().stop
     }
 
     /// Says how far the run is. The last value goes out with the next heartbeat.
@@ -89,14 +83,35 @@ impl Held {
         state.progress.clone().filter(|_| !state.progress_stored)
     }
 
+    /// The first reason stands.
     pub(super) fn stop(&self, why: Stop) {
-        self.stop.send_if_modified(|now| {
-            let outweighs = matches!(now, None | Some(Stop::Deadline));
-            if outweighs {
-                *now = Some(why);
-            }
-            outweighs
+        self.signs.send_if_modified(|signs| {
+            let first = signs.stop.is_none();
+            signs.stop.get_or_insert(why);
+            first
         });
+    }
+
+    /// Awaits `free`; time until then does not count as the run's.
+    pub(super) async fn waiting<T>(&self, free: impl Future<Output = T>) -> T {
+        self.signs.send_modify(|signs| signs.waits = true);
+        let freed = free.await;
+        self.signs.send_modify(|signs| signs.waits = false);
+        freed
+    }
+
+    /// Resolves when the run has been at work for `limit`, what it waited for others not counted.
+    pub(super) async fn at_work_for(&self, limit: Duration) {
+        let mut signs = self.signs.subscribe();
+        let mut left = limit;
+        // The sender lives in `self`: the receiver never fails.
+        while signs.wait_for(|signs| !signs.waits).await.is_ok() {
+            let begun = Instant::now();
+            if tokio::time::timeout(left, signs.wait_for(|signs| signs.waits)).await.is_err() {
+                return;
+            }
+            left = left.saturating_sub(begun.elapsed());
+        }
     }
 
     /// From now on the row may vanish: its end is being committed.
@@ -125,7 +140,7 @@ pub struct Leases {
 impl Leases {
     /// Adds a claimed job. A run of this process that still has an older lease on it has lost it.
     pub fn hold(&self, id: JobId, token: LeaseToken) -> Held {
-        let held = Held { id, token, stop: watch::Sender::new(None), state: Arc::default() };
+        let held = Held { id, token, signs: watch::Sender::default(), state: Arc::default() };
         if let Some(older) = lock(&self.held).insert(id, held.clone()) {
             older.stop(Stop::Lost);
         }
@@ -251,17 +266,30 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_gives_way_to_every_other_reason_and_they_to_none() {
+    fn the_first_reason_to_stop_stands() {
         let held = Leases::default().hold(JobId(1), LeaseToken::fresh());
-        let table = [
-            (Stop::Deadline, Stop::Deadline),
-            (Stop::Cancelled, Stop::Cancelled),
-            (Stop::Lost, Stop::Cancelled),
-            (Stop::Deadline, Stop::Cancelled),
-        ];
-        for (said, expected) in table {
+        for said in [Stop::Cancelled, Stop::Lost, Stop::Shutdown] {
             held.stop(said);
-            assert_eq!(held.why(), Some(expected));
+            assert_eq!(held.why(), Some(Stop::Cancelled));
         }
+    }
+
+    #[tokio::test]
+    async fn time_in_which_a_run_waits_for_others_is_not_its_own() {
+        let held = Leases::default().hold(JobId(1), LeaseToken::fresh());
+        let pause = |millis| tokio::time::sleep(Duration::from_millis(millis));
+        let begun = Instant::now();
+        let run = async {
+            pause(20).await;
+            held.waiting(pause(200)).await;
+            pause(40).await;
+            held.waiting(pause(200)).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = run => {}
+            () = held.at_work_for(Duration::from_millis(100)) => {}
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(20 + 200 + 40 + 200 + 40));
     }
 }

@@ -73,9 +73,9 @@ pub struct QueueRules {
     pub prefetch: u32,
     /// Failed runs a job may have.
     pub max_attempts: u16,
-    /// A run is asked to stop after so long.
+    /// Work that may hang, above all a module process, is stopped after so long.
     pub soft_timeout: Duration,
-    /// A run is given up after so long.
+    /// A run is given up after so long; what it waited for others is not counted.
     pub hard_timeout: Duration,
     /// Waits between runs.
     pub backoff: Backoff,

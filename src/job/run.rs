@@ -1,9 +1,9 @@
-//! One run of a job, as its handler sees it: what to do, how to say how far it is, when to stop.
+//! One run of a job, as its handler sees it: what to do, how long it may take, how to say how far it is.
 
 use super::interrupted::Interrupted;
 use super::lease::Held;
-use super::outcome::Outcome;
 use super::store::Job;
+use std::time::Duration;
 
 /// What a handler gets: the job, and the lease that tells it to stop.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Run {
     pub job: Job,
     /// Its lease.
     pub held: Held,
+    /// How long its work may take.
+    pub soft_timeout: Duration,
 }
 
 impl Run {
@@ -20,18 +22,31 @@ impl Run {
         self.held.progress(serde_json::json!({ "step": step }));
     }
 
-    /// Follows the steps of a handler to their end, or to the soft deadline of the queue: then they are dropped where they
-    /// are, and the error says where that was.
-    pub async fn follow<W>(
+    /// Waits for what others must make free first: that time is not the run's.
+    ///
+    /// # Errors
+    /// Those of `free`.
+    pub async fn wait<T, E: Into<Interrupted>>(
         &self,
-        steps: impl Future<Output = Result<Outcome<W>, Interrupted>>,
-    ) -> Outcome<W> {
-        tokio::select! {
-            biased;
-            ended = steps => ended.unwrap_or_else(Outcome::from),
-            () = self.held.overdue() => {
+        free: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Interrupted> {
+        self.held.waiting(free).await.map_err(E::into)
+    }
+
+    /// Does the work of the run, or drops it where it is when it takes too long; the error says where that was.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`Interrupted::Failed`].
+    pub async fn in_time<T, E: Into<Interrupted>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Interrupted> {
+        match tokio::time::timeout(self.soft_timeout, work).await {
+            Ok(ended) => ended.map_err(E::into),
+            Err(_) => {
                 let progress = self.held.last_progress().map(|at| format!(" at {at}")).unwrap_or_default();
-                Outcome::Retry { error: format!("stopped at its soft deadline{progress}") }
+                let limit = self.soft_timeout;
+                Err(Interrupted::Failed(format!("stopped after soft_timeout of {limit:?}{progress}")))
             }
         }
     }

@@ -9,7 +9,7 @@
 
 use super::claim::Claimer;
 use super::kind::Kind;
-use super::lease::{Leases, Stop};
+use super::lease::{Held, Leases, Stop};
 use super::outcome::{Became, Finished, FinishedEnd, HoldReason, Outcome};
 use super::queue::{QueueName, QueueRules};
 use super::run::Run;
@@ -90,7 +90,7 @@ struct Slots {
     rules: Option<QueueRules>,
     running: Arc<AtomicUsize>,
     /// Claimed, under their lease, and not yet started.
-    buffer: VecDeque<Run>,
+    buffer: VecDeque<(Job, Held)>,
     /// There may be something to claim. A queue that gave all it had is asked again after a wake-up or at the next poll, not
     /// for every slot that falls free.
     worth_asking: bool,
@@ -108,7 +108,7 @@ impl Slots {
     }
 
     /// Pauses it; what was claimed ahead is to be given back.
-    fn close(&mut self) -> VecDeque<Run> {
+    fn close(&mut self) -> VecDeque<(Job, Held)> {
         self.rules = None;
         self.worth_asking = true;
         std::mem::take(&mut self.buffer)
@@ -137,7 +137,7 @@ impl<W: Send + 'static> Runner<W> {
         };
         let started = Started::default();
         let unstarted = Arc::clone(&runner).dispatch(&started, &stop).await;
-        runner.release_all(unstarted).await;
+        runner.put_all_back(unstarted, PutBack::Release).await;
         started.tasks.close();
         if tokio::time::timeout(runner.settings.grace, started.tasks.wait()).await.is_err() {
             runner.leases.stop_all(Stop::Shutdown);
@@ -150,7 +150,7 @@ impl<W: Send + 'static> Runner<W> {
     }
 
     /// The loop. Returns jobs that were claimed and not started.
-    async fn dispatch(self: Arc<Self>, started: &Started, stop: &CancellationToken) -> Vec<Run> {
+    async fn dispatch(self: Arc<Self>, started: &Started, stop: &CancellationToken) -> Vec<Job> {
         let RunnerSettings { lease, claim_lag, sweep, poll_min, poll_max, .. } = self.settings;
         let mut claimer = Claimer::new(self.db.clone(), self.worker, lease, claim_lag, sweep);
         let mut slots: HashMap<i16, Slots> = HashMap::new();
@@ -159,7 +159,11 @@ impl<W: Send + 'static> Runner<W> {
         let mut poll_at = Instant::now();
         while !stop.is_cancelled() {
             if refreshed.is_none_or(|at| at.elapsed() >= poll_min) {
-                self.refresh_queues(&mut slots).await;
+                let paused = self.refresh_queues(&mut slots).await;
+                if !paused.is_empty() {
+                    let runner = Arc::clone(&self);
+                    started.tasks.spawn(async move { runner.put_all_back(paused, PutBack::Release).await });
+                }
                 refreshed = Some(Instant::now());
             }
             let polls = Instant::now() >= poll_at;
@@ -196,7 +200,7 @@ impl<W: Send + 'static> Runner<W> {
                 () = tokio::time::sleep_until(poll_at.into()) => {}
             }
         }
-        slots.into_values().flat_map(|slot| slot.buffer).collect()
+        slots.into_values().flat_map(|slot| slot.buffer).map(|(job, _)| job).collect()
     }
 
     /// Claims into the buffers; returns how many jobs there were.
@@ -225,14 +229,14 @@ impl<W: Send + 'static> Runner<W> {
                 let hold = PutBack::Hold { reason: HoldReason::Lost, detail };
                 self.put_back(&job, hold).instrument(span).await;
             } else if let Some(slot) = slot {
-                slot.buffer.push_back(Run { job, held });
+                slot.buffer.push_back((job, held));
             }
         }
         for (queue, _) in free {
             slots.entry(*queue).and_modify(|slot| slot.worth_asking = !claimer.is_dry(*queue));
         }
         for slot in slots.values_mut() {
-            slot.buffer.make_contiguous().sort_by_key(|run| (run.job.priority_code, run.job.pos));
+            slot.buffer.make_contiguous().sort_by_key(|(job, _)| (job.priority_code, job.pos));
         }
         found
     }
@@ -242,15 +246,15 @@ impl<W: Send + 'static> Runner<W> {
         for slot in slots.values_mut() {
             let Some(rules) = slot.rules else { continue };
             while slot.running.load(Ordering::Relaxed) < rules.concurrency as usize
-                && let Some(run) = slot.buffer.pop_front()
+                && let Some((job, held)) = slot.buffer.pop_front()
             {
                 let slot_ticket = Ticket::take(&slot.running, &started.freed);
                 let finishing = Arc::clone(&started.finishing);
                 let freed = Arc::clone(&started.freed);
                 let (runner, module) = (Arc::clone(self), slot.module.clone());
-                let span = told::span(&run.job, module.as_deref());
+                let span = told::span(&job, module.as_deref());
                 let work = async move {
-                    let (job, held) = (run.job.clone(), run.held.clone());
+                    let run = Run { job: job.clone(), held: held.clone(), soft_timeout: rules.soft_timeout };
                     let begun = Instant::now();
                     let outcome = runner.perform(run, rules).await;
                     told::measured(&job, module.as_deref(), &outcome, begun.elapsed());
@@ -265,14 +269,18 @@ impl<W: Send + 'static> Runner<W> {
         }
     }
 
-    async fn refresh_queues(&self, slots: &mut HashMap<i16, Slots>) {
+    /// Reads which queues there are, and their limits; returns what was claimed ahead of those that are paused now.
+    async fn refresh_queues(&self, slots: &mut HashMap<i16, Slots>) -> Vec<Job> {
         let queues =
             self.db.read(View::State, |mut tx| Box::pin(async move { store::queues(&mut tx).await })).await;
         let queues = match queues {
             Ok(queues) => queues,
-            Err(error) => return tracing::warn!(%error, "reading the queues failed"),
+            Err(error) => {
+                tracing::warn!(%error, "reading the queues failed");
+                return Vec::new();
+            }
         };
-        let mut stopped = Vec::new();
+        let mut unstarted = Vec::new();
         for (id, name, paused) in queues {
             let Ok(name) = name.parse::<QueueName>() else { continue };
             match (self.rules)(&name).filter(|_| !paused) {
@@ -280,16 +288,10 @@ impl<W: Send + 'static> Runner<W> {
                     let fresh = || Slots::new(name.module.map(Arc::from), rules);
                     slots.entry(id).or_insert_with(fresh).rules = Some(rules);
                 }
-                None => stopped.extend(slots.get_mut(&id).into_iter().flat_map(Slots::close)),
+                None => unstarted.extend(slots.get_mut(&id).into_iter().flat_map(Slots::close)),
             }
         }
-        self.release_all(stopped).await;
-    }
-
-    /// Gives back jobs that were claimed and not started, as if they had never been claimed.
-    async fn release_all(&self, unstarted: Vec<Run>) {
-        let releases = unstarted.iter().map(|run| self.put_back(&run.job, PutBack::Release));
-        futures_util::future::join_all(releases).await;
+        unstarted.into_iter().map(|(job, _)| job).collect()
     }
 
     /// Runs the handler until it returns, nobody waits for it any more, or it is given up at its deadline.
@@ -298,23 +300,18 @@ impl<W: Send + 'static> Runner<W> {
             return Outcome::Cancelled;
         }
         let held = run.held.clone();
-        let deadline = async {
-            tokio::time::sleep(rules.soft_timeout).await;
-            held.stop(Stop::Deadline);
-            tokio::time::sleep(rules.hard_timeout.saturating_sub(rules.soft_timeout)).await;
-        };
         tokio::select! {
             biased;
-            why = held.given_up() => match why {
+            why = held.stopped() => match why {
                 Stop::Cancelled => Outcome::Cancelled,
-                Stop::Lost | Stop::Shutdown | Stop::Deadline => Outcome::Released,
+                Stop::Lost | Stop::Shutdown => Outcome::Released,
             },
             // A handler that panics has failed, like one that says so; its lease must not stay behind.
             outcome = AssertUnwindSafe((self.perform)(run)).catch_unwind() => {
                 outcome.unwrap_or_else(|_| Outcome::Retry { error: "its handler panicked".into() })
             }
-            () = deadline => {
-                Outcome::Retry { error: format!("gave up at its deadline of {:?}", rules.hard_timeout) }
+            () = held.at_work_for(rules.hard_timeout) => {
+                Outcome::Retry { error: format!("gave up after hard_timeout of {:?}", rules.hard_timeout) }
             }
         }
     }
@@ -386,33 +383,42 @@ impl<W: Send + 'static> Runner<W> {
         self.put_back(job, PutBack::Snooze { wait: self.settings.poll_max, reason }).await;
     }
 
-    /// Puts a job back, while the store is away again and again for up to one lease: after that it expires by itself.
     async fn put_back(&self, job: &Job, how: PutBack) {
+        self.put_all_back(vec![job.clone()], how).await;
+    }
+
+    /// Puts jobs back in one commit, each behind those that are available; while the store is away again and again for up to
+    /// one lease: after that they expire by themselves.
+    async fn put_all_back(&self, jobs: Vec<Job>, how: PutBack) {
         let deadline = Instant::now() + self.settings.lease;
+        let leases: Arc<[_]> = jobs.iter().map(|job| (job.id, job.lease_token)).collect();
         loop {
-            let (id, token, change) = (job.id, job.lease_token, how.clone());
-            let result = self
-                .db
-                .write(Lane::State, move |mut tx| {
-                    Box::pin(async move { store::put_back(&mut tx, id, token, &change).await })
+            let (leases, change) = (Arc::clone(&leases), how.clone());
+            let putting = self.db.write(Lane::State, move |mut tx| {
+                Box::pin(async move {
+                    let mut became = Vec::with_capacity(leases.len());
+                    for &(id, token) in leases.iter() {
+                        became.push(store::put_back(&mut tx, id, token, &change).await?);
+                    }
+                    Ok(became)
                 })
-                .await;
-            match result {
+            });
+            match putting.await {
                 Err(error) if error.kind() != DbErrorKind::Content && Instant::now() < deadline => {
-                    tracing::debug!(job_id = %id, %error, "putting back failed; trying again");
+                    tracing::debug!(%error, "putting back failed; trying again");
                     tokio::time::sleep(self.settings.poll_min).await;
                 }
                 Err(error) => {
-                    tracing::warn!(job_id = %id, %error, "putting back failed; the lease will expire");
+                    tracing::warn!(%error, "putting back failed; the lease will expire");
                     break;
                 }
                 Ok(became) => {
-                    told::put_back(job, &how, became);
+                    jobs.iter().zip(became).for_each(|(job, became)| told::put_back(job, &how, became));
                     break;
                 }
             }
         }
-        self.leases.drop(job.id, job.lease_token);
+        leases.iter().for_each(|&(id, token)| self.leases.drop(id, token));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Damaged entries of the spool: their bytes are not what was once written. Each may be the only copy of a mail, so none is
-//! ever deleted, and operators hear of them until a good copy came or somebody took them away.
+//! ever deleted, and operators hear of them until somebody took them away: a good copy that comes under the name of one sets
+//! it aside, and leaves it to be looked at.
 
 use crate::job::{Attention, Urgency};
 use mailhandler::EntryName;

@@ -15,7 +15,7 @@ use crate::delivery::tree_path::Place;
 use crate::delivery::{Sorted, Work, tree_path};
 use crate::ids::{DeliveryId, Scope, Slug, SpoolId};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
-use crate::infra::host::{Host, SplitOutput};
+use crate::infra::host::{Host, SplitOutput, Turn};
 use crate::infra::volume::{FileRange, SubPath, Volume};
 use crate::job::store::NewJob;
 use crate::job::{HoldReason, Interrupted, Job, Kind, Outcome, Priority, QueueName, Queues, Run};
@@ -73,14 +73,15 @@ pub struct Sorter {
 impl Sorter {
     /// Does one job.
     pub async fn run(&self, run: Run) -> Outcome<Work> {
-        run.follow(self.steps(&run)).await
+        self.steps(&run).await.unwrap_or_else(Outcome::from)
     }
 
     async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
         let delivery = self.delivery(&run.job).await?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let turn = run.wait(self.host.turn()).await?;
         run.at("split");
-        let split = self.split(&message).await?;
+        let split = run.in_time(self.split(turn, &message)).await?;
         run.at("tree");
         let verdict = decision::decide(&delivery, &split.head, &split.parts, &self.live.config());
         let path = self.path(&run.job, &delivery, &verdict).await?;
@@ -104,7 +105,7 @@ impl Sorter {
         if verdict.is_undecided() {
             return self.message_alone(&delivery, message, &verdict, path).await;
         }
-        let split = self.split(&message).await?;
+        let split = self.split(self.host.turn().await?, &message).await?;
         self.tree(&delivery, message, split, &verdict, path).await
     }
 
@@ -197,9 +198,9 @@ impl Sorter {
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))
     }
 
-    async fn split(&self, message: &Message) -> Result<SplitOutput, Interrupted> {
+    async fn split(&self, turn: Turn, message: &Message) -> Result<SplitOutput, Interrupted> {
         let limits = self.live.config().mail.limits();
-        Ok(self.host.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
+        Ok(turn.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }
 
     /// Stores where the tree will be, under the lease: from here on the place is this delivery's.

@@ -197,12 +197,12 @@ async fn a_statement_of_postgres_is_cut_at_its_limit_unless_it_may_take_its_time
             .map_err(|error| error.kind())
         };
         for lane in [Lane::State, Lane::Relaxed] {
-            assert_eq!(sleep(lane, false).await, Err(DbErrorKind::Unavailable), "{lane:?}");
+            assert_eq!(sleep(lane, false).await, Err(DbErrorKind::Contention), "{lane:?}");
         }
         assert_eq!(sleep(Lane::State, true).await, Ok(()));
         assert_eq!(
             sleep(Lane::State, false).await,
-            Err(DbErrorKind::Unavailable),
+            Err(DbErrorKind::Contention),
             "it was for one transaction"
         );
         assert_eq!(sleep(Lane::Results, false).await, Ok(()), "large loads, migrations");

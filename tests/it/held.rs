@@ -145,7 +145,7 @@ async fn mail_on_which_a_module_process_died_too_often_is_kept_untouched() {
 
         let idle = site.build().await;
         pause(&idle, &queue, false).await;
-        let worker = idle.worker;
+        let worker = idle.worker.unwrap();
         let poisoned = commit!(idle.db, tx => async {
             let queue = job::store::queue_id(&mut tx, &queue).await?;
             let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };

@@ -238,7 +238,7 @@ async fn pause(app: &App, queue: &str, paused: bool) {
 /// The one job of a queue, under a lease.
 async fn claim(app: &App, queue: &str) -> Job {
     let queue = queue.to_owned();
-    let worker = app.worker;
+    let worker = app.worker.unwrap();
     let claimed = commit!(app.db, tx => async {
         let queue = job::store::queue_id(&mut tx, &queue).await?;
         let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };
@@ -258,7 +258,9 @@ async fn finish(app: &App, job: Job) {
         live: app.live.clone(),
     };
     let held = app.leases.hold(job.id, job.lease_token);
-    let Outcome::Done(work) = parser.run(Run { job: job.clone(), held }).await else {
+    let Outcome::Done(work) =
+        parser.run(Run { job: job.clone(), held, soft_timeout: Duration::from_secs(60) }).await
+    else {
         panic!("the module did not read it");
     };
     let work = Work { children: vec![child(&job)], notes: vec![note(job.id)], ..work };

@@ -52,7 +52,7 @@ async fn a_module_run_says_where_it_is_and_ends_there_at_its_soft_deadline() {
         assert_eq!(at_work.progress.unwrap()["step"], "module");
         let ended = parse_job(&running, receipt, |job| job.state == State::Failed).await;
         let error = ended.last_error.unwrap_or_default();
-        assert_eq!(error, r#"stopped at its soft deadline at {"step":"module"}"#);
+        assert_eq!(error, r#"stopped after soft_timeout of 3s at {"step":"module"}"#);
         assert_eq!((ended.attempt, ended.crashes, ended.progress), (1, 0, None));
         running.stop().await;
     })

@@ -14,7 +14,7 @@ pub struct DbError {
 pub enum DbErrorKind {
     /// The store cannot be reached, is busy beyond its bound, or its disk is full. Try again later.
     Unavailable,
-    /// Two transactions were in each other's way. Try again at once.
+    /// Two transactions were in each other's way, or one took too long: it is rolled back. Try again at once.
     Contention,
     /// A value cannot be stored (NUL, overflow, a broken constraint). The same again fails again.
     Content,
@@ -101,10 +101,11 @@ fn kind_of(error: &dyn sqlx::error::DatabaseError) -> DbErrorKind {
     let code = error.code().unwrap_or_default();
     if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         return match code.as_ref() {
-            "40001" | "40P01" | "55P03" => DbErrorKind::Contention,
+            // serialization, deadlock, lock_timeout, statement_timeout: certainly rolled back, and worth another try
+            "40001" | "40P01" | "55P03" | "57014" => DbErrorKind::Contention,
             // A violated CHECK has a name; a row without a partition has none, and its message is translated.
             "23514" if error.constraint().is_none() => DbErrorKind::MissingPartition,
-            // connection, resources, operator intervention (shutdown, cancel), system errors, read only
+            // connection, resources, operator intervention (shutdown), system errors, read only
             c if ["08", "53", "57", "58", "25"].iter().any(|class| c.starts_with(class)) => {
                 DbErrorKind::Unavailable
             }

@@ -1,7 +1,7 @@
 //! Module processes: where hostile bytes are taken apart, and how little the server trusts what comes back.
 //!
 //! ```text
-//!   split, parse, draft ─▶ place in the queue ─▶ a warm child of the same customer, or a new one
+//!   split, parse, draft ─▶ a turn ─▶ a warm child of the same customer, or a new one
 //!        ─▶ limits of CPU and memory for this run ─▶ Request + input + spill
 //!        ◀─ frames, each checked against the declared tables, the budget and the size of the spill
 //!        ─▶ child back to the pool; after 256 runs or anything odd: killed
@@ -135,12 +135,67 @@ impl Host {
         self.pool.state()
     }
 
+    /// Waits until a child is free. First come, first served.
+    ///
+    /// # Errors
+    /// [`RunErrorKind::Unavailable`] when too many wait.
+    pub async fn turn(&self) -> Result<Turn, RunError> {
+        Ok(Turn { host: self.clone(), place: self.pool.place().await? })
+    }
+
+    /// [`Turn::split`] at the next turn.
+    ///
+    /// # Errors
+    /// As there, and as [`Host::turn`].
+    pub async fn split(
+        &self,
+        input: File,
+        message_bytes: u64,
+        limits: MimeLimits,
+    ) -> Result<SplitOutput, RunError> {
+        self.turn().await?.split(input, message_bytes, limits).await
+    }
+
+    /// [`Turn::parse`] at the next turn.
+    ///
+    /// # Errors
+    /// As there, and as [`Host::turn`].
+    pub async fn parse<C: Collect>(&self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
+        self.turn().await?.parse(parse, input, collect).await
+    }
+
+    /// Asks a module for the draft of a profile; `None` where it has none to offer.
+    ///
+    /// # Errors
+    /// See [`RunErrorKind`].
+    pub async fn draft(&self, parse: Parse, input: File) -> Result<Option<String>, RunError> {
+        let (customer, talk) = self.module_talk(parse, true)?;
+        let turn = self.turn().await?;
+        turn.converse(Some(customer), input, talk, Gathered::default()).await.map(Conversation::into_draft)
+    }
+
+    fn module_talk(&self, parse: Parse, draft: bool) -> Result<(String, Talk), RunError> {
+        let declared = self.declarations.iter().find(|d| d.id == parse.module).ok_or_else(|| {
+            RunError::new(RunErrorKind::NoModule, format!("no module {:?} in the program", parse.module))
+        })?;
+        Ok((parse.coordinates.customer.clone(), Talk::module(parse, declared.clone(), draft)))
+    }
+}
+
+/// The right to one run of a child: from here on time is the run's own.
+#[derive(Debug)]
+pub struct Turn {
+    host: Host,
+    place: pool::Place,
+}
+
+impl Turn {
     /// Takes the first `message_bytes` of `input` apart. `input` must be open read-only.
     ///
     /// # Errors
     /// Nothing about the mail is an error; see [`RunErrorKind`].
     pub async fn split(
-        &self,
+        self,
         input: File,
         message_bytes: u64,
         limits: MimeLimits,
@@ -154,39 +209,23 @@ impl Host {
     ///
     /// # Errors
     /// See [`RunErrorKind`]. What was collected of a run that failed is dropped with it.
-    pub async fn parse<C: Collect>(&self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
-        let (customer, talk) = self.module_talk(parse, false)?;
+    pub async fn parse<C: Collect>(self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
+        let (customer, talk) = self.host.module_talk(parse, false)?;
         self.converse(Some(customer), input, talk, collect).await?.into_ran()
     }
 
-    /// Asks a module for the draft of a profile; `None` where it has none to offer.
-    ///
-    /// # Errors
-    /// See [`RunErrorKind`].
-    pub async fn draft(&self, parse: Parse, input: File) -> Result<Option<String>, RunError> {
-        let (customer, talk) = self.module_talk(parse, true)?;
-        self.converse(Some(customer), input, talk, Gathered::default()).await.map(|ended| ended.into_draft())
-    }
-
-    fn module_talk(&self, parse: Parse, draft: bool) -> Result<(String, Talk), RunError> {
-        let declared = self.declarations.iter().find(|d| d.id == parse.module).ok_or_else(|| {
-            RunError::new(RunErrorKind::NoModule, format!("no module {:?} in the program", parse.module))
-        })?;
-        Ok((parse.coordinates.customer.clone(), Talk::module(parse, declared.clone(), draft)))
-    }
-
     async fn converse<C: Collect>(
-        &self,
+        self,
         customer: Option<String>,
         input: File,
         talk: Talk,
         collect: C,
     ) -> Result<Conversation<C>, RunError> {
-        let place = self.pool.place().await?;
-        let pool = Arc::clone(&self.pool);
+        let Self { host, place } = self;
+        let pool = host.pool;
         let leash = child::Leash::default();
         let held = leash.clone();
-        let wall = self.pool.settings.wall;
+        let wall = pool.settings.wall;
         let mut task = tokio::task::spawn_blocking(move || {
             let _place = place;
             let mut child = pool.take(customer.as_deref(), &held)?;

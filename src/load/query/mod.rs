@@ -23,7 +23,7 @@ use module_api::{ColumnKind, Value};
 use std::sync::Arc;
 
 /// Most rows of one page.
-pub const MAX_PAGE: u32 = 1_000;
+const MAX_PAGE: u32 = 1_000;
 
 /// A question to one table or view.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +38,7 @@ pub struct Question {
     pub order: Option<Order>,
     /// Where the page before ended.
     pub cursor: Option<String>,
-    /// Rows of the page, at most [`MAX_PAGE`].
+    /// Rows of the page, at most 1,000.
     pub limit: u32,
 }
 

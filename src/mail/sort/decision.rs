@@ -84,7 +84,7 @@ impl Verdict {
 }
 
 /// The verdict that a tree was made by: where it stands tells the coordinates or why it was held, whatever became of the
-/// mail since; what the rule said is in the row.
+/// mail since. What the rule said is in the row, until an operator takes the mail up again: then the tree it had names no rule.
 pub fn stored(delivery: &DeliveryRow, place: Place) -> Verdict {
     match place {
         Place::Delivered(coordinates) => Verdict::Sorted(Sorting {

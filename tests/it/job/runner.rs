@@ -5,8 +5,8 @@ use crate::stores::each_store;
 use headworks::infra::db::{DbError, DbErrorKind};
 use headworks::job::store::Note;
 use headworks::job::{
-    Backoff, Finish, Finished, FinishedEnd, HoldReason, Leases, Outcome, Perform, QueueRules, Run, Runner,
-    RunnerSettings, Stop, Wake,
+    Backoff, Finish, Finished, FinishedEnd, HoldReason, Interrupted, Leases, Outcome, Perform, QueueRules,
+    Run, Runner, RunnerSettings, Wake,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -146,10 +146,17 @@ pub async fn obey(run: Run) -> Outcome<Work> {
         {
             Outcome::Snooze { after: Duration::from_millis(40), reason: error }
         }
-        "until stopped" => match run.held.stopped().await {
-            Stop::Deadline => Outcome::Failed { error: "asked at the deadline".into(), work: None },
-            _ => std::future::pending().await,
-        },
+        "work in time" => {
+            let work = std::future::pending::<Result<Work, Interrupted>>();
+            run.in_time(work).await.map_or_else(Outcome::from, Outcome::Done)
+        }
+        "wait for others" => {
+            let freed = async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok::<_, Interrupted>("written".to_owned())
+            };
+            run.wait(freed).await.map_or_else(Outcome::from, Outcome::Done)
+        }
         "for ever" => std::future::pending().await,
         _ => Outcome::Done("written".into()),
     }
@@ -277,7 +284,7 @@ impl Drop for DropCount {
 }
 
 #[tokio::test]
-async fn a_run_is_asked_at_its_soft_deadline_and_given_up_at_its_hard_one() {
+async fn work_is_stopped_in_time_and_a_run_given_up_and_what_waits_for_others_is_neither() {
     each_store(|db| async move {
         let jobs = Jobs::on(db).await;
         let rules = QueueRules {
@@ -288,28 +295,14 @@ async fn a_run_is_asked_at_its_soft_deadline_and_given_up_at_its_hard_one() {
         };
         let working = Working::start(&jobs, SETTINGS, rules, handler(obey));
         let once = |word: &str| NewJob { max_attempts: 1, ..jobs.job_that(word) };
-        let ids = jobs.insert(vec![once("until stopped"), once("for ever")]).await;
-        let errors = ["asked at the deadline", "gave up at its deadline of 200ms"];
-        for (id, error) in ids.into_iter().zip(errors) {
-            jobs.wait_for(id, State::Failed).await;
-            assert_eq!(jobs.view(id).await.last_error.as_deref(), Some(error));
+        let words = ["work in time", "for ever", "wait for others"];
+        let ids = jobs.insert(words.map(once).to_vec()).await;
+        let errors = ["stopped after soft_timeout of 100ms", "gave up after hard_timeout of 200ms"];
+        for (id, error) in ids.iter().zip(errors) {
+            jobs.wait_for(*id, State::Failed).await;
+            assert_eq!(jobs.view(*id).await.last_error.as_deref(), Some(error));
         }
-        working.stop().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_run_past_its_soft_deadline_still_hears_that_it_was_called_off() {
-    each_store(|db| async move {
-        let jobs = Jobs::on(db).await;
-        let rules = QueueRules { soft_timeout: Duration::from_millis(1), ..RULES };
-        let working = Working::start(&jobs, SETTINGS, rules, handler(obey));
-        let id = jobs.insert(vec![jobs.job_that("for ever")]).await[0];
-        jobs.wait_for(id, State::Running).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        jobs.cancel(id).await;
-        jobs.wait_for(id, State::Cancelled).await;
+        jobs.wait_for(ids[2], State::Completed).await;
         working.stop().await;
     })
     .await;
