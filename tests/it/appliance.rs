@@ -174,14 +174,20 @@ impl Appliance {
 
     /// Waits until nothing is in the spool.
     pub async fn spool_is_empty(&self) {
+        self.spool_holds(&[]).await;
+    }
+
+    /// Waits until the mails of these receipts are in the spool and no others: an entry goes after its seal.
+    pub async fn spool_holds(&self, receipts: &[ReceiptId]) {
         let spool = self.app.spool.as_ref().unwrap().spool.clone();
         for _ in 0..200 {
-            if spool.list().unwrap().is_empty() {
+            let names = spool.list().unwrap();
+            if names.iter().map(|name| ReceiptId(name.receipt_id)).eq(receipts.iter().copied()) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("the spool still holds {:?}", spool.list().unwrap());
+        panic!("the spool holds {:?}, not {receipts:?}", spool.list().unwrap());
     }
 
     /// Does every periodic duty, the leader's too, until `seen` is there: each has its first turn at once.

@@ -167,9 +167,7 @@ async fn a_damaged_archive_copy_is_made_again_and_a_tree_beyond_repair_is_never_
         let later = second.deposit("4A3", TO, &fixture("alert/01_warning"));
         second.delivery(later, |row| row.sealed_at.is_some()).await;
         assert_eq!(delivery(&second.app.db, lost.0).await.unwrap().sealed_at, None);
-        let spool = &second.app.spool.as_ref().unwrap().spool;
-        let left: Vec<_> = spool.list().unwrap().into_iter().map(|name| name.receipt_id).collect();
-        assert_eq!(left, [lost.0.0], "its mail stays in the spool");
+        second.spool_holds(&[lost.0]).await;
         second.stop().await;
     })
     .await;
