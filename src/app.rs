@@ -35,6 +35,7 @@ use crate::web::Kit;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,8 @@ use tokio_util::task::TaskTracker;
 pub struct App {
     /// The configuration in force.
     pub live: Live,
+    /// Hears of every reload since before the customers were registered.
+    reloads: watch::Receiver<Arc<Config>>,
     /// The store.
     pub db: Db,
     /// This process start.
@@ -98,7 +101,8 @@ impl App {
         if let Some(worker) = self.worker.filter(|_| runs) {
             tasks.spawn(self.runner(worker).run(stop.clone()));
         }
-        tasks.spawn(customers::keep_registered(self.db.clone(), self.live.clone(), stop.clone()));
+        let (db, live, reloads) = (self.db.clone(), self.live.clone(), self.reloads.clone());
+        tasks.spawn(customers::keep_registered(db, live, reloads, stop.clone()));
         let (wake, db) = (self.wake.clone(), self.db.clone());
         tasks.spawn(async move { wake.relay(&db, &stop).await });
         tasks.close();

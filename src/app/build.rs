@@ -82,6 +82,7 @@ impl App {
         let tmp = make_directories(&config, roles)?;
         let db = open_store(&config).await?;
         migrate(&db, patient).await?;
+        let reloads = live.subscribe();
         let boot = BootId::fresh();
         let worker = enter(&db, &config, boot, roles).await?;
         let (inbox, archive) = if touches_deliveries {
@@ -106,6 +107,7 @@ impl App {
             modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
             leases: Leases::default(),
             live,
+            reloads,
             db,
             boot,
             worker,

@@ -3,7 +3,9 @@
 use crate::config::{Config, Customer, Live};
 use crate::delivery;
 use crate::infra::db::{Db, DbError, Lane};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two attempts while the store is away.
@@ -22,11 +24,14 @@ pub async fn register(db: &Db, config: &Config) -> Result<(), DbError> {
     .await
 }
 
-/// Registers after every reload, until `stop`. A store that is away hears of new customers as soon as it is back.
-pub async fn keep_registered(db: Db, live: Live, stop: CancellationToken) {
-    let mut reloads = live.subscribe();
-    // One that came before this subscription counts.
-    reloads.mark_changed();
+/// Registers after every reload, until `stop`. A store that is away hears of new customers as soon as it is back. `reloads`
+/// has been subscribed to before the first registration, so that none is missed.
+pub async fn keep_registered(
+    db: Db,
+    live: Live,
+    mut reloads: watch::Receiver<Arc<Config>>,
+    stop: CancellationToken,
+) {
     let registering = async {
         while reloads.changed().await.is_ok() {
             register_at_last(&db, &live).await;

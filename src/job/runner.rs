@@ -137,7 +137,7 @@ impl<W: Send + 'static> Runner<W> {
         };
         let started = Started::default();
         let unstarted = Arc::clone(&runner).dispatch(&started, &stop).await;
-        runner.put_all_back(unstarted, PutBack::Release).await;
+        runner.put_all_back(&unstarted, PutBack::Release).await;
         started.tasks.close();
         if tokio::time::timeout(runner.settings.grace, started.tasks.wait()).await.is_err() {
             runner.leases.stop_all(Stop::Shutdown);
@@ -162,7 +162,7 @@ impl<W: Send + 'static> Runner<W> {
                 let paused = self.refresh_queues(&mut slots).await;
                 if !paused.is_empty() {
                     let runner = Arc::clone(&self);
-                    started.tasks.spawn(async move { runner.put_all_back(paused, PutBack::Release).await });
+                    started.tasks.spawn(async move { runner.put_all_back(&paused, PutBack::Release).await });
                 }
                 refreshed = Some(Instant::now());
             }
@@ -384,12 +384,12 @@ impl<W: Send + 'static> Runner<W> {
     }
 
     async fn put_back(&self, job: &Job, how: PutBack) {
-        self.put_all_back(vec![job.clone()], how).await;
+        self.put_all_back(std::slice::from_ref(job), how).await;
     }
 
     /// Puts jobs back in one commit, each behind those that are available; while the store is away again and again for up to
     /// one lease: after that they expire by themselves.
-    async fn put_all_back(&self, jobs: Vec<Job>, how: PutBack) {
+    async fn put_all_back(&self, jobs: &[Job], how: PutBack) {
         let deadline = Instant::now() + self.settings.lease;
         let leases: Arc<[_]> = jobs.iter().map(|job| (job.id, job.lease_token)).collect();
         loop {

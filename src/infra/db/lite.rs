@@ -3,7 +3,7 @@
 use super::lock::StoreLock;
 use super::look::path_of;
 use super::writer::Writer;
-use super::{DbError, DbErrorKind, Fut, Lane, Tx, View};
+use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -174,7 +174,6 @@ impl LiteFile {
 
 /// Number of migrations the file has seen; an error where it has seen none.
 async fn applied(connection: &mut SqliteConnection) -> Result<usize, DbError> {
-    let text = "SELECT count(*) FROM _sqlx_migrations WHERE success";
-    let count: i64 = sqlx::query_scalar(text).fetch_one(connection).await?;
+    let count: i64 = sqlx::query_scalar(MIGRATIONS_SEEN).fetch_one(connection).await?;
     Ok(usize::try_from(count).unwrap_or(0))
 }

@@ -30,6 +30,9 @@ pub use pg::{Listen, Pg, PgSettings};
 use sqlx::{PgConnection, SqliteConnection};
 use std::pin::Pin;
 
+/// Number of migrations a store has seen; an error where it has seen none.
+const MIGRATIONS_SEEN: &str = "SELECT count(*) FROM _sqlx_migrations WHERE success";
+
 /// Which pool of Postgres, which file and which durability of SQLite a write wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {

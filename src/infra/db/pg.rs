@@ -1,7 +1,7 @@
 //! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
 
 use super::kept::Kept;
-use super::{DbError, DbErrorKind, Fut, Lane, Tx};
+use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -115,11 +115,10 @@ impl Pg {
     }
 
     pub(super) async fn migrate(&self) -> Result<usize, DbError> {
-        let applied = "SELECT count(*) FROM _sqlx_migrations WHERE success";
         let mut connection = self.bulk.acquire().await?;
-        let before: i64 = sqlx::query_scalar(applied).fetch_one(&mut *connection).await.unwrap_or(0);
+        let before: i64 = sqlx::query_scalar(MIGRATIONS_SEEN).fetch_one(&mut *connection).await.unwrap_or(0);
         SCHEMA.run(&mut *connection).await?;
-        let after: i64 = sqlx::query_scalar(applied).fetch_one(&mut *connection).await?;
+        let after: i64 = sqlx::query_scalar(MIGRATIONS_SEEN).fetch_one(&mut *connection).await?;
         Ok(usize::try_from(after - before).unwrap_or(0))
     }
 
