@@ -18,7 +18,7 @@ pub use build::{BuildError, beside_this_program, host_settings, make_directory, 
 pub use spool::HomeSpool;
 
 use crate::config::{Config, Live, Role};
-use crate::delivery::{Acceptor, Arrivals, Finisher, Work};
+use crate::delivery::{Acceptor, Finisher, Work};
 use crate::ids::{BootId, SpoolId};
 use crate::infra::db::Db;
 use crate::infra::host::Host;
@@ -27,7 +27,7 @@ use crate::job::{
     Backoff, Finish, HoldReason, Kind, Leases, Outcome, Perform, QueueName, QueueRules, Queues, RulesOf, Run,
     Runner, RunnerSettings, Wake,
 };
-use crate::jobs_api::Api;
+use crate::jobs_api::{self, Api};
 use crate::load::Tables;
 use crate::mail::{Intake, Leftovers, Sealer, Sorter};
 use crate::parse::Parser;
@@ -119,7 +119,7 @@ impl App {
             live: self.live.clone(),
             tables: self.tables.clone(),
             modules: self.host.declarations().into(),
-            arrivals: Arrivals {
+            door: jobs_api::Door {
                 db: self.db.clone(),
                 inbox: Arc::clone(&self.inbox),
                 acceptor: self.acceptor.clone(),

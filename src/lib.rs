@@ -18,8 +18,9 @@ pub mod load;
 pub mod log;
 pub mod web;
 
-// [4] the compound commits, receipts, and the trees of deliveries
+// [4] the compound commits, receipts and trees; the rules that decide where something belongs
 pub mod delivery;
+pub mod rules;
 
 // [5] features: they meet in the job table, the log and stored bytes only
 pub mod jobs_api;

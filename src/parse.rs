@@ -15,7 +15,7 @@ use crate::ids::{Coordinates, JobId, Scope};
 use crate::infra::db::{Db, View};
 use crate::infra::host::{Collect, Host, Ran};
 use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
-use crate::job::{Held, HoldReason, Interrupted, Job, Outcome, Run};
+use crate::job::{HoldReason, Interrupted, Job, LeaseHandle, Outcome, Run};
 use crate::load::{NewLoad, Source};
 use module_api::frame::{self, Input, Parse, PartRecord, Stage};
 use module_api::{Content, Envelope, Finding, Row};
@@ -66,7 +66,7 @@ impl Parser {
             }
         };
         let (input, file) = self.input(&subject.delivery).await?;
-        let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.held.clone());
+        let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.lease.clone());
         let readable = file.try_clone()?;
         let turn = run.wait(self.host.turn()).await?;
         let ran = run.in_time(turn.parse(self.request(&subject, input), file, rows)).await?;
@@ -88,7 +88,7 @@ impl Parser {
         let Some(coordinates) = delivery.coordinates() else {
             return Err(Interrupted::Failed(format!("delivery {id} has no coordinates")));
         };
-        let module = format!("{}/{}", coordinates.category, coordinates.kind);
+        let module = format!("{}/{}", coordinates.category, coordinates.type_);
         let declared = self.host.declarations().iter().find(|declared| declared.id == module);
         Ok(match declared {
             Some(declared) => {
@@ -117,7 +117,7 @@ impl Parser {
             coordinates: module_api::Coordinates {
                 customer: subject.coordinates.customer.to_string(),
                 category: subject.coordinates.category.to_string(),
-                kind: subject.coordinates.kind.to_string(),
+                type_: subject.coordinates.type_.to_string(),
                 group: subject.coordinates.group.to_string(),
             },
             // Subject and header are in the mail, which the child takes apart.
@@ -162,13 +162,13 @@ fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File), Int
 struct Gathering {
     rows: Rows,
     findings: Vec<Finding>,
-    held: Held,
+    lease: LeaseHandle,
     count: u64,
 }
 
 impl Gathering {
-    fn new(rows: Rows, held: Held) -> Self {
-        Self { rows, findings: Vec::new(), held, count: 0 }
+    fn new(rows: Rows, lease: LeaseHandle) -> Self {
+        Self { rows, findings: Vec::new(), lease, count: 0 }
     }
 }
 
@@ -177,14 +177,14 @@ impl Collect for Gathering {
         self.count += 1;
         if self.count.is_multiple_of(ROWS_PER_PROGRESS) {
             let (rows, findings) = (self.count, self.findings.len());
-            self.held
+            self.lease
                 .progress(serde_json::json!({ "step": Stage::Module, "rows": rows, "findings": findings }));
         }
         self.rows.push(row)
     }
 
     fn stage(&mut self, stage: Stage) {
-        self.held.progress(serde_json::json!({ "step": stage }));
+        self.lease.progress(serde_json::json!({ "step": stage }));
     }
 
     fn finding(&mut self, finding: Finding) -> io::Result<()> {

@@ -5,7 +5,7 @@ use headworks::app::App;
 use headworks::config::{self, Live, Sources};
 use headworks::infra::db::{DbError, View};
 use headworks::on_either;
-use mailhandler::{Door, Envelope, Spool};
+use headworks_spool::{Door, Envelope, Spool};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -66,10 +66,10 @@ impl Site {
         let queue_id = format!("4Q{number}");
         let mut draft = self.spool.draft()?;
         draft.write(message.as_bytes())?;
-        let key = mailhandler::mail_key(self.spool.id(), queue_id.as_bytes(), RECIPIENT.as_bytes());
+        let key = headworks_spool::mail_key(self.spool.id(), queue_id.as_bytes(), RECIPIENT.as_bytes());
         let envelope = Envelope {
             spool_id: self.spool.id(),
-            receipt_id: mailhandler::receipt_id(&key, &draft.digest()),
+            receipt_id: headworks_spool::receipt_id(&key, &draft.digest()),
             door: Door::Pipe,
             received_at: i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
             queue_id: queue_id.into(),

@@ -7,9 +7,9 @@
 
 use crate::cell::{Cell, Report};
 use crate::place;
-use crate::rounds::{Plan, Turn};
+use crate::rounds::{Plan, Side};
 use anyhow::{Context, ensure};
-use mailhandler::Spool;
+use headworks_spool::Spool;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -29,7 +29,7 @@ const TO_FLOOR: &str = "x@floor.example.com";
 pub async fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let site = Site::start()?;
     let mails = plan.size(500, 100);
-    let turns = async |turn| site.send(if turn == Turn::A { TO_US } else { TO_FLOOR }, mails);
+    let turns = async |turn| site.send(if turn == Side::A { TO_US } else { TO_FLOOR }, mails);
     let outcome = plan.interleave(turns).await?;
     let cell = outcome.write(Cell::new(BENCH, "pipe"), "mailhandler_mails_s", "floor_mails_s");
     report.tell(&cell.against(0.9, outcome.ratio))?;

@@ -19,7 +19,7 @@ pub struct Plan {
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Side {
     /// What is measured.
     A,
     /// What it is measured against.
@@ -69,14 +69,14 @@ impl Plan {
     /// is, the rounds there are count all the same, and `discarded` says how many should not.
     pub async fn interleave(
         &self,
-        mut turn: impl AsyncFnMut(Turn) -> anyhow::Result<f64>,
+        mut turn: impl AsyncFnMut(Side) -> anyhow::Result<f64>,
     ) -> anyhow::Result<Outcome> {
         let (mut steady, mut unsteady) = (Vec::new(), Vec::new());
         while steady.len() < self.rounds && steady.len() + unsteady.len() < 2 * self.rounds {
             // Turns may block; here whoever wants to stop the program is heard.
             tokio::task::yield_now().await;
             let a_begins = (steady.len() + unsteady.len()).is_multiple_of(2);
-            let (first, second) = if a_begins { (Turn::A, Turn::B) } else { (Turn::B, Turn::A) };
+            let (first, second) = if a_begins { (Side::A, Side::B) } else { (Side::B, Side::A) };
             let mut probes = [fsync_micros(&self.disk)?, 0.0, 0.0];
             let one = turn(first).await?;
             probes[1] = fsync_micros(&self.disk)?;
@@ -159,11 +159,11 @@ mod tests {
         let outcome = plan
             .interleave(async |turn| {
                 seen.push(turn);
-                Ok(if turn == Turn::A { 2.0 } else { 4.0 })
+                Ok(if turn == Side::A { 2.0 } else { 4.0 })
             })
             .await
             .expect("two constants cannot fail");
         assert_eq!(outcome.ratio, 0.5);
-        assert_eq!(seen[..4], [Turn::A, Turn::B, Turn::B, Turn::A]);
+        assert_eq!(seen[..4], [Side::A, Side::B, Side::B, Side::A]);
     }
 }

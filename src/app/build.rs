@@ -9,7 +9,7 @@ use crate::infra::host::{self, Host, RunError};
 use crate::infra::volume::VolumeError;
 use crate::job::{self, Leases, Queues, Wake};
 use crate::load::{self, DeclarationError, Tables};
-use mailhandler::SpoolError;
+use headworks_spool::SpoolError;
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

@@ -12,9 +12,6 @@ use tokio_util::sync::CancellationToken;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Registers the customers of `config`; those that are registered get their title anew.
-///
-/// # Errors
-/// When the store fails.
 pub async fn register(db: &Db, config: &Config) -> Result<(), DbError> {
     let customers: Vec<_> =
         config.customers.iter().map(|customer| (customer.name.to_string(), title(customer))).collect();

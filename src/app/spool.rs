@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::mail::Damaged;
-use mailhandler::{EntryName, Spool, SpoolError, SpoolLock};
+use headworks_spool::{EntryName, Spool, SpoolError, SpoolLock};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 

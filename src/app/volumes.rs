@@ -25,9 +25,6 @@ pub async fn open(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
 }
 
 /// Opens what is on this host; the others are [away](Volume::away). Nothing is made or registered by looking.
-///
-/// # Errors
-/// When the store fails.
 pub async fn look_for(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
     let inbox = find_one(db, "inbox", &config.volume.inbox).await?;
     let archive = find_one(db, "archive", &config.volume.archive).await?;

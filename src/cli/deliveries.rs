@@ -66,9 +66,6 @@ pub struct Replay {
 
 impl Deliveries {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         match self {
@@ -92,9 +89,6 @@ impl Deliveries {
 
 impl Replay {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         let sort = if self.sort { "?sort=true" } else { "" };
@@ -107,9 +101,6 @@ impl Replay {
 
 impl Trace {
     /// Prints it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         let delivery = delivery_of(&gateway, &self.id).await?;

@@ -105,34 +105,22 @@ impl Gateway {
     }
 
     /// `GET`: what is there.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, None).await.map(|answer| json(&answer))
     }
 
     /// `GET`: bytes.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
         self.ask(Method::GET, path, None).await
     }
 
     /// `POST`: does something; null where the API says nothing about it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
         self.ask(Method::POST, path, body).await.map(|answer| json(&answer))
     }
 
     /// `POST` with a mail as the body.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn post_mail(&self, path: &str, mail: Bytes) -> Result<Value, Failure> {
         self.ask(Method::POST, path, Some(("message/rfc822", mail))).await.map(|answer| json(&answer))
     }

@@ -34,7 +34,7 @@ pub const PARTS: [Column; 6] = [
 
 /// What waits for an operator. Every command names the job that waits.
 #[derive(Debug, Subcommand)]
-pub enum Held {
+pub enum HeldJobs {
     /// List what waits, newest first.
     List {
         #[command(flatten)]
@@ -111,11 +111,8 @@ impl Act {
     }
 }
 
-impl Held {
+impl HeldJobs {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         let exit = match self {

@@ -72,9 +72,6 @@ pub enum Jobs {
 
 impl Jobs {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         match self {

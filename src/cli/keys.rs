@@ -69,9 +69,6 @@ impl NewKey {
 
 impl Keys {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         match self {

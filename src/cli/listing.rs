@@ -89,9 +89,6 @@ impl Coordinates {
 
 impl Listing {
     /// Prints the list at `path`; says on standard error how to go on where there is more.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn print(
         &self,
         global: &Global,
@@ -129,9 +126,6 @@ impl<'a> Pages<'a> {
     }
 
     /// The next page with at most `limit` entries; none after the last.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, Failure> {
         if self.ended {
             return Ok(None);

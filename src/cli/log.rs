@@ -28,9 +28,6 @@ pub enum Log {
 
 impl Log {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let Self::Tail { topic, mut after, follow, json: _ } = self;
         let gateway = Gateway::open(global).await?;

@@ -86,7 +86,7 @@ enum Command {
     Jobs(jobs::Jobs),
     /// What waits for an operator.
     #[command(subcommand)]
-    Held(held::Held),
+    Held(held::HeldJobs),
     /// What came.
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),

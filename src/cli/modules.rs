@@ -7,7 +7,7 @@ use super::listing::Listing;
 use super::print::Column;
 use super::{Exit, Failure, Global, local, out};
 use crate::mail;
-use crate::mail::rules::Decision;
+use crate::rules::Decision;
 use clap::Subcommand;
 use module_api::Envelope;
 use module_api::frame::{Input, Parse};
@@ -102,11 +102,11 @@ async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<E
         Decision::Held(_) => None,
     };
     let by_rule =
-        routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.kind));
+        routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.type_));
     let module = module.or(by_rule).ok_or_else(|| {
         Failure::new(Exit::Usage, "no rule says which module reads this mail: name one with --module")
     })?;
-    let (category, kind) = module.split_once('/').unwrap_or((&module, ""));
+    let (category, type_) = module.split_once('/').unwrap_or((&module, ""));
     let split = host.split(message.try_clone()?, bytes, config.mail.limits()).await?;
     let fields = split.head.fields.iter().map(|field| (field.name.clone(), field.value.clone()));
     let parse = Parse {
@@ -116,7 +116,7 @@ async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<E
                 .customer
                 .map_or_else(|| "none".into(), |customer| customer.to_string()),
             category: category.to_owned(),
-            kind: kind.to_owned(),
+            type_: type_.to_owned(),
             group: routed.as_ref().map_or_else(|| "none".into(), |route| route.coordinates.group.to_string()),
         },
         module,

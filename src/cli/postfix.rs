@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure, Global, print};
 use clap::Subcommand;
-use mailhandler::Spool;
+use headworks_spool::Spool;
 
 /// How Postfix hands its mail to us.
 #[derive(Debug, Subcommand)]

@@ -42,9 +42,6 @@ pub enum Queues {
 
 impl Queues {
     /// Does it.
-    ///
-    /// # Errors
-    /// What the API says against it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let gateway = Gateway::open(global).await?;
         match self {

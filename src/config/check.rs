@@ -206,7 +206,7 @@ impl Check<'_> {
             let index = position.to_string();
             self.once(&mut names, &rule.name, ["rule", &index, "name"]);
             self.rule(config, rule, &index);
-            let set = [("category", &rule.set.category), ("type", &rule.set.kind)];
+            let set = [("category", &rule.set.category), ("type", &rule.set.type_)];
             for (coordinate, template) in set {
                 if template.is_some() {
                     set_before.insert(coordinate);
@@ -230,7 +230,7 @@ impl Check<'_> {
             }
         }
         let empty =
-            rule.when.attachment.as_ref().is_some_and(|like| like.name.is_none() && like.kind.is_none());
+            rule.when.attachment.as_ref().is_some_and(|like| like.name.is_none() && like.type_.is_none());
         self.expect(!empty, ["rule", index, "when", "attachment"], "says nothing about the attachment");
         let mut captures = BTreeSet::new();
         for (condition, pattern) in rule.when.patterns() {
@@ -240,7 +240,7 @@ impl Check<'_> {
                 self.expect(captures.insert(name), ["rule", index, "when"], message);
             }
         }
-        let set = [("category", &rule.set.category), ("type", &rule.set.kind), ("group", &rule.set.group)];
+        let set = [("category", &rule.set.category), ("type", &rule.set.type_), ("group", &rule.set.group)];
         for (coordinate, template) in set {
             for capture in template.iter().flat_map(|template| template.captures()) {
                 let message = format!("no condition of this rule captures {capture}");

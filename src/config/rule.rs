@@ -66,7 +66,7 @@ pub struct AttachmentLike {
     pub name: Option<Pattern>,
     /// Its type as its first bytes tell, for example `application/gzip`; upper and lower case are the same.
     #[serde(rename = "type")]
-    pub kind: Option<String>,
+    pub type_: Option<String>,
 }
 
 /// Coordinates a rule sets.
@@ -77,7 +77,7 @@ pub struct Assignment {
     pub category: Option<Template>,
     /// Format.
     #[serde(rename = "type")]
-    pub kind: Option<Template>,
+    pub type_: Option<Template>,
     /// What the mail is about; `none` when no rule sets it.
     pub group: Option<Template>,
 }

@@ -147,7 +147,7 @@ fn measure(source: String, bytes: u64, answer: &Result<Accepted, AcceptError>, t
 /// Receipt id of a key and the bytes that came under it.
 #[must_use]
 pub fn receipt_id(key: &[u8; 32], digest: &Digest) -> ReceiptId {
-    ReceiptId(mailhandler::receipt_id(key, &digest.0))
+    ReceiptId(headworks_spool::receipt_id(key, &digest.0))
 }
 
 async fn commit(db: &Db, items: Vec<(NewDelivery, i16)>) -> Vec<Result<Accepted, AcceptError>> {

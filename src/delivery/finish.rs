@@ -6,6 +6,7 @@
 //! nobody takes its lease over; `results.db` gets the rows and the encoded end in one commit, then `state.db` the end
 //! itself. A crash between the two leaves a *stored end*, applied at start before the first claim.
 
+mod lite;
 mod state;
 mod stored;
 mod tally;
@@ -23,7 +24,6 @@ use state::{Ending, Fenced};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use stored::Stored;
 use tally::Tally;
 
 /// A load above this many rows commits alone, on the pool for large loads.
@@ -83,9 +83,6 @@ struct Context {
 
 impl Finisher {
     /// Starts gathering. The topics of published tables are looked up once, here.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn start(db: Db, tables: Tables, wake: Wake, settings: BatchSettings) -> Result<Self, DbError> {
         let register = log::Topics::new(db.clone());
         let mut topics = state::Topics::new();
@@ -114,9 +111,6 @@ impl Finisher {
 }
 
 /// Applies the ends that were stored with their rows and not yet in the job table. Before the first claim.
-///
-/// # Errors
-/// When the store fails.
 pub async fn recover(db: &Db) -> Result<usize, DbError> {
     stored::recover(db).await
 }
@@ -202,7 +196,7 @@ async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Fen
     let result = if context.db.is_pg() {
         in_one(context, Arc::clone(&shared)).await
     } else {
-        in_two(context, Arc::clone(&shared)).await
+        lite::finish(context, Arc::clone(&shared)).await
     };
     let batch = std::mem::take(&mut *shared.lock().await);
     (batch, result)
@@ -229,81 +223,6 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
         .await?;
     tally.count();
     Ok(fenced)
-}
-
-async fn in_two(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
-    let has_loads = shared.lock().await.iter().any(Ending::has_load);
-    if has_loads {
-        rows_first(context, &shared).await?;
-    }
-    let state = Arc::clone(&shared);
-    let fenced = context
-        .db
-        .write(Lane::State, move |mut tx| {
-            Box::pin(async move {
-                let batch = state.lock().await;
-                let fenced = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &batch, &won(&fenced), &[]).await?;
-                Ok(fenced)
-            })
-        })
-        .await?;
-    if has_loads {
-        context.committed.add(&won(&fenced));
-    }
-    Ok(fenced)
-}
-
-/// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
-/// this process is the only one, and it takes over no expired lease while an end is under way.
-async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
-    let held: Vec<_> =
-        shared.lock().await.iter().filter(|ending| ending.has_rows_to_write()).map(Ending::lease).collect();
-    if held.is_empty() {
-        return Ok(()); // An earlier try of this batch wrote them.
-    }
-    let standing = context
-        .db
-        .write(Lane::Relaxed, move |mut tx| {
-            Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
-        })
-        .await?;
-    let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
-    let batch = Arc::clone(shared);
-    let written = standing.clone();
-    let done = context.committed.take();
-    let forget = done.clone();
-    let result = context
-        .db
-        .write(Lane::Results, move |mut tx| {
-            Box::pin(async move {
-                let mut batch = batch.lock().await;
-                let written = write_loads(&mut tx, (&tables, &topics), &mut batch, &standing).await?;
-                let stored: Vec<Stored> = batch
-                    .iter()
-                    .filter(|ending| standing.contains(&ending.job()))
-                    .map(|ending| Stored::of(ending, &written.0))
-                    .collect();
-                stored::remove(&mut tx, &forget).await?;
-                stored::insert(&mut tx, &stored).await?;
-                Ok(written)
-            })
-        })
-        .await;
-    match result {
-        Ok((entries, tally)) => {
-            tally.count();
-            for ending in shared.lock().await.iter_mut().filter(|ending| written.contains(&ending.job())) {
-                let mine = entries.iter().filter(|(job, _)| *job == ending.job());
-                ending.rows_are_written(mine.map(|(_, entry)| entry.clone()).collect());
-            }
-            Ok(())
-        }
-        Err(error) => {
-            context.committed.add(&done);
-            Err(error)
-        }
-    }
 }
 
 /// A log entry and the job it comes from.

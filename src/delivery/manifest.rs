@@ -353,7 +353,7 @@ mod tests {
         let coordinates = Coordinates {
             customer: Slug::of("acme"),
             category: Slug::of("hydrastor"),
-            kind: Slug::of("alert"),
+            type_: Slug::of("alert"),
             group: Slug::of("grid"),
         };
         let about = About {

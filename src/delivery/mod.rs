@@ -15,7 +15,6 @@
 
 mod accept;
 mod batch;
-mod coming;
 mod finish;
 pub mod manifest;
 mod operate;
@@ -29,9 +28,8 @@ pub mod tree;
 pub mod tree_path;
 pub mod verify;
 
-pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
+pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse, receipt_id};
 pub use batch::{BatchSettings, Busy};
-pub use coming::{Arrivals, Coming, ComingError, Terms};
 pub use finish::{Finisher, Sorted, Work, recover};
 pub use operate::{Cancelled, OperateError, Operator, list_held};
 pub use receipt::{ReceiptState, ReceiptView};

@@ -59,14 +59,14 @@ pub enum Cancelled {
 }
 
 /// A refusal is a value: the transaction has changed nothing and commits.
-pub(super) type Came<T> = Result<T, OperateError>;
+pub(super) type ActResult<T> = Result<T, OperateError>;
 
 impl Operator {
     /// Runs a held job again.
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn release(&self, id: JobId) -> Came<()> {
+    pub async fn release(&self, id: JobId) -> ActResult<()> {
         let scope = self.scope.clone();
         let note = self.note("released", None);
         self.act(move |mut tx| {
@@ -93,10 +93,10 @@ impl Operator {
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn assign(&self, id: JobId, coordinates: Coordinates) -> Came<()> {
+    pub async fn assign(&self, id: JobId, coordinates: Coordinates) -> ActResult<()> {
         let scope = self.scope.clone();
-        let Coordinates { customer, category, kind, group } = &coordinates;
-        let note = self.note("assigned", Some(format!("{customer}/{category}/{kind}/{group}")));
+        let Coordinates { customer, category, type_, group } = &coordinates;
+        let note = self.note("assigned", Some(format!("{customer}/{category}/{type_}/{group}")));
         self.act(move |mut tx| {
             Box::pin(async move {
                 let job = match held(&scope, &mut tx, id).await? {
@@ -126,7 +126,7 @@ impl Operator {
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn discard(&self, id: JobId) -> Came<()> {
+    pub async fn discard(&self, id: JobId) -> ActResult<()> {
         let (scope, why) = (self.scope.clone(), format!("discarded by {}", self.actor));
         let note = self.note("discarded", None);
         self.act(move |mut tx| {
@@ -150,7 +150,7 @@ impl Operator {
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn cancel(&self, id: JobId) -> Came<Cancelled> {
+    pub async fn cancel(&self, id: JobId) -> ActResult<Cancelled> {
         let (scope, why) = (self.scope.clone(), format!("cancelled by {}", self.actor));
         let note = self.note("cancelled", None);
         self.act(move |mut tx| {
@@ -177,7 +177,7 @@ impl Operator {
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn retry(&self, id: JobId) -> Came<JobId> {
+    pub async fn retry(&self, id: JobId) -> ActResult<JobId> {
         let scope = self.scope.clone();
         let note = self.note("retried", Some(format!("repeats job {id}")));
         self.act(move |mut tx| {
@@ -215,10 +215,10 @@ impl Operator {
         Note { event: event.into(), actor: Some(self.actor.clone()), detail, ..Note::default() }
     }
 
-    pub(super) async fn act<T, F>(&self, f: F) -> Came<T>
+    pub(super) async fn act<T, F>(&self, f: F) -> ActResult<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, Came<T>> + Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, ActResult<T>> + Send + 'static,
     {
         let came = self.db.write(Lane::State, f).await??;
         self.wake.wake();
@@ -226,7 +226,7 @@ impl Operator {
     }
 }
 
-pub(super) fn wrong<T>(why: impl Into<Cow<'static, str>>) -> Came<T> {
+pub(super) fn wrong<T>(why: impl Into<Cow<'static, str>>) -> ActResult<T> {
     Err(OperateError::WrongState(why.into()))
 }
 
@@ -250,7 +250,7 @@ fn repetition(job: &JobView, queue: i16, args: serde_json::Value) -> NewJob {
     }
 }
 
-async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<Came<JobView>, DbError> {
+async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<ActResult<JobView>, DbError> {
     Ok(match job::store::get(scope, tx, id).await? {
         None => Err(OperateError::NotFound),
         Some(job) if job.state == State::Held => Ok(job),
@@ -266,9 +266,6 @@ async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView) -> Result<(), DbError> {
 }
 
 /// Jobs that wait for an operator, newest first, each with its delivery; at most `limit`, below `before`.
-///
-/// # Errors
-/// When the store fails.
 pub async fn list_held(
     scope: &Scope,
     tx: &mut Tx<'_>,

@@ -57,9 +57,6 @@ impl ReceiptState {
 
 impl ReceiptView {
     /// Looks a receipt up; `None` when the store knows none (a spool may: see the mail door).
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn find(db: &Db, id: ReceiptId) -> Result<Option<Self>, DbError> {
         db.read(View::State, move |mut tx| {
             Box::pin(async move {

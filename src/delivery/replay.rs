@@ -3,7 +3,7 @@
 //! A new job does it; what it loads replaces the delivery's older load in its finishing commit. With `sort` a mail is
 //! taken apart and the rules are asked again, without it the module alone reads the tree anew.
 
-use super::operate::{Came, OperateError, Operator, wrong};
+use super::operate::{ActResult, OperateError, Operator, wrong};
 use super::store::{self, DeliveryRow};
 use crate::ids::{DeliveryId, JobId};
 use crate::infra::db::View;
@@ -32,7 +32,7 @@ impl Operator {
         from: Again,
         modules: &BTreeSet<String>,
         attempts: impl Fn(&QueueName) -> u16,
-    ) -> Came<JobId> {
+    ) -> ActResult<JobId> {
         let scope = self.scope.clone();
         let found = self
             .db
@@ -65,7 +65,7 @@ impl Operator {
     }
 }
 
-fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> Came<QueueName> {
+fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> ActResult<QueueName> {
     if from == Again::Sort {
         return match delivery.home {
             Some(home) => Ok(QueueName::sort(home)),

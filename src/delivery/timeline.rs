@@ -49,9 +49,6 @@ pub struct Loaded {
 
 impl Trace {
     /// Gathers it; `None` where there is no such delivery for `scope`. Of each load at most `findings` are read.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn of(db: &Db, scope: &Scope, id: DeliveryId, findings: u32) -> Result<Option<Self>, DbError> {
         let seen = scope.clone();
         let state = db.read(View::State, move |mut tx| {

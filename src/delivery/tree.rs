@@ -119,9 +119,6 @@ pub fn write(volume: &Volume, path: &SubPath, contents: &Contents<'_>) -> Result
 }
 
 /// Copies a message into the archive volume, at the path of its tree; nothing is fsynced. A good copy is left as it is.
-///
-/// # Errors
-/// What the volume reports.
 pub fn archive(volume: &Volume, path: &SubPath, message: FileRange<'_>) -> Result<(), VolumeError> {
     let copy = self::message(path);
     match volume.digest(&copy) {

@@ -45,7 +45,7 @@ impl Place {
             Self::Delivered(Coordinates {
                 customer: slug(first)?,
                 category: slug(second)?,
-                kind: slug(third)?,
+                type_: slug(third)?,
                 group: slug(fourth)?,
             })
         })
@@ -87,8 +87,8 @@ pub fn fresh(
 
 fn parent(place: &Place) -> Result<SubPath, BadSubPath> {
     let parent = match place {
-        Place::Delivered(Coordinates { customer, category, kind, group }) => {
-            format!("{customer}/{category}/{kind}/{group}")
+        Place::Delivered(Coordinates { customer, category, type_, group }) => {
+            format!("{customer}/{category}/{type_}/{group}")
         }
         Place::Held { source, reason } => format!("{HELD}/{source}/{reason}/none"),
     };
@@ -148,7 +148,7 @@ mod tests {
         Coordinates {
             customer: slug("acme"),
             category: slug("hydrastor"),
-            kind: slug("alert"),
+            type_: slug("alert"),
             group: slug("Grid 7"),
         }
     }

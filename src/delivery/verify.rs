@@ -127,9 +127,6 @@ pub fn archived(archive: &Volume, known: &Known) -> Result<Option<Trouble>, Volu
 }
 
 /// Every tree on a volume that is not among `known`, with the delivery its manifest names.
-///
-/// # Errors
-/// What the volume reports.
 pub fn strays(
     inbox: &Volume,
     known: &BTreeSet<SubPath>,

@@ -96,7 +96,7 @@ pub struct Coordinates {
     pub category: Slug,
     /// Format.
     #[serde(rename = "type")]
-    pub kind: Slug,
+    pub type_: Slug,
     /// What it is about; may be a guess from a subject.
     pub group: Slug,
 }

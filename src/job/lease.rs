@@ -24,11 +24,11 @@ pub enum Stop {
 
 /// One run's lease: lets it hear that it should stop, and say how far it is.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct LeaseHandle {
     id: JobId,
     token: LeaseToken,
     signs: watch::Sender<Signs>,
-    state: Arc<Mutex<HeldState>>,
+    state: Arc<Mutex<HandleState>>,
 }
 
 /// What a run and whoever watches it show each other.
@@ -41,7 +41,7 @@ struct Signs {
 }
 
 #[derive(Debug, Default)]
-struct HeldState {
+struct HandleState {
     /// How far the run is, as it said last.
     progress: Option<Value>,
     /// That is in the store.
@@ -50,7 +50,7 @@ struct HeldState {
     finishing: bool,
 }
 
-impl Held {
+impl LeaseHandle {
     /// Resolves when nobody waits for the run any more.
     pub async fn stopped(&self) -> Stop {
         let mut signs = self.signs.subscribe();
@@ -134,34 +134,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Every lease this process holds and renews; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
-    held: Arc<Mutex<HashMap<JobId, Held>>>,
+    handles: Arc<Mutex<HashMap<JobId, LeaseHandle>>>,
 }
 
 impl Leases {
     /// Adds a claimed job. A run of this process that still has an older lease on it has lost it.
-    pub fn hold(&self, id: JobId, token: LeaseToken) -> Held {
-        let held = Held { id, token, signs: watch::Sender::default(), state: Arc::default() };
-        if let Some(older) = lock(&self.held).insert(id, held.clone()) {
+    pub fn hold(&self, id: JobId, token: LeaseToken) -> LeaseHandle {
+        let handle = LeaseHandle { id, token, signs: watch::Sender::default(), state: Arc::default() };
+        if let Some(older) = lock(&self.handles).insert(id, handle.clone()) {
             older.stop(Stop::Lost);
         }
-        held
+        handle
     }
 
     /// Takes a lease out: its job is finished or put back. A newer lease on the same job stays.
     pub fn drop(&self, id: JobId, token: LeaseToken) {
-        let mut held = lock(&self.held);
-        if held.get(&id).is_some_and(|held| held.token == token) {
-            held.remove(&id);
+        let mut handle = lock(&self.handles);
+        if handle.get(&id).is_some_and(|handle| handle.token == token) {
+            handle.remove(&id);
         }
     }
 
-    /// Number of leases held.
+    /// Number of leases handle.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.held).len()
+        lock(&self.handles).len()
     }
 
-    /// Whether none is held.
+    /// Whether none is handle.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -169,14 +169,14 @@ impl Leases {
 
     /// Asks one run to stop; `false` when this process does not run it.
     pub fn stop(&self, id: JobId, why: Stop) -> bool {
-        let held = lock(&self.held).get(&id).cloned();
-        held.inspect(|held| held.stop(why)).is_some()
+        let handle = lock(&self.handles).get(&id).cloned();
+        handle.inspect(|handle| handle.stop(why)).is_some()
     }
 
     /// Asks every run to stop.
     pub fn stop_all(&self, why: Stop) {
-        let all: Vec<_> = lock(&self.held).values().cloned().collect();
-        all.iter().for_each(|held| held.stop(why));
+        let all: Vec<_> = lock(&self.handles).values().cloned().collect();
+        all.iter().for_each(|handle| handle.stop(why));
     }
 
     /// Renews every lease every third of its length, until `stop`.
@@ -196,11 +196,11 @@ impl Leases {
 
     /// One heartbeat: renews, passes on cancellations, and tells runs whose lease is gone.
     async fn renew(&self, db: &Db, lease: Duration) -> Result<(), DbError> {
-        let mut all: Vec<Held> = lock(&self.held).values().cloned().collect();
+        let mut all: Vec<LeaseHandle> = lock(&self.handles).values().cloned().collect();
         if all.is_empty() {
             return Ok(());
         }
-        all.sort_by_key(|held| held.id);
+        all.sort_by_key(|handle| handle.id);
         let rows: Vec<_> = all.iter().map(|h| (h.id, h.token, h.progress_to_store())).collect();
         let sent = rows.clone();
         let renewed: HashMap<JobId, bool> = db
@@ -212,37 +212,37 @@ impl Leases {
             .map(|row| (row.id, row.cancel_requested))
             .collect();
         let mut missing = Vec::new();
-        for (held, (_, _, progress)) in all.into_iter().zip(&sent) {
-            match renewed.get(&held.id) {
+        for (handle, (_, _, progress)) in all.into_iter().zip(&sent) {
+            match renewed.get(&handle.id) {
                 Some(cancel_requested) => {
-                    held.stored(progress.as_ref());
+                    handle.stored(progress.as_ref());
                     if *cancel_requested {
-                        held.stop(Stop::Cancelled);
+                        handle.stop(Stop::Cancelled);
                     }
                 }
-                None => missing.push(held),
+                None => missing.push(handle),
             }
         }
         self.tell_lost(db, missing).await
     }
 
     /// A row that was not renewed is locked by somebody, or no longer ours; only the second is a loss.
-    async fn tell_lost(&self, db: &Db, missing: Vec<Held>) -> Result<(), DbError> {
+    async fn tell_lost(&self, db: &Db, missing: Vec<LeaseHandle>) -> Result<(), DbError> {
         if missing.is_empty() {
             return Ok(());
         }
-        let asked: Vec<_> = missing.iter().map(|held| (held.id, held.token)).collect();
+        let asked: Vec<_> = missing.iter().map(|handle| (handle.id, handle.token)).collect();
         let standing = db
             .write(Lane::Relaxed, move |mut tx| {
                 Box::pin(async move { store::standing(&mut tx, &asked).await })
             })
             .await?;
-        for held in missing.iter().filter(|held| !standing.contains(&held.id)) {
-            if !lock(&held.state).finishing {
-                tracing::warn!(job_id = %held.id, "lease lost; the run is stopped");
+        for handle in missing.iter().filter(|handle| !standing.contains(&handle.id)) {
+            if !lock(&handle.state).finishing {
+                tracing::warn!(job_id = %handle.id, "lease lost; the run is stopped");
             }
-            held.stop(Stop::Lost);
-            self.drop(held.id, held.token);
+            handle.stop(Stop::Lost);
+            self.drop(handle.id, handle.token);
         }
         Ok(())
     }
@@ -267,28 +267,28 @@ mod tests {
 
     #[test]
     fn the_first_reason_to_stop_stands() {
-        let held = Leases::default().hold(JobId(1), LeaseToken::fresh());
+        let handle = Leases::default().hold(JobId(1), LeaseToken::fresh());
         for said in [Stop::Cancelled, Stop::Lost, Stop::Shutdown] {
-            held.stop(said);
-            assert_eq!(held.why(), Some(Stop::Cancelled));
+            handle.stop(said);
+            assert_eq!(handle.why(), Some(Stop::Cancelled));
         }
     }
 
     #[tokio::test]
     async fn time_in_which_a_run_waits_for_others_is_not_its_own() {
-        let held = Leases::default().hold(JobId(1), LeaseToken::fresh());
+        let handle = Leases::default().hold(JobId(1), LeaseToken::fresh());
         let pause = |millis| tokio::time::sleep(Duration::from_millis(millis));
         let begun = Instant::now();
         let run = async {
             pause(20).await;
-            held.waiting(pause(200)).await;
+            handle.waiting(pause(200)).await;
             pause(40).await;
-            held.waiting(pause(200)).await;
+            handle.waiting(pause(200)).await;
             std::future::pending::<()>().await;
         };
         tokio::select! {
             () = run => {}
-            () = held.at_work_for(Duration::from_millis(100)) => {}
+            () = handle.at_work_for(Duration::from_millis(100)) => {}
         }
         assert!(begun.elapsed() >= Duration::from_millis(20 + 200 + 40 + 200 + 40));
     }

@@ -96,9 +96,6 @@ impl Queues {
     }
 
     /// The row of a queue.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn id(&self, queue: &QueueName) -> Result<i16, DbError> {
         let name = queue.to_string();
         if let Ok(known) = self.known.read()

@@ -21,11 +21,11 @@ impl Backoff {
 
     /// A wait between half the bound and the bound, so that a burst of failures does not come back as a burst.
     ///
-    /// `luck` is any random number.
+    /// `random` is any random number.
     #[must_use]
-    pub fn wait(&self, attempt: u16, luck: u32) -> Duration {
+    pub fn wait(&self, attempt: u16, random: u32) -> Duration {
         let bound = self.bound(attempt);
-        bound / 2 + bound.mul_f64(f64::from(luck) / f64::from(u32::MAX) / 2.0)
+        bound / 2 + bound.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
     }
 }
 

@@ -9,12 +9,12 @@
 
 use super::claim::Claimer;
 use super::kind::Kind;
-use super::lease::{Held, Leases, Stop};
+use super::lease::{LeaseHandle, Leases, Stop};
 use super::outcome::{Became, Finished, FinishedEnd, HoldReason, Outcome};
 use super::queue::{QueueName, QueueRules};
 use super::run::Run;
+use super::run_log;
 use super::store::{self, Job, PutBack};
-use super::told;
 use super::wake::Wake;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use futures_util::FutureExt;
@@ -90,7 +90,7 @@ struct Slots {
     rules: Option<QueueRules>,
     running: Arc<AtomicUsize>,
     /// Claimed, under their lease, and not yet started.
-    buffer: VecDeque<(Job, Held)>,
+    buffer: VecDeque<(Job, LeaseHandle)>,
     /// There may be something to claim. A queue that gave all it had is asked again after a wake-up or at the next poll, not
     /// for every slot that falls free.
     worth_asking: bool,
@@ -108,7 +108,7 @@ impl Slots {
     }
 
     /// Pauses it; what was claimed ahead is to be given back.
-    fn close(&mut self) -> VecDeque<(Job, Held)> {
+    fn close(&mut self) -> VecDeque<(Job, LeaseHandle)> {
         self.rules = None;
         self.worth_asking = true;
         std::mem::take(&mut self.buffer)
@@ -220,16 +220,16 @@ impl<W: Send + 'static> Runner<W> {
         };
         let found = jobs.len();
         for job in jobs {
-            let held = self.leases.hold(job.id, job.lease_token);
+            let lease = self.leases.hold(job.id, job.lease_token);
             let slot = slots.get_mut(&job.queue);
             if u16::try_from(job.lost).unwrap_or(0) >= self.settings.max_lost {
-                held.finishing();
+                lease.finishing();
                 let detail = format!("its lease expired {} times", job.lost);
-                let span = told::span(&job, slot.and_then(|slot| slot.module.as_deref()));
+                let span = run_log::span(&job, slot.and_then(|slot| slot.module.as_deref()));
                 let hold = PutBack::Hold { reason: HoldReason::Lost, detail };
                 self.put_back(&job, hold).instrument(span).await;
             } else if let Some(slot) = slot {
-                slot.buffer.push_back((job, held));
+                slot.buffer.push_back((job, lease));
             }
         }
         for (queue, _) in free {
@@ -246,21 +246,22 @@ impl<W: Send + 'static> Runner<W> {
         for slot in slots.values_mut() {
             let Some(rules) = slot.rules else { continue };
             while slot.running.load(Ordering::Relaxed) < rules.concurrency as usize
-                && let Some((job, held)) = slot.buffer.pop_front()
+                && let Some((job, lease)) = slot.buffer.pop_front()
             {
                 let slot_ticket = Ticket::take(&slot.running, &started.freed);
                 let finishing = Arc::clone(&started.finishing);
                 let freed = Arc::clone(&started.freed);
                 let (runner, module) = (Arc::clone(self), slot.module.clone());
-                let span = told::span(&job, module.as_deref());
+                let span = run_log::span(&job, module.as_deref());
                 let work = async move {
-                    let run = Run { job: job.clone(), held: held.clone(), soft_timeout: rules.soft_timeout };
+                    let run =
+                        Run { job: job.clone(), lease: lease.clone(), soft_timeout: rules.soft_timeout };
                     let begun = Instant::now();
                     let outcome = runner.perform(run, rules).await;
-                    told::measured(&job, module.as_deref(), &outcome, begun.elapsed());
+                    run_log::measured(&job, module.as_deref(), &outcome, begun.elapsed());
                     let finish_ticket = Ticket::take(&finishing, &freed);
                     drop(slot_ticket);
-                    held.finishing();
+                    lease.finishing();
                     runner.settle(job, rules, outcome).await;
                     drop(finish_ticket);
                 };
@@ -299,10 +300,10 @@ impl<W: Send + 'static> Runner<W> {
         if run.job.cancel_requested {
             return Outcome::Cancelled;
         }
-        let held = run.held.clone();
+        let lease = run.lease.clone();
         tokio::select! {
             biased;
-            why = held.stopped() => match why {
+            why = lease.stopped() => match why {
                 Stop::Cancelled => Outcome::Cancelled,
                 Stop::Lost | Stop::Shutdown => Outcome::Released,
             },
@@ -310,7 +311,7 @@ impl<W: Send + 'static> Runner<W> {
             outcome = AssertUnwindSafe((self.perform)(run)).catch_unwind() => {
                 outcome.unwrap_or_else(|_| Outcome::Retry { error: "its handler panicked".into() })
             }
-            () = held.at_work_for(rules.hard_timeout) => {
+            () = lease.at_work_for(rules.hard_timeout) => {
                 Outcome::Retry { error: format!("gave up after hard_timeout of {:?}", rules.hard_timeout) }
             }
         }
@@ -343,7 +344,7 @@ impl<W: Send + 'static> Runner<W> {
     async fn retry(&self, job: Job, rules: QueueRules, error: String) {
         let attempt = u16::try_from(job.attempt).unwrap_or(0) + 1;
         if attempt < u16::try_from(job.max_attempts).unwrap_or(1) {
-            let wait = rules.backoff.wait(attempt, luck());
+            let wait = rules.backoff.wait(attempt, random_u32());
             return self.put_back(&job, PutBack::Retry { wait, error }).await;
         }
         let end = match job.kind() {
@@ -371,7 +372,7 @@ impl<W: Send + 'static> Runner<W> {
     async fn commit(&self, job: &Job, work: Option<W>, end: FinishedEnd) -> Result<(), DbError> {
         match (self.finish)(Finished { job: job.clone(), work, end: end.clone() }).await? {
             Became::Lost => tracing::warn!("the lease was lost before the job was finished"),
-            became => told::ended(job, &end, became),
+            became => run_log::ended(job, &end, became),
         }
         self.leases.drop(job.id, job.lease_token);
         Ok(())
@@ -413,7 +414,7 @@ impl<W: Send + 'static> Runner<W> {
                     break;
                 }
                 Ok(became) => {
-                    jobs.iter().zip(became).for_each(|(job, became)| told::put_back(job, &how, became));
+                    jobs.iter().zip(became).for_each(|(job, became)| run_log::put_back(job, &how, became));
                     break;
                 }
             }
@@ -464,10 +465,10 @@ fn free_slots(slots: &HashMap<i16, Slots>) -> Vec<(i16, u32)> {
 
 /// Up to a quarter more or less, so that processes do not poll in step.
 fn jittered(poll: Duration) -> Duration {
-    poll.mul_f64(0.75 + f64::from(luck()) / f64::from(u32::MAX) / 2.0)
+    poll.mul_f64(0.75 + f64::from(random_u32()) / f64::from(u32::MAX) / 2.0)
 }
 
 /// Any number.
-fn luck() -> u32 {
+fn random_u32() -> u32 {
     uuid::Uuid::new_v4().as_fields().0
 }

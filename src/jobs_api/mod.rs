@@ -1,7 +1,7 @@
 //! Our own REST API, nested at [`BASE`]: what arrived, what became of it, and the operators' acts.
 //!
 //! ```text
-//!   POST /deliveries ─▶ delivery::Arrivals ─▶ a receipt             ingest
+//!   POST /deliveries ─▶ deliveries::post ─▶ a receipt             ingest
 //!   /receipts/{id}                                                  open: state and times
 //!   /jobs  /deliveries  /rows/{table}                               read, in the caller's scope
 //!   /deliveries/{id}/message, /parts/{n}                            content
@@ -25,8 +25,10 @@ mod rows;
 mod rules;
 mod text;
 
+pub use deliveries::Door;
+
 use crate::config::Live;
-use crate::delivery::{Arrivals, Operator};
+use crate::delivery::Operator;
 use crate::ids::Timestamp;
 use crate::infra::db::Db;
 use crate::job::{Leases, QueueName, Wake};
@@ -65,7 +67,7 @@ pub struct Api {
     /// What the modules declare.
     pub modules: Arc<[Declaration]>,
     /// Takes what is posted.
-    pub arrivals: Arrivals,
+    pub door: Door,
     /// Where bodies are staged; on the file system of the inbox.
     pub tmp: PathBuf,
     /// Wakes workers after an act.

@@ -1,6 +1,7 @@
 //! Refusals: which statuses a route can answer with, and what errors from below become.
 
-use crate::delivery::{ComingError, OperateError};
+use super::deliveries::PostError;
+use crate::delivery::OperateError;
 use crate::infra::volume::{VolumeError, VolumeErrorKind};
 use crate::load::query::QueryError;
 use crate::web::{Kind, Problem};
@@ -59,18 +60,18 @@ impl From<OperateError> for Problem {
     }
 }
 
-impl From<ComingError> for Problem {
-    fn from(error: ComingError) -> Self {
+impl From<PostError> for Problem {
+    fn from(error: PostError) -> Self {
         match error {
-            ComingError::UnknownModule { .. }
-            | ComingError::UnknownCustomer(_)
-            | ComingError::KeyReused
-            | ComingError::Path(_) => Self::new(Kind::Invalid, error.to_string()),
-            ComingError::UnderWay => Self::new(Kind::Conflict, error.to_string()),
-            ComingError::Busy => Self::new(Kind::Busy, ""),
-            ComingError::Volume(error) => volume(error),
-            ComingError::Task(error) => Self::internal(error),
-            ComingError::Store(error) => error.into(),
+            PostError::UnknownModule { .. }
+            | PostError::UnknownCustomer(_)
+            | PostError::KeyReused
+            | PostError::Path(_) => Self::new(Kind::Invalid, error.to_string()),
+            PostError::UnderWay => Self::new(Kind::Conflict, error.to_string()),
+            PostError::Busy => Self::new(Kind::Busy, ""),
+            PostError::Volume(error) => volume(error),
+            PostError::Task(error) => Self::internal(error),
+            PostError::Store(error) => error.into(),
         }
     }
 }

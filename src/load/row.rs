@@ -131,7 +131,7 @@ fn provenance_values(table: &Declared, load: &NewLoad, id: LoadId, source: &Sour
     vec![
         text(load.coordinates.customer.as_str()),
         text(load.coordinates.category.as_str()),
-        text(load.coordinates.kind.as_str()),
+        text(load.coordinates.type_.as_str()),
         text(load.coordinates.group.as_str()),
         Value::Uuid(load.delivery.0.into_bytes()),
         Value::Bytes(source.sha256.0.to_vec()),

@@ -112,9 +112,6 @@ async fn append_lite(connection: &mut SqliteConnection, entries: &[Entry]) -> Re
 }
 
 /// Up to `limit` entries of a topic after a position.
-///
-/// # Errors
-/// When the store fails.
 pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) -> Result<Page, DbError> {
     let text = "
         SELECT seq, at, key, headers, body, (SELECT pruned FROM topic WHERE id = $1) AS pruned
@@ -155,9 +152,6 @@ impl From<Row> for Stored {
 }
 
 /// All topics: row and name.
-///
-/// # Errors
-/// When the store fails.
 pub async fn topics(tx: &mut Tx<'_>) -> Result<Vec<(TopicId, String)>, DbError> {
     let text = "SELECT id, name FROM topic ORDER BY id";
     Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
@@ -176,9 +170,6 @@ pub(super) async fn topic_id(tx: &mut Tx<'_>, name: &str) -> Result<TopicId, DbE
 
 /// Removes entries appended before so long ago: whole days in Postgres, at most `limit` rows in SQLite. Returns how many
 /// days or rows; readers that were behind them will hear of a gap.
-///
-/// # Errors
-/// When the store fails.
 pub async fn prune(tx: &mut Tx<'_>, keep: Duration, limit: u32) -> Result<u64, DbError> {
     match tx {
         Tx::Pg(connection) => prune_pg(connection, keep).await,

@@ -29,9 +29,6 @@ impl Topics {
     }
 
     /// The row of the topic called `name`.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn id(&self, name: &str) -> Result<TopicId, DbError> {
         // The map is whole at every instant: a panic elsewhere has not broken it.
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).copied();

@@ -3,7 +3,7 @@
 //! it aside, and leaves it to be looked at.
 
 use crate::job::{Attention, Urgency};
-use mailhandler::EntryName;
+use headworks_spool::EntryName;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

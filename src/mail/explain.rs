@@ -1,9 +1,9 @@
 //! What the rules make of a mail that is only shown to them. Nothing is stored.
 
-use super::rules::{Explanation, Rules};
 use super::sort::rule_input;
 use crate::config::Config;
 use crate::infra::host::{Host, RunError};
+use crate::rules::{Explanation, Rules};
 use module_api::frame::Head;
 use serde::Serialize;
 use std::fs::File;

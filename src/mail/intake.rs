@@ -10,7 +10,7 @@ use crate::config::{Config, Live};
 use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
 use crate::job::{Kind, Priority, QueueName};
-use mailhandler::{EntryName, Spool, SpoolError, State};
+use headworks_spool::{EntryName, Spool, SpoolError, State};
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -152,8 +152,8 @@ impl Intake {
                     let delivery = delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
                     waiting.push(async move { (name, acceptor.accept(delivery).await) });
                 }
-                Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
-                Err(error) if matches!(error.kind(), mailhandler::Kind::Damaged(_)) => {
+                Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
+                Err(error) if matches!(error.kind(), headworks_spool::Kind::Damaged(_)) => {
                     self.damaged.found(name, &error);
                 }
                 Err(error) => {
@@ -185,7 +185,7 @@ impl Intake {
     async fn remove(&self, name: EntryName) {
         let spool = self.spool.clone();
         let removed = blocking(move || match spool.remove(name) {
-            Err(error) if error.kind() == mailhandler::Kind::NotFound => Ok(()), // The sealer was first.
+            Err(error) if error.kind() == headworks_spool::Kind::NotFound => Ok(()), // The sealer was first.
             removed => removed,
         });
         if let Err(error) = removed.await {
@@ -196,7 +196,7 @@ impl Intake {
 
 /// The delivery that an entry of spool `home` becomes.
 pub fn delivery(
-    entry: &mailhandler::Entry,
+    entry: &headworks_spool::Entry,
     home: SpoolId,
     config: &Config,
     record: &MailRecord,
@@ -204,7 +204,7 @@ pub fn delivery(
     let envelope = entry.envelope();
     let max_attempts = config.queue_limits(Kind::Sort.word(), None).max_attempts.get();
     NewDelivery {
-        key: mailhandler::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
+        key: headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
         digest: Digest(entry.digest()),
         bytes: entry.message_bytes(),
         reuse: Reuse::Flag,

@@ -11,7 +11,7 @@ use crate::config::Live;
 use crate::delivery::{Acceptor, store};
 use crate::ids::{SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, View};
-use mailhandler::{Entry, EntryName, Spool, State};
+use headworks_spool::{Entry, EntryName, Spool, State};
 use std::time::Duration;
 
 /// Problem code of a mail that was cut short and never came whole.
@@ -47,7 +47,7 @@ impl Leftovers {
             let swept = spool.sweep(DRAFT_AGE)?;
             let shorts = spool.list()?.into_iter().filter(|name| name.state == State::Short);
             let shorts: Vec<_> = shorts.map(|name| (name, spool.read(name))).collect();
-            Ok::<_, mailhandler::SpoolError>((swept, shorts))
+            Ok::<_, headworks_spool::SpoolError>((swept, shorts))
         })
         .await;
         let shorts = match found {
@@ -72,10 +72,10 @@ impl Leftovers {
                     self.damaged.is_good(&name);
                     self.settle(name, entry).await?;
                 }
-                Err(error) if matches!(error.kind(), mailhandler::Kind::Damaged(_)) => {
+                Err(error) if matches!(error.kind(), headworks_spool::Kind::Damaged(_)) => {
                     self.damaged.found(name, &error);
                 }
-                Err(error) if error.kind() == mailhandler::Kind::NotFound => {}
+                Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
                 Err(error) => {
                     tracing::warn!(receipt_id = %name.receipt_id, %error, "a short mail cannot be read just now");
                 }
@@ -86,7 +86,7 @@ impl Leftovers {
 
     async fn settle(&self, name: EntryName, entry: Entry) -> Result<(), DbError> {
         let envelope = entry.envelope();
-        let key = mailhandler::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient);
+        let key = headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient);
         let came_whole = self
             .db
             .read(View::State, move |mut tx| Box::pin(async move { store::knows_key(&mut tx, &key).await }))

@@ -18,7 +18,6 @@ mod explain;
 mod intake;
 mod leftovers;
 mod record;
-pub mod rules;
 mod sealer;
 mod snippet;
 mod sort;

@@ -18,8 +18,8 @@ pub struct MailRecord {
 impl MailRecord {
     /// What the spool entry says, field by field: after the seal the entry is gone, and what is not taken over here is lost.
     #[must_use]
-    pub fn of(envelope: &mailhandler::Envelope) -> Self {
-        let mailhandler::Envelope {
+    pub fn of(envelope: &headworks_spool::Envelope) -> Self {
+        let headworks_spool::Envelope {
             spool_id: _,   // home of the delivery
             receipt_id: _, // receipt of the delivery
             door,
@@ -50,8 +50,8 @@ impl MailRecord {
             program: plain(program.as_bytes()),
         };
         let door = match door {
-            mailhandler::Door::Pipe => "pipe",
-            mailhandler::Door::Lmtp => "lmtp",
+            headworks_spool::Door::Pipe => "pipe",
+            headworks_spool::Door::Lmtp => "lmtp",
         };
         let envelope = Envelope {
             door: door.into(),
@@ -82,12 +82,12 @@ fn storable(bytes: &[u8]) -> RawText {
 #[cfg(test)]
 mod tests {
     use super::MailRecord;
-    use mailhandler::Door;
+    use headworks_spool::Door;
     use serde_json::json;
     use uuid::Uuid;
 
-    fn envelope() -> mailhandler::Envelope {
-        mailhandler::Envelope {
+    fn envelope() -> headworks_spool::Envelope {
+        headworks_spool::Envelope {
             spool_id: Uuid::from_u128(1),
             receipt_id: Uuid::from_u128(2),
             door: Door::Pipe,

@@ -11,7 +11,7 @@ use crate::delivery::verify::{self, Known};
 use crate::ids::{DeliveryId, SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, Lane, View};
 use crate::infra::volume::{BadSubPath, SubPath, Volume, VolumeError};
-use mailhandler::{EntryName, Spool};
+use headworks_spool::{EntryName, Spool};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -91,9 +91,6 @@ impl Sealer {
 
     /// Trees that were made and whose digests are not what their manifest says: to be made again. Asked at start, before
     /// anything is sorted.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn damaged(&self) -> Result<Vec<DeliveryId>, DbError> {
         let mut damaged = Vec::new();
         for unsealed in self.all_unsealed().await? {
@@ -209,7 +206,7 @@ impl Sealer {
 fn remove(spool: &Spool, inbox: &Volume, tree: &Unsealed) -> Result<(), String> {
     for name in [EntryName::whole(tree.receipt_id.0), EntryName::short(tree.receipt_id.0)] {
         match spool.remove(name) {
-            Err(error) if error.kind() != mailhandler::Kind::NotFound => return Err(error.to_string()),
+            Err(error) if error.kind() != headworks_spool::Kind::NotFound => return Err(error.to_string()),
             _ => {}
         }
     }

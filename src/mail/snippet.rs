@@ -1,7 +1,7 @@
 //! The lines that make Postfix hand its mail to this installation: the files of `postfix/`, filled in.
 
 use crate::config::Config;
-use mailhandler::Spool;
+use headworks_spool::Spool;
 
 const MAIN_CF: &str = include_str!("../../postfix/main.cf");
 const MASTER_CF: &str = include_str!("../../postfix/master.cf");

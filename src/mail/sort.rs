@@ -15,13 +15,13 @@ use crate::delivery::tree_path::Place;
 use crate::delivery::{Sorted, Work, tree_path};
 use crate::ids::{DeliveryId, Scope, Slug, SpoolId};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
-use crate::infra::host::{Host, SplitOutput, Turn};
+use crate::infra::host::{Host, Slot, SplitOutput};
 use crate::infra::volume::{FileRange, SubPath, Volume};
 use crate::job::store::NewJob;
 use crate::job::{HoldReason, Interrupted, Job, Kind, Outcome, Priority, QueueName, Queues, Run};
 pub use decision::rule_input;
 use decision::{Sorting, Verdict};
-use mailhandler::Spool;
+use headworks_spool::Spool;
 use message::Message;
 use module_api::Problem;
 use std::borrow::Cow;
@@ -110,9 +110,6 @@ impl Sorter {
     }
 
     /// Makes the held trees that are missing. One that cannot be made stays for the next time, its mail in the spool.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn keep_all_held(&self, limit: i64) -> Result<(), DbError> {
         let home = SpoolId(self.spool.id());
         let missing = self.db.read(View::State, move |mut tx| {
@@ -198,7 +195,7 @@ impl Sorter {
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))
     }
 
-    async fn split(&self, turn: Turn, message: &Message) -> Result<SplitOutput, Interrupted> {
+    async fn split(&self, turn: Slot, message: &Message) -> Result<SplitOutput, Interrupted> {
         let limits = self.live.config().mail.limits();
         Ok(turn.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }

@@ -1,6 +1,6 @@
 //! Hears of new spool entries from the kernel.
 
-use mailhandler::EntryName;
+use headworks_spool::EntryName;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify;
 use std::mem::MaybeUninit;

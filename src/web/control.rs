@@ -7,7 +7,7 @@
 //! a process removes its own and no other.
 
 use super::Caller;
-use super::listen::{ListenError, Wires, pause};
+use super::listen::{Connections, ListenError, pause};
 use axum::Router;
 use std::fs::{File, Permissions};
 use std::io;
@@ -39,11 +39,11 @@ impl Drop for Bound {
     }
 }
 
-pub(super) fn start(control: Control, wires: &Wires) -> Result<(), ListenError> {
+pub(super) fn start(control: Control, connections: &Connections) -> Result<(), ListenError> {
     let Control { path, router } = control;
     let named = |source| ListenError { place: path.display().to_string(), source };
     let bound = bind(&path).map_err(named)?;
-    wires.spawn(accept(bound, router, wires.clone()));
+    connections.spawn(accept(bound, router, connections.clone()));
     Ok(())
 }
 
@@ -71,17 +71,17 @@ fn bind(path: &Path) -> io::Result<Bound> {
     Ok(Bound { path: path.to_owned(), listener })
 }
 
-async fn accept(bound: Bound, router: Router, wires: Wires) {
-    let places = wires.places();
+async fn accept(bound: Bound, router: Router, connections: Connections) {
+    let places = connections.places();
     let own = rustix::process::geteuid().as_raw();
-    while let Some(place) = wires.place(&places).await {
+    while let Some(place) = connections.place(&places).await {
         let accepted = tokio::select! {
             accepted = bound.listener.accept() => accepted,
-            () = wires.stop.cancelled() => return,
+            () = connections.stop.cancelled() => return,
         };
         match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
             Ok((uid, stream)) if is_operator(uid, own) => {
-                wires.serve(stream, router.clone(), Caller::control(uid), place);
+                connections.serve(stream, router.clone(), Caller::control(uid), place);
             }
             Ok((uid, _)) => tracing::warn!(uid, "control socket closed to a user who is no operator"),
             Err(error) => pause(&error).await,

@@ -68,12 +68,12 @@ pub struct ListenError {
 #[derive(Debug)]
 pub struct Serving {
     addresses: Vec<SocketAddr>,
-    wires: Wires,
+    connections: Connections,
 }
 
 /// How connection tasks learn that it is over.
 #[derive(Debug, Clone)]
-pub(super) struct Wires {
+pub(super) struct Connections {
     pub(super) stop: CancellationToken,
     cut: CancellationToken,
     tasks: TaskTracker,
@@ -96,21 +96,21 @@ pub async fn start(
         let address = listener.local_addr().map_err(named)?;
         bound.push((listener, address, router));
     }
-    let wires = Wires {
+    let connections = Connections {
         stop: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
         limits,
     };
     if let Some(control) = control {
-        control::start(control, &wires)?;
+        control::start(control, &connections)?;
     }
     let addresses = bound.iter().map(|(_, address, _)| *address).collect();
     for (listener, address, router) in bound {
         tracing::info!(%address, "listening");
-        wires.tasks.spawn(accept(listener, router, wires.clone()));
+        connections.tasks.spawn(accept(listener, router, connections.clone()));
     }
-    Ok(Serving { addresses, wires })
+    Ok(Serving { addresses, connections })
 }
 
 impl Serving {
@@ -123,25 +123,25 @@ impl Serving {
     /// Stops accepting, lets requests finish for `grace`, then cuts what is left; returns how many connections that
     /// were.
     pub async fn drain(self, grace: Duration) -> usize {
-        self.wires.stop.cancel();
-        self.wires.tasks.close();
-        if tokio::time::timeout(grace, self.wires.tasks.wait()).await.is_ok() {
+        self.connections.stop.cancel();
+        self.connections.tasks.close();
+        if tokio::time::timeout(grace, self.connections.tasks.wait()).await.is_ok() {
             return 0;
         }
-        let left = self.wires.tasks.len();
+        let left = self.connections.tasks.len();
         tracing::warn!(connections = left, "cut after the grace");
-        self.wires.cut.cancel();
-        self.wires.tasks.wait().await;
+        self.connections.cut.cancel();
+        self.connections.tasks.wait().await;
         left
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, wires: Wires) {
-    let places = wires.places();
-    while let Some(place) = wires.place(&places).await {
+async fn accept(listener: TcpListener, router: Router, connections: Connections) {
+    let places = connections.places();
+    while let Some(place) = connections.place(&places).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = wires.stop.cancelled() => return,
+            () = connections.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -149,7 +149,7 @@ async fn accept(listener: TcpListener, router: Router, wires: Wires) {
                     tracing::debug!(%error, "connection was gone at once");
                     continue;
                 }
-                wires.serve(stream, router.clone(), ConnectInfo(peer), place);
+                connections.serve(stream, router.clone(), ConnectInfo(peer), place);
             }
             Err(error) => pause(&error).await,
         }
@@ -162,7 +162,7 @@ pub(super) async fn pause(error: &io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-impl Wires {
+impl Connections {
     /// Runs a task that ends when [`stop`](Self::stop) is cancelled.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
@@ -187,21 +187,21 @@ impl Wires {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Clone + Send + Sync + 'static,
     {
-        let wires = self.clone();
+        let connections = self.clone();
         self.tasks.spawn(async move {
             let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
                 request.extensions_mut().insert(peer.clone());
                 router.clone().oneshot(request)
             });
-            let connection = wires.http().serve_connection(TokioIo::new(stream), service);
+            let connection = connections.http().serve_connection(TokioIo::new(stream), service);
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = wires.stop.cancelled() => {
+                () = connections.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         ended = connection => ended,
-                        () = wires.cut.cancelled() => Ok(()),
+                        () = connections.cut.cancelled() => Ok(()),
                     }
                 }
             };

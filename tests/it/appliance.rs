@@ -12,7 +12,7 @@ use headworks::infra::telemetry::metrics::Metrics;
 use headworks::load::query::{self, Question};
 use headworks::schedule::Keeper;
 use headworks::web::Keys;
-use mailhandler::{Deposited, Door, Envelope, Sealed, Spool};
+use headworks_spool::{Deposited, Door, Envelope, Sealed, Spool};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -250,8 +250,8 @@ pub fn seal(
 ) -> (ReceiptId, Sealed) {
     let mut draft = spool.draft().unwrap();
     draft.write(message).unwrap();
-    let key = mailhandler::mail_key(spool.id(), queue_id.as_bytes(), recipient.as_bytes());
-    let receipt_id = mailhandler::receipt_id(&key, &draft.digest());
+    let key = headworks_spool::mail_key(spool.id(), queue_id.as_bytes(), recipient.as_bytes());
+    let receipt_id = headworks_spool::receipt_id(&key, &draft.digest());
     let envelope = Envelope {
         spool_id: spool.id(),
         receipt_id,

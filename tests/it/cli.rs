@@ -6,7 +6,7 @@ use crate::appliance::{Site, deposit, fixture};
 use crate::processes::each_store;
 use crate::programs::{Served, programs};
 use crate::stores;
-use mailhandler::Spool;
+use headworks_spool::Spool;
 use serde_json::Value;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["infra"],
     &["job", "load", "log", "web"],
-    &["delivery"],
+    &["delivery", "rules"],
     &["mail", "s3", "upload", "jobs_api", "parse", "relay", "hub", "search", "ui"],
     &["app", "router", "schedule"],
     &["cli"],

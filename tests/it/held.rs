@@ -81,7 +81,7 @@ async fn assigned_mail_moves_to_where_the_operator_said() {
         let coordinates = Coordinates {
             customer: "bobs".parse().unwrap(),
             category: "hydrastor".parse().unwrap(),
-            kind: "alert".parse().unwrap(),
+            type_: "alert".parse().unwrap(),
             group: "by-hand".parse().unwrap(),
         };
         operator(&appliance).assign(job_of(&appliance, receipt).await, coordinates).await.unwrap();

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 /// Crates whose folders hold nothing but their modules, by their roots.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 14] = [
     "benches/src/main.rs",
     "modules/_template/src/lib.rs",
     "modules/api/src/lib.rs",
     "modules/host/src/lib.rs",
     "modules/hydrastor/src/lib.rs",
     "modules/reading/src/lib.rs",
-    "postfix/mailhandler/src/lib.rs",
+    "postfix/mailhandler/src/main.rs",
     "postfix/mailhandler/tests/it/main.rs",
+    "postfix/spool/src/lib.rs",
+    "postfix/spool/tests/it/main.rs",
     "src/lib.rs",
     "tests/it/main.rs",
     "tests/postfix/src/lib.rs",

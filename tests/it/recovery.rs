@@ -257,7 +257,7 @@ async fn finish(app: &App, job: Job) {
     };
     let held = app.leases.hold(job.id, job.lease_token);
     let Outcome::Done(work) =
-        parser.run(Run { job: job.clone(), held, soft_timeout: Duration::from_secs(60) }).await
+        parser.run(Run { job: job.clone(), lease: held, soft_timeout: Duration::from_secs(60) }).await
     else {
         panic!("the module did not read it");
     };

@@ -6,7 +6,7 @@ use headworks::delivery::ReceiptState;
 use headworks::ids::{BootId, ReceiptId, Timestamp};
 use headworks::job::QueueName;
 use headworks::job::store::{queue_id, register_worker, set_paused};
-use mailhandler::{Deposited, EntryName};
+use headworks_spool::{Deposited, EntryName};
 use std::time::Duration;
 
 const TO: &str = "bobs@ingest.example.com";

@@ -12,7 +12,7 @@ use super::drive;
 use super::hands::{BarePg, Core, Hands};
 use crate::cell::{Cell, Report};
 use crate::place::{self, Postgres};
-use crate::rounds::{Plan, Turn};
+use crate::rounds::{Plan, Side};
 use crate::stores;
 use headworks::infra::db::Db;
 
@@ -104,7 +104,7 @@ async fn compare(
     for step in ["ingest", "work"] {
         let outcome = plan
             .interleave(async |turn| {
-                if turn == Turn::A {
+                if turn == Side::A {
                     return once(&mut core, step, jobs, batch).await;
                 }
                 let mut best: f64 = 0.0;

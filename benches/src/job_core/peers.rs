@@ -16,7 +16,7 @@ use super::hands::{Core, Hands};
 use super::runner;
 use crate::cell::{Cell, Report};
 use crate::place::{self, Postgres};
-use crate::rounds::{Outcome, Plan, Turn};
+use crate::rounds::{Outcome, Plan, Side};
 use crate::stores;
 use anyhow::{Context, ensure};
 use headworks::infra::db::Db;
@@ -152,11 +152,11 @@ async fn whole_runner(
     let jobs = plan.size(100_000, 10_000);
     let outcome = plan
         .interleave(async |turn| match turn {
-            Turn::A => {
+            Side::A => {
                 drive::fill(core, jobs).await?;
                 runner::work(db, QUEUE, jobs, at_once).await
             }
-            Turn::B => drive::fill_and_work(core, jobs, BATCH).await,
+            Side::B => drive::fill_and_work(core, jobs, BATCH).await,
         })
         .await?;
     let cell = Cell::new(super::BENCH, format!("g2_runner_at_once_{at_once}")).store("postgres");
@@ -174,8 +174,8 @@ async fn compare(
     let jobs = plan.size(peer.jobs, peer.jobs_in_short);
     let outcome = plan
         .interleave(async |turn| match turn {
-            Turn::A => drive::fill_and_work(core, jobs, BATCH).await,
-            Turn::B => Ok(peer.turn(server, jobs).await?.work_jobs_s),
+            Side::A => drive::fill_and_work(core, jobs, BATCH).await,
+            Side::B => Ok(peer.turn(server, jobs).await?.work_jobs_s),
         })
         .await?;
     Ok((version, jobs, outcome))

@@ -14,7 +14,7 @@ use super::drive;
 use super::hands::{self, BarePg, Hands, LEASE};
 use crate::cell::{Cell, Report};
 use crate::place::Postgres;
-use crate::rounds::{Plan, Turn, median, percentile};
+use crate::rounds::{Plan, Side, median, percentile};
 use crate::stores;
 use headworks::infra::db::Db;
 use headworks::job::Claimer;
@@ -71,10 +71,10 @@ pub async fn postgres(plan: &Plan, server: &Postgres, report: &mut Report) -> an
         let outcome = plan
             .interleave(async |turn| {
                 let (site, p99) = match turn {
-                    Turn::A => (&mut pinned, &mut pinned_p99),
-                    Turn::B => (&mut fresh, &mut fresh_p99),
+                    Side::A => (&mut pinned, &mut pinned_p99),
+                    Side::B => (&mut fresh, &mut fresh_p99),
                 };
-                if turn == Turn::B {
+                if turn == Side::B {
                     site.bare[0].clear().await?;
                 }
                 site.fill(jobs).await?;

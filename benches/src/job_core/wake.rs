@@ -9,7 +9,7 @@ use super::hands::{self, new_job};
 use super::runner;
 use crate::cell::{Cell, Report};
 use crate::place::Postgres;
-use crate::rounds::{Plan, Turn, percentile};
+use crate::rounds::{Plan, Side, percentile};
 use crate::stores;
 use headworks::ids::JobId;
 use headworks::infra::db::{Db, Lane};
@@ -129,7 +129,7 @@ async fn loss(plan: &Plan, url: &str, report: &mut Report) -> anyhow::Result<()>
             stores::execute(&inserting, "TRUNCATE job").await?;
             let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
             let wakes = HashMap::from([("inserting", Wake::default()), ("listening", Wake::default())]);
-            if turn == Turn::A {
+            if turn == Side::A {
                 for (db, name) in [(&inserting, "inserting"), (&listening, "listening")] {
                     let (db, wake, stop) = (db.clone(), wakes[name].clone(), stop.clone());
                     tasks.spawn(async move { wake.relay(&db, &stop).await });

@@ -28,7 +28,7 @@ pub struct Coordinates {
     pub category: String,
     /// Format, for example `alert`.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub type_: String,
     /// What it is about, for example a grid or node name; a guess from the subject, so the content wins.
     pub group: String,
 }

@@ -151,14 +151,14 @@ impl Case {
     /// A case made in a test, with everything but the message as it is where `case.toml` says nothing.
     #[must_use]
     pub fn of(declaration: &Declaration, message: Message) -> Self {
-        let (category, kind) = declaration.id.split_once('/').unwrap_or((&declaration.id, ""));
+        let (category, type_) = declaration.id.split_once('/').unwrap_or((&declaration.id, ""));
         Self {
             folder: PathBuf::new(),
             received_at: 1_700_000_000_000_000,
             coordinates: Coordinates {
                 customer: "acme".into(),
                 category: category.into(),
-                kind: kind.into(),
+                type_: type_.into(),
                 group: "group".into(),
             },
             envelope: Envelope {

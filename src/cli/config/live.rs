@@ -12,10 +12,10 @@ use super::super::local;
 use crate::app::beside_this_program;
 use crate::config::{Config, Loaded, Role, StoreKind, Volume as Settings, VolumeKind};
 use crate::delivery::store::registered_volume;
-use crate::infra::db::{DbError, Look, Schema, View, path_of};
+use crate::infra::db::{DbError, ReadOnly, Schema, View, path_of};
 use crate::infra::volume::Volume;
 use crate::load::Tables;
-use mailhandler::Spool;
+use headworks_spool::Spool;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -120,18 +120,18 @@ type Known = Option<[Option<Uuid>; 2]>;
 
 async fn store(config: &Config) -> (Vec<Line>, Known) {
     if config.store.kind == StoreKind::Postgres {
-        let (found, known) = look(Look::at_server(config.store.url.reveal()).await, true).await;
+        let (found, known) = look(ReadOnly::at_server(config.store.url.reveal()).await, true).await;
         // The URL itself holds the password.
         return (vec![Line::new("store", "store.url", found)], known);
     }
     let directory = &config.server.state_dir;
     let [state, results] = [View::State, View::Results].map(|view| path_of(directory, view));
     let (of_state, known) = match state.exists() {
-        true => look(Look::at_file(directory, View::State).await, true).await,
+        true => look(ReadOnly::at_file(directory, View::State).await, true).await,
         false => (Ok(FIRST_START.into()), Some([None, None])),
     };
     let of_results = match (results.exists(), state.exists()) {
-        (true, _) => look(Look::at_file(directory, View::Results).await, false).await.0,
+        (true, _) => look(ReadOnly::at_file(directory, View::Results).await, false).await.0,
         (false, true) => Err(format!("is gone, and {} is not", state.display())),
         (false, false) => Ok(FIRST_START.into()),
     };
@@ -139,7 +139,7 @@ async fn store(config: &Config) -> (Vec<Line>, Known) {
     (lines.map(|(path, found)| Line::new("store", path.display(), found)).into(), known)
 }
 
-async fn look(opened: Result<Look, DbError>, knows_volumes: bool) -> (Result<String, String>, Known) {
+async fn look(opened: Result<ReadOnly, DbError>, knows_volumes: bool) -> (Result<String, String>, Known) {
     let mut look = match opened {
         Ok(look) => look,
         Err(error) => return (Err(error.to_string()), None),
@@ -157,7 +157,7 @@ async fn look(opened: Result<Look, DbError>, knows_volumes: bool) -> (Result<Str
     }
 }
 
-async fn markers(look: &mut Look) -> Result<Known, DbError> {
+async fn markers(look: &mut ReadOnly) -> Result<Known, DbError> {
     let inbox = registered_volume(&mut look.tx(), "inbox").await?;
     Ok(Some([inbox, registered_volume(&mut look.tx(), "archive").await?]))
 }

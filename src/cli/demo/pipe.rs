@@ -3,7 +3,7 @@
 use super::super::{Exit, Failure};
 use super::mails::Mail;
 use crate::config::Config;
-use mailhandler::Spool;
+use headworks_spool::Spool;
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;

@@ -34,9 +34,6 @@ impl Fate {
 
 /// Takes the keys of a batch, in key order, and says for each whether it was free. No two items are the same; of two with
 /// one key, neither of them known, the first has it.
-///
-/// # Errors
-/// When the store fails.
 pub async fn take_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<Vec<Fate>, DbError> {
     queue_up(tx, items).await?;
     let mut known = digests(tx, items).await?;
@@ -232,7 +229,7 @@ async fn insert_deliveries_pg(
         .bind(items.iter().map(|(i, _)| i.source.clone()).collect::<Vec<_>>())
         .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.customer.as_str())))
         .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.category.as_str())))
-        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.kind.as_str())))
+        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.type_.as_str())))
         .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.group.as_str())))
         .bind(items.iter().map(|(i, _)| Json(&i.settings)).collect::<Vec<_>>())
         .bind(items.iter().map(|(i, _)| i.received_at).collect::<Vec<_>>())
@@ -255,7 +252,7 @@ fn lite_row(item: &NewDelivery, reused: bool) -> serde_json::Value {
         "source": item.source,
         "customer": coordinates.map(|c| &c.customer),
         "category": coordinates.map(|c| &c.category),
-        "type": coordinates.map(|c| &c.kind),
+        "type": coordinates.map(|c| &c.type_),
         "grp": coordinates.map(|c| &c.group),
         "settings": item.settings.to_string(),
         "received_at": item.received_at.0,

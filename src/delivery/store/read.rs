@@ -68,7 +68,7 @@ impl DeliveryRow {
         Some(Coordinates {
             customer: slug(&self.customer)?,
             category: slug(&self.category)?,
-            kind: slug(&self.type_)?,
+            type_: slug(&self.type_)?,
             group: slug(&self.group)?,
         })
     }
@@ -109,9 +109,6 @@ macro_rules! columns {
 }
 
 /// One delivery; `None` also where the scope may not see it.
-///
-/// # Errors
-/// When the store fails.
 pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Option<DeliveryRow>, DbError> {
     let text = concat!(
         "SELECT ",
@@ -122,18 +119,12 @@ pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Optio
 }
 
 /// The delivery of a receipt, for headworks itself.
-///
-/// # Errors
-/// When the store fails.
 pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<DeliveryRow>, DbError> {
     let text = concat!("SELECT ", columns!(), " FROM delivery WHERE receipt_id = $1");
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
 }
 
 /// The deliveries among `ids` that the scope may see, in no order.
-///
-/// # Errors
-/// When the store fails.
 pub async fn of_ids(scope: &Scope, tx: &mut Tx<'_>, ids: &[DeliveryId]) -> Result<Vec<DeliveryRow>, DbError> {
     Ok(match tx {
         Tx::Pg(connection) => {
@@ -164,9 +155,6 @@ where
 }
 
 /// One delivery, locked until the end of the transaction, so that operators' acts on it come one after the other.
-///
-/// # Errors
-/// When the store fails.
 pub async fn lock(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Option<DeliveryRow>, DbError> {
     if let Tx::Pg(connection) = tx {
         let text = "SELECT 1 FROM delivery WHERE id = $1 FOR UPDATE";
@@ -176,9 +164,6 @@ pub async fn lock(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Opti
 }
 
 /// The delivery that was accepted under a key with these bytes, while the key is remembered.
-///
-/// # Errors
-/// When the store fails.
 pub async fn by_key(
     tx: &mut Tx<'_>,
     key: &[u8; 32],
@@ -195,9 +180,6 @@ pub async fn by_key(
 }
 
 /// Whether a customer is registered.
-///
-/// # Errors
-/// When the store fails.
 pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM customer WHERE name = $1";
     let found: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(name.as_str()).fetch_one(c).await?);
@@ -205,9 +187,6 @@ pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> 
 }
 
 /// Deliveries that match, newest first, at most `limit`.
-///
-/// # Errors
-/// When the store fails.
 pub async fn list(
     scope: &Scope,
     tx: &mut Tx<'_>,
@@ -284,9 +263,6 @@ pub struct Unsealed {
 }
 
 /// Trees of one spool that were made before `before` and are not durable, oldest first.
-///
-/// # Errors
-/// When the store fails.
 pub async fn unsealed(
     tx: &mut Tx<'_>,
     home: SpoolId,
@@ -300,9 +276,6 @@ pub async fn unsealed(
 }
 
 /// Durable trees of one spool whose held predecessor was not removed: a crash came between.
-///
-/// # Errors
-/// When the store fails.
 pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Vec<Unsealed>, DbError> {
     let text = "
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
@@ -324,18 +297,12 @@ pub struct ReceiptFacts {
 }
 
 /// The row of a receipt. Open to whoever holds the id.
-///
-/// # Errors
-/// When the store fails.
 pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
     let text = "SELECT id, accepted_at, key_reused, worst_outcome FROM receipt WHERE id = $1";
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
 }
 
 /// Whether anything was accepted under a key.
-///
-/// # Errors
-/// When the store fails.
 pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM ingest_key WHERE key = $1";
     let known: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(&key[..]).fetch_one(c).await?);
@@ -343,9 +310,6 @@ pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError>
 }
 
 /// Mails of one spool whose `sort` is held and that have no tree, oldest first.
-///
-/// # Errors
-/// When the store fails.
 pub async fn held_without_tree(
     tx: &mut Tx<'_>,
     home: SpoolId,

@@ -4,9 +4,6 @@ use crate::ids::JobId;
 use crate::infra::db::{DbError, Tx};
 
 /// Stores encoded ends; one that is there already is replaced.
-///
-/// # Errors
-/// When the store fails.
 pub async fn insert_stored_ends(tx: &mut Tx<'_>, ends: &[(JobId, Vec<u8>)]) -> Result<(), DbError> {
     let Tx::Lite(connection) = tx else { return Ok(()) };
     for (job, body) in ends {
@@ -18,9 +15,6 @@ pub async fn insert_stored_ends(tx: &mut Tx<'_>, ends: &[(JobId, Vec<u8>)]) -> R
 }
 
 /// Drops stored ends.
-///
-/// # Errors
-/// When the store fails.
 pub async fn remove_stored_ends(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), DbError> {
     let Tx::Lite(connection) = tx else { return Ok(()) };
     let text = "DELETE FROM stored_end WHERE job_id IN (SELECT value FROM json_each($1))";
@@ -29,9 +23,6 @@ pub async fn remove_stored_ends(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), D
 }
 
 /// Every stored end, in the order of jobs.
-///
-/// # Errors
-/// When the store fails.
 pub async fn stored_ends(tx: &mut Tx<'_>) -> Result<Vec<(JobId, Vec<u8>)>, DbError> {
     let Tx::Lite(connection) = tx else { return Ok(Vec::new()) };
     let text = "SELECT job_id, body FROM stored_end ORDER BY job_id";

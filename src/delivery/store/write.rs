@@ -80,9 +80,6 @@ fn parent(path: &str) -> Option<&str> {
 }
 
 /// Writes what sorting decided: the trees are made and their manifests linked.
-///
-/// # Errors
-/// When the store fails.
 pub async fn set_sorted(tx: &mut Tx<'_>, sorted: &[&Sorted]) -> Result<(), DbError> {
     if sorted.is_empty() {
         return Ok(());
@@ -112,7 +109,7 @@ async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Res
         .bind(all(&sorted, |s| s.id.0))
         .bind(coordinate(|c| c.customer.as_str()))
         .bind(coordinate(|c| c.category.as_str()))
-        .bind(coordinate(|c| c.kind.as_str()))
+        .bind(coordinate(|c| c.type_.as_str()))
         .bind(coordinate(|c| c.group.as_str()))
         .bind(all(&sorted, |s| s.rule.as_deref()))
         .bind(all(&sorted, |s| Json(&s.settings)))
@@ -135,7 +132,7 @@ async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) 
             .bind(sorted.id)
             .bind(coordinates.map(|c| c.customer.as_str()))
             .bind(coordinates.map(|c| c.category.as_str()))
-            .bind(coordinates.map(|c| c.kind.as_str()))
+            .bind(coordinates.map(|c| c.type_.as_str()))
             .bind(coordinates.map(|c| c.group.as_str()))
             .bind(sorted.rule.as_deref())
             .bind(Json(&sorted.settings))
@@ -150,9 +147,6 @@ async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) 
 }
 
 /// Notes why a delivery waits for an operator, or that it no longer does.
-///
-/// # Errors
-/// When the store fails.
 pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> Result<(), DbError> {
     let text = "UPDATE delivery SET held_reason = $2 WHERE id = $1";
     on_either!(tx, c => { sqlx::query(text).bind(id).bind(reason).execute(c).await?; });
@@ -160,9 +154,6 @@ pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> 
 }
 
 /// Sets the coordinates by hand; the next run of its `sort` takes them instead of asking the rules.
-///
-/// # Errors
-/// When the store fails.
 pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) -> Result<(), DbError> {
     let text =
         "UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = NULL WHERE id = $1";
@@ -171,7 +162,7 @@ pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) 
             .bind(id)
             .bind(coordinates.customer.as_str())
             .bind(coordinates.category.as_str())
-            .bind(coordinates.kind.as_str())
+            .bind(coordinates.type_.as_str())
             .bind(coordinates.group.as_str())
             .execute(c)
             .await?;
@@ -180,9 +171,6 @@ pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) 
 }
 
 /// Forgets what sorting decided, so that the rules are asked again.
-///
-/// # Errors
-/// When the store fails.
 pub async fn start_over(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> {
     let text = "UPDATE delivery SET customer = NULL, category = NULL, type = NULL, grp = NULL, rule = NULL WHERE id = $1";
     on_either!(tx, c => { sqlx::query(text).bind(id).execute(c).await?; });
@@ -190,9 +178,6 @@ pub async fn start_over(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> 
 }
 
 /// Marks trees as durable: from here on the spool entry is not needed.
-///
-/// # Errors
-/// When the store fails.
 pub async fn seal(tx: &mut Tx<'_>, sealed: &[(DeliveryId, String)]) -> Result<(), DbError> {
     match tx {
         Tx::Pg(connection) => {
@@ -217,9 +202,6 @@ pub async fn seal(tx: &mut Tx<'_>, sealed: &[(DeliveryId, String)]) -> Result<()
 }
 
 /// Forgets the held tree of a delivery, after it was removed.
-///
-/// # Errors
-/// When the store fails.
 pub async fn take_stale_path(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> {
     let text = "UPDATE delivery SET stale_path = NULL WHERE id = $1";
     on_either!(tx, c => { sqlx::query(text).bind(id).execute(c).await?; });
@@ -227,9 +209,6 @@ pub async fn take_stale_path(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbEr
 }
 
 /// Registers the customers of the configuration. None is ever removed: deliveries name them.
-///
-/// # Errors
-/// When the store fails.
 pub async fn register_customers(tx: &mut Tx<'_>, customers: &[(String, String)]) -> Result<(), DbError> {
     let text = "INSERT INTO customer (name, title, registered_by) VALUES ($1, $2, 'configuration')
                 ON CONFLICT (name) DO UPDATE SET title = excluded.title";
@@ -240,9 +219,6 @@ pub async fn register_customers(tx: &mut Tx<'_>, customers: &[(String, String)])
 }
 
 /// Forgets expired keys whose receipt has no live job, oldest first.
-///
-/// # Errors
-/// When the store fails.
 pub async fn expire_keys(tx: &mut Tx<'_>, limit: i64) -> Result<u64, DbError> {
     let at = now(tx).await?;
     let text = "
@@ -254,18 +230,12 @@ pub async fn expire_keys(tx: &mut Tx<'_>, limit: i64) -> Result<u64, DbError> {
 }
 
 /// The marker that a named volume must show; `None` before its first use.
-///
-/// # Errors
-/// When the store fails.
 pub async fn registered_volume(tx: &mut Tx<'_>, name: &str) -> Result<Option<uuid::Uuid>, DbError> {
     let text = "SELECT marker FROM volume WHERE name = $1";
     Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(name).fetch_optional(c).await?))
 }
 
 /// Registers the marker of a volume and returns the one that is registered: the first to come decides.
-///
-/// # Errors
-/// When the store fails.
 pub async fn register_volume(tx: &mut Tx<'_>, name: &str, marker: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
     let text = "INSERT INTO volume (name, marker) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     on_either!(&mut *tx, c => { sqlx::query(text).bind(name).bind(marker).execute(c).await?; });
@@ -275,9 +245,6 @@ pub async fn register_volume(tx: &mut Tx<'_>, name: &str, marker: uuid::Uuid) ->
 
 /// Notes on deliveries why they wait for an operator, where a job of theirs was held without saying so: by a crash, by
 /// lost leases, or after its last attempt.
-///
-/// # Errors
-/// When the store fails.
 pub async fn note_held(tx: &mut Tx<'_>) -> Result<u64, DbError> {
     let text = "
         UPDATE delivery SET held_reason = (SELECT min(j.wait_reason) FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)
@@ -298,9 +265,6 @@ pub async fn choose_held_path(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Re
 }
 
 /// Says that the held tree of such a mail is made; the sealer does the rest.
-///
-/// # Errors
-/// When the store fails.
 pub async fn set_held_tree(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<(), DbError> {
     let at = now(tx).await?;
     let text = "

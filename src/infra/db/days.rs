@@ -18,9 +18,6 @@ const MAKER_LOCK: i64 = 0x6877_6461_7973;
 /// Makes the partitions of `tables` from yesterday to a week ahead, those that are missing.
 ///
 /// A day is made beside its table and then attached: that waits for nobody who is inserting.
-///
-/// # Errors
-/// When the store fails.
 pub async fn make(connection: &mut PgConnection, tables: &[&'static str]) -> Result<(), DbError> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKER_LOCK).execute(&mut *connection).await?;
     let now: Timestamp = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;

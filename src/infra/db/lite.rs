@@ -1,7 +1,7 @@
 //! SQLite: `state.db` and `results.db`, each with one writer and several readers, and one lock for both.
 
 use super::lock::StoreLock;
-use super::look::path_of;
+use super::read_only::path_of;
 use super::writer::Writer;
 use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
 use sqlx::migrate::Migrator;

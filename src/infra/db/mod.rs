@@ -15,17 +15,17 @@
 mod column;
 pub mod days;
 mod error;
-mod kept;
+mod idle;
 mod lite;
 mod lock;
-mod look;
 mod pg;
+mod read_only;
 mod writer;
 
 pub use error::{DbError, DbErrorKind};
 pub use lite::{Lite, LiteSettings};
-pub use look::{Look, Schema, path_of};
 pub use pg::{Listen, Pg, PgSettings};
+pub use read_only::{ReadOnly, Schema, path_of};
 
 use sqlx::{PgConnection, SqliteConnection};
 use std::pin::Pin;
@@ -96,9 +96,6 @@ macro_rules! on_either {
 impl Tx<'_> {
     /// Lets the statements of this transaction take as long as they need: for those that grow with what is stored. There
     /// is no limit but that of Postgres' pool for short writes.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn take_time(&mut self) -> Result<(), DbError> {
         if let Self::Pg(connection) = self {
             sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **connection).await?;
@@ -171,9 +168,6 @@ impl Db {
 
     /// What the store takes on disk, in bytes: `state` and `results` of SQLite, each with its write-ahead log, or the
     /// `database` of Postgres. Not for every request: Postgres looks at each of its files.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn sizes(&self) -> Result<Vec<(&'static str, u64)>, DbError> {
         match self {
             Self::Pg(pg) => Ok(vec![("database", pg.bytes().await?)]),
@@ -188,9 +182,6 @@ impl Db {
     }
 
     /// Gives disk space of removed rows back to the system, a few megabytes at a time. Postgres does so by itself.
-    ///
-    /// # Errors
-    /// When the store fails.
     pub async fn give_back_space(&self) -> Result<(), DbError> {
         if self.is_pg() {
             return Ok(());

@@ -1,6 +1,6 @@
 //! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
 
-use super::kept::Kept;
+use super::idle::IdleConnections;
 use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -37,7 +37,7 @@ impl std::fmt::Debug for PgSettings {
 /// Pools on one server.
 #[derive(Debug, Clone)]
 pub struct Pg {
-    queue: Kept,
+    queue: IdleConnections,
     bulk: PgPool,
     read: PgPool,
 }
@@ -72,7 +72,7 @@ impl Pg {
         let bulk = [("jit", "off".to_owned()), ("idle_in_transaction_session_timeout", "5min".to_owned())];
         let read = [("default_transaction_read_only", "on".to_owned()), limit];
         Ok(Self {
-            queue: Kept::of(
+            queue: IdleConnections::of(
                 pool(settings.queue_connections, &queue),
                 settings.queue_connections,
                 settings.acquire_timeout,

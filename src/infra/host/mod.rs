@@ -139,11 +139,11 @@ impl Host {
     ///
     /// # Errors
     /// [`RunErrorKind::Unavailable`] when too many wait.
-    pub async fn turn(&self) -> Result<Turn, RunError> {
-        Ok(Turn { host: self.clone(), place: self.pool.place().await? })
+    pub async fn turn(&self) -> Result<Slot, RunError> {
+        Ok(Slot { host: self.clone(), place: self.pool.place().await? })
     }
 
-    /// [`Turn::split`] at the next turn.
+    /// [`Slot::split`] at the next turn.
     ///
     /// # Errors
     /// As there, and as [`Host::turn`].
@@ -156,7 +156,7 @@ impl Host {
         self.turn().await?.split(input, message_bytes, limits).await
     }
 
-    /// [`Turn::parse`] at the next turn.
+    /// [`Slot::parse`] at the next turn.
     ///
     /// # Errors
     /// As there, and as [`Host::turn`].
@@ -184,12 +184,12 @@ impl Host {
 
 /// The right to one run of a child: from here on time is the run's own.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Slot {
     host: Host,
     place: pool::Place,
 }
 
-impl Turn {
+impl Slot {
     /// Takes the first `message_bytes` of `input` apart. `input` must be open read-only.
     ///
     /// # Errors

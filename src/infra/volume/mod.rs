@@ -244,9 +244,6 @@ impl Volume {
     }
 
     /// Removes one file, durably; false when there was none.
-    ///
-    /// # Errors
-    /// What the system reports.
     pub fn remove_file(&self, path: &SubPath) -> Result<bool, VolumeError> {
         on!(self, "remove", path, remove_file(path))
     }
@@ -274,9 +271,6 @@ impl Volume {
     }
 
     /// What is left.
-    ///
-    /// # Errors
-    /// What the system reports.
     pub fn free(&self) -> Result<Free, VolumeError> {
         on!(self, "statvfs", &SubPath::root(), free())
     }

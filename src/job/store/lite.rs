@@ -89,10 +89,10 @@ RETURNING job.id, job.cancel_requested";
 
 pub async fn renew(
     connection: &mut SqliteConnection,
-    held: &[(JobId, LeaseToken, Option<serde_json::Value>)],
+    leases: &[(JobId, LeaseToken, Option<serde_json::Value>)],
     lease: Duration,
 ) -> Result<Vec<Renewed>, DbError> {
-    let rows: Vec<_> = held
+    let rows: Vec<_> = leases
         .iter()
         .map(|(id, token, progress)| {
             json!({ "id": id, "token": hex(token.0.as_bytes()), "progress": progress.as_ref().map(ToString::to_string) })
@@ -108,12 +108,12 @@ pub async fn renew(
 
 pub async fn standing(
     connection: &mut SqliteConnection,
-    held: &[(JobId, LeaseToken)],
+    leases: &[(JobId, LeaseToken)],
 ) -> Result<Vec<JobId>, DbError> {
     let text = "SELECT job.id FROM json_each($1) h CROSS JOIN job ON job.id = h.value->>'id'
                 WHERE job.lease_token = unhex(h.value->>'token')";
     let rows: Vec<_> =
-        held.iter().map(|(id, token)| json!({ "id": id, "token": hex(token.0.as_bytes()) })).collect();
+        leases.iter().map(|(id, token)| json!({ "id": id, "token": hex(token.0.as_bytes()) })).collect();
     Ok(sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(connection).await?)
 }
 

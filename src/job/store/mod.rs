@@ -248,9 +248,6 @@ impl Job {
 macro_rules! side_by_side {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => { $(
         $(#[$doc])*
-        ///
-        /// # Errors
-        /// When the store fails; nothing is kept then.
         pub async fn $name(tx: &mut Tx<'_>, $($arg: $ty),*) -> Result<$out, DbError> {
             match tx {
                 Tx::Pg(connection) => pg::$name(connection, $($arg),*).await,
@@ -266,9 +263,9 @@ side_by_side! {
     /// Claims jobs: fresh leases under one fresh token.
     fn claim(claim: &Claim) -> Vec<Job>;
     /// Renews leases, skipping rows that somebody has locked, and stores progress that changed.
-    fn renew(held: &[(JobId, LeaseToken, Option<serde_json::Value>)], lease: Duration) -> Vec<Renewed>;
+    fn renew(leases: &[(JobId, LeaseToken, Option<serde_json::Value>)], lease: Duration) -> Vec<Renewed>;
     /// Which of these leases still stand, locked or not.
-    fn standing(held: &[(JobId, LeaseToken)]) -> Vec<JobId>;
+    fn standing(leases: &[(JobId, LeaseToken)]) -> Vec<JobId>;
     /// Ends leased jobs: moves them to the history. Only those returned were the caller's to end.
     fn end(ends: &[End]) -> Vec<Won>;
     /// Does something else with a leased job, and notes it; one that was called off meanwhile ends as cancelled instead
@@ -295,9 +292,6 @@ side_by_side! {
 }
 
 /// The row of a queue, made where it is missing.
-///
-/// # Errors
-/// When the store fails.
 pub async fn queue_id(tx: &mut Tx<'_>, name: &str) -> Result<i16, DbError> {
     let make = "INSERT INTO queue (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     let find = "SELECT id FROM queue WHERE name = $1";
@@ -311,18 +305,12 @@ pub async fn queue_id(tx: &mut Tx<'_>, name: &str) -> Result<i16, DbError> {
 }
 
 /// All queues: row, name, paused.
-///
-/// # Errors
-/// When the store fails.
 pub async fn queues(tx: &mut Tx<'_>) -> Result<Vec<(i16, String, bool)>, DbError> {
     let text = "SELECT id, name, paused FROM queue ORDER BY id";
     Ok(crate::on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
 }
 
 /// Pauses or resumes a queue; `false` when there is none of that name.
-///
-/// # Errors
-/// When the store fails.
 pub async fn set_paused(tx: &mut Tx<'_>, name: &str, paused: bool) -> Result<bool, DbError> {
     let text = "UPDATE queue SET paused = $2 WHERE name = $1";
     let changed = crate::on_either!(tx, c => {
@@ -332,9 +320,6 @@ pub async fn set_paused(tx: &mut Tx<'_>, name: &str, paused: bool) -> Result<boo
 }
 
 /// Registers this process start and returns its worker row.
-///
-/// # Errors
-/// When the store fails.
 pub async fn register_worker(tx: &mut Tx<'_>, boot: BootId, host: &str) -> Result<i32, DbError> {
     let text = "INSERT INTO worker (boot, host, seen_at) VALUES ($1, $2, $3) RETURNING id";
     Ok(crate::on_either!(tx, c => {
@@ -343,9 +328,6 @@ pub async fn register_worker(tx: &mut Tx<'_>, boot: BootId, host: &str) -> Resul
 }
 
 /// Says that the process of `boot` is there.
-///
-/// # Errors
-/// When the store fails.
 pub async fn see_worker(tx: &mut Tx<'_>, boot: BootId) -> Result<(), DbError> {
     let text = "UPDATE worker SET seen_at = $2 WHERE boot = $1";
     crate::on_either!(tx, c => { sqlx::query(text).bind(boot).bind(Timestamp::now()).execute(c).await?; });
@@ -354,9 +336,6 @@ pub async fn see_worker(tx: &mut Tx<'_>, boot: BootId) -> Result<(), DbError> {
 
 /// Removes the rows of processes that nobody has seen since `before` and that hold no lease, expired ones counted: whose
 /// they were is said until somebody takes them over.
-///
-/// # Errors
-/// When the store fails.
 pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, DbError> {
     let text = "
         DELETE FROM worker WHERE seen_at < $1
@@ -365,9 +344,6 @@ pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, Db
 }
 
 /// Writes notes into the timeline.
-///
-/// # Errors
-/// When the store fails.
 pub async fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<(), DbError> {
     let text = "INSERT INTO timeline (delivery_id, job_id, event, actor, detail) VALUES ($1, $2, $3, $4, $5)";
     for note in notes {
@@ -387,9 +363,6 @@ pub async fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<(), DbError> {
 }
 
 /// Removes notes from before `before`, oldest first, at most `limit`.
-///
-/// # Errors
-/// When the store fails.
 pub async fn prune_notes(tx: &mut Tx<'_>, before: Timestamp, limit: i32) -> Result<u64, DbError> {
     let text =
         "DELETE FROM timeline WHERE id IN (SELECT id FROM timeline WHERE at < $1 ORDER BY at LIMIT $2)";

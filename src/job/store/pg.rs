@@ -87,13 +87,13 @@ FROM mine WHERE job.id = mine.id RETURNING job.id, job.cancel_requested";
 
 pub async fn renew(
     connection: &mut PgConnection,
-    held: &[(JobId, LeaseToken, Option<serde_json::Value>)],
+    leases: &[(JobId, LeaseToken, Option<serde_json::Value>)],
     lease: Duration,
 ) -> Result<Vec<Renewed>, DbError> {
     Ok(sqlx::query_as(RENEW)
-        .bind(held.iter().map(|h| h.0).collect::<Vec<_>>())
-        .bind(held.iter().map(|h| h.1).collect::<Vec<_>>())
-        .bind(held.iter().map(|h| h.2.as_ref().map(Json)).collect::<Vec<_>>())
+        .bind(leases.iter().map(|h| h.0).collect::<Vec<_>>())
+        .bind(leases.iter().map(|h| h.1).collect::<Vec<_>>())
+        .bind(leases.iter().map(|h| h.2.as_ref().map(Json)).collect::<Vec<_>>())
         .bind(micros(lease))
         .fetch_all(connection)
         .await?)
@@ -101,13 +101,13 @@ pub async fn renew(
 
 pub async fn standing(
     connection: &mut PgConnection,
-    held: &[(JobId, LeaseToken)],
+    leases: &[(JobId, LeaseToken)],
 ) -> Result<Vec<JobId>, DbError> {
     let text = "SELECT job.id FROM unnest($1::bigint[], $2::uuid[]) AS h(id, token)
                 JOIN job ON job.id = h.id AND job.lease_token = h.token";
     Ok(sqlx::query_scalar(text)
-        .bind(held.iter().map(|h| h.0).collect::<Vec<_>>())
-        .bind(held.iter().map(|h| h.1).collect::<Vec<_>>())
+        .bind(leases.iter().map(|h| h.0).collect::<Vec<_>>())
+        .bind(leases.iter().map(|h| h.1).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?)
 }

@@ -173,9 +173,6 @@ pub(super) fn view(row: Row) -> Result<JobView, DbError> {
 }
 
 /// Jobs that match, newest first, at most `limit`.
-///
-/// # Errors
-/// When the store fails.
 pub async fn list(
     scope: &Scope,
     tx: &mut Tx<'_>,
@@ -186,33 +183,21 @@ pub async fn list(
 }
 
 /// One job, live or finished; `None` also where the scope may not see it.
-///
-/// # Errors
-/// When the store fails.
 pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<Option<JobView>, DbError> {
     Ok(select(scope, tx, &Filter { id: Some(id), ..Filter::default() }, 1).await?.pop())
 }
 
 /// All jobs of a delivery, newest first.
-///
-/// # Errors
-/// When the store fails.
 pub async fn of_delivery(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<JobView>, DbError> {
     select(scope, tx, &Filter { delivery_id: Some(id), ..Filter::default() }, 1000).await
 }
 
 /// All jobs of a receipt, newest first.
-///
-/// # Errors
-/// When the store fails.
 pub async fn of_receipt(scope: &Scope, tx: &mut Tx<'_>, id: ReceiptId) -> Result<Vec<JobView>, DbError> {
     select(scope, tx, &Filter { receipt_id: Some(id), ..Filter::default() }, 1000).await
 }
 
 /// Arguments of a finished job, for its repetition.
-///
-/// # Errors
-/// When the store fails.
 pub async fn arguments(tx: &mut Tx<'_>, id: JobId) -> Result<Option<serde_json::Value>, DbError> {
     let text = "SELECT args FROM job_done WHERE id = $1";
     let found: Option<sqlx::types::Json<serde_json::Value>> =
@@ -246,9 +231,6 @@ pub struct QueueDepth {
 }
 
 /// How full queues are, by name: those behind `after`, at most `limit`. Global: for operators.
-///
-/// # Errors
-/// When the store fails.
 pub async fn queue_depths(
     tx: &mut Tx<'_>,
     after: Option<&str>,
@@ -281,9 +263,6 @@ pub struct HeldCount {
 }
 
 /// Held jobs by reason. Global: for operators.
-///
-/// # Errors
-/// When the store fails.
 pub async fn held_counts(tx: &mut Tx<'_>) -> Result<Vec<HeldCount>, DbError> {
     let text = "
         SELECT wait_reason AS reason, count(*) AS jobs, min(run_at) AS oldest_at
@@ -307,9 +286,6 @@ pub struct TimelineRow {
 }
 
 /// What happened to a delivery and its jobs that no other table can tell, oldest first.
-///
-/// # Errors
-/// When the store fails.
 pub async fn timeline_of_delivery(
     scope: &Scope,
     tx: &mut Tx<'_>,

@@ -60,7 +60,7 @@ async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRo
 
 /// Why there is no manifest: nobody has made the tree yet, or its volume cannot be read here.
 async fn missing(api: &Ctx) -> Problem {
-    let inbox = Arc::clone(&api.arrivals.inbox);
+    let inbox = Arc::clone(&api.door.inbox);
     match tokio::task::spawn_blocking(move || inbox.check()).await {
         Ok(Ok(())) => Problem::new(Kind::NotFound, "its tree is not made yet"),
         Ok(Err(error)) => volume(error),
@@ -71,7 +71,7 @@ async fn missing(api: &Ctx) -> Problem {
 async fn send(api: &Ctx, row: &DeliveryRow, name: &str, facts: FileFacts) -> Result<Response, Problem> {
     let path: SubPath = row.path.clone().unwrap_or_default().parse().map_err(Problem::internal)?;
     let path = path.join(name).map_err(Problem::internal)?;
-    let inbox = Arc::clone(&api.arrivals.inbox);
+    let inbox = Arc::clone(&api.door.inbox);
     let file =
         tokio::task::spawn_blocking(move || inbox.open_file(&path)).await.map_err(Problem::internal)?;
     let stream = ReaderStream::new(tokio::fs::File::from_std(file.map_err(volume)?));

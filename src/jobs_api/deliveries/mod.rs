@@ -1,13 +1,16 @@
 //! Deliveries: what came, what it holds, what became of it, and the REST way in.
 //!
-//! `coming` decodes and stages what is posted, `content` sends bytes, `routes` answers questions.
+//! `body` decodes and stages what is posted, `post` keeps it and says yes, `content` sends bytes, `routes` answers
+//! questions.
 
-mod coming;
+mod body;
 mod content;
+mod post;
 mod routes;
 mod staging;
 mod tree;
 pub mod wire;
 
+pub use post::{Door, PostError};
 pub use routes::routes;
 pub use tree::manifests;

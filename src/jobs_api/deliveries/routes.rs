@@ -2,7 +2,7 @@
 
 use super::tree::manifest;
 use super::wire::{Contents, Delivery, DeliveryDetail, DeliveryTrace};
-use super::{coming, content};
+use super::{body, content};
 use crate::delivery::store::{self, Filter};
 use crate::delivery::{Again, Trace};
 use crate::ids::{DeliveryId, ReceiptId, Timestamp};
@@ -65,7 +65,7 @@ struct Replay {
 
 pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new()
-        .routes(routes!(list, coming::take))
+        .routes(routes!(list, body::take))
         .routes(routes!(show))
         .routes(routes!(trace))
         .routes(routes!(replay))
@@ -141,7 +141,7 @@ async fn replay(
 ) -> Result<impl IntoResponse, Problem> {
     let from = if replay.sort.unwrap_or(false) { Again::Sort } else { Again::Parse };
     let operator = api.operator(may.caller());
-    let made = operator.replay(id, from, &api.arrivals.modules, |queue| api.attempts(queue)).await?;
+    let made = operator.replay(id, from, &api.door.modules, |queue| api.attempts(queue)).await?;
     let location = [(header::LOCATION, format!("{BASE}/jobs/{made}"))];
     Ok((StatusCode::ACCEPTED, location, Json(Acted { id: made, came: "done" })))
 }

@@ -1,6 +1,6 @@
 //! `/held`.
 
-use super::wire::{Assignment, Held, HeldDetail};
+use super::wire::{Assignment, HeldDetail, HeldJob};
 use crate::delivery::list_held;
 use crate::delivery::manifest::Manifest;
 use crate::delivery::store::DeliveryRow;
@@ -50,12 +50,12 @@ pub fn routes() -> OpenApiRouter<Ctx> {
 
 /// What waits for an operator, newest first.
 #[utoipa::path(get, path = "/held", tag = "held", params(HeldFilter, PageQuery),
-    responses((status = 200, body = Paged<Held>), Refusals))]
+    responses((status = 200, body = Paged<HeldJob>), Refusals))]
 async fn list(
     may: May<Read>,
     State(api): State<Ctx>,
     Listing { filter, page }: Listing<HeldFilter, JobId>,
-) -> Result<Paged<Held>, Problem> {
+) -> Result<Paged<HeldJob>, Problem> {
     let filter = Filter {
         source: text(filter.source),
         customer: text(filter.customer),
@@ -66,7 +66,7 @@ async fn list(
     let limit = u32::try_from(page.fetch()).unwrap_or(u32::MAX);
     let found = waiting(&api, may.scope(), filter, limit).await?;
     let page = page.of(found, |(job, _, _)| job.id);
-    Ok(page.map(|(job, row, manifest)| Held::of(&job, row.as_ref(), manifest.as_ref())))
+    Ok(page.map(|(job, row, manifest)| HeldJob::of(&job, row.as_ref(), manifest.as_ref())))
 }
 
 /// One thing that waits, with what it holds.
@@ -80,7 +80,7 @@ async fn show(
     let filter = Filter { id: Some(job), ..Filter::default() };
     let found = waiting(&api, may.scope(), filter, 1).await?.pop();
     let (job, row, manifest) = found.ok_or_else(Problem::not_found)?;
-    let held = Held::of(&job, row.as_ref(), manifest.as_ref());
+    let held = HeldJob::of(&job, row.as_ref(), manifest.as_ref());
     Ok(Json(HeldDetail { held, job: Job::from(job), contents: manifest.map(Contents::of) }))
 }
 

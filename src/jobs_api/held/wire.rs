@@ -1,4 +1,4 @@
-//! Held work as operators see it.
+//! HeldJob work as operators see it.
 
 use crate::delivery::manifest::Manifest;
 use crate::delivery::store::DeliveryRow;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 /// One thing that waits for an operator.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Held {
+pub struct HeldJob {
     /// The job that waits.
     pub job_id: JobId,
     /// Its delivery.
@@ -41,7 +41,7 @@ pub struct Held {
 pub struct HeldDetail {
     /// The summary.
     #[serde(flatten)]
-    pub held: Held,
+    pub held: HeldJob,
     /// The job that waits.
     pub job: Job,
     /// What it holds; null while its tree is not made.
@@ -63,7 +63,7 @@ pub struct Assignment {
     pub group: Slug,
 }
 
-impl Held {
+impl HeldJob {
     /// The summary of a job, its delivery, and what its tree says.
     pub fn of(job: &JobView, row: Option<&DeliveryRow>, manifest: Option<&Manifest>) -> Self {
         let envelope =
@@ -90,6 +90,6 @@ impl Held {
 impl From<Assignment> for Coordinates {
     fn from(wanted: Assignment) -> Self {
         let Assignment { customer, category, type_, group } = wanted;
-        Self { customer, category, kind: type_, group }
+        Self { customer, category, type_, group }
     }
 }

@@ -102,9 +102,6 @@ pub struct FindingRow {
 }
 
 /// The loads of a delivery, oldest first.
-///
-/// # Errors
-/// Those of the store.
 pub async fn loads_of_delivery(
     db: &Db,
     scope: &Scope,
@@ -126,9 +123,6 @@ pub async fn loads_of_delivery(
 }
 
 /// At most `limit` findings of a load, in order, from the one numbered `first`.
-///
-/// # Errors
-/// Those of the store.
 pub async fn findings_of_load(
     db: &Db,
     scope: &Scope,

@@ -155,9 +155,6 @@ impl Loading {
     }
 
     /// Stores findings and counts; returns the reports, and the entries of rows that stepped back in for good.
-    ///
-    /// # Errors
-    /// Those of the store.
     pub async fn finish(mut self, tx: &mut Tx<'_>) -> Result<(Vec<LoadReport>, Vec<LogEntry>), DbError> {
         for open in &mut self.loads {
             if open.nul_removed > 0 {

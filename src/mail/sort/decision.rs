@@ -7,7 +7,7 @@ use crate::delivery::tree_path::Place;
 use crate::ids::{Coordinates, Slug};
 use crate::job::HoldReason;
 use crate::mail::leftovers::CUT_SHORT;
-use crate::mail::rules::{Decision, Reason, RuleInput, Rules};
+use crate::rules::{Decision, Reason, RuleInput, Rules};
 use module_api::PartKind;
 use module_api::frame::{Head, PartRecord};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ pub struct Sorting {
 impl Sorting {
     /// The module that reads this category and type.
     pub fn module(&self) -> String {
-        format!("{}/{}", self.coordinates.category, self.coordinates.kind)
+        format!("{}/{}", self.coordinates.category, self.coordinates.type_)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::delivery::tree::MESSAGE;
 use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
 use crate::job::Interrupted;
 use crate::mail::MailRecord;
-use mailhandler::{EntryName, Kind, Spool};
+use headworks_spool::{EntryName, Kind, Spool};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub async fn open(
 }
 
 fn from_spool(spool: &Spool, names: &[EntryName]) -> Result<Option<File>, Interrupted> {
-    let failed = |error: mailhandler::SpoolError| Interrupted::Failed(error.to_string());
+    let failed = |error: headworks_spool::SpoolError| Interrupted::Failed(error.to_string());
     for name in names {
         match spool.read(*name) {
             Ok(mut entry) => {

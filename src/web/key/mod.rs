@@ -120,9 +120,6 @@ impl Keys {
     }
 
     /// The live key of a value, as it was sent.
-    ///
-    /// # Errors
-    /// When the store cannot be asked.
     pub async fn verify(&self, sent: &str) -> Result<Option<Arc<Key>>, DbError> {
         let Some(value) = KeyValue::of(sent) else { return Ok(None) };
         let digest = value.digest();
@@ -244,9 +241,6 @@ impl Keys {
     }
 
     /// Keys by name, also those that have ended: those behind `after`, at most `limit`.
-    ///
-    /// # Errors
-    /// When the store cannot be asked.
     pub async fn list(&self, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
         let after = after.map(str::to_owned);
         self.db

@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use futures_util::FutureExt;
 use headworks::config::{Live, Sources, load};
 use headworks::delivery::store::set_held;
-use headworks::delivery::{Acceptor, Arrivals, BatchSettings, NewDelivery, Reuse};
+use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
 use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp};
 use headworks::infra::db::{Db, Lane, View};
 use headworks::infra::volume::Volume;
@@ -99,7 +99,7 @@ impl Server {
         let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 2 };
         let acceptor = Acceptor::start(db.clone(), Queues::new(db.clone()), wake.clone(), settings);
         let inbox = Arc::new(Volume::memory("inbox", 1 << 20));
-        let arrivals = Arrivals {
+        let door = headworks::jobs_api::Door {
             db: db.clone(),
             inbox: Arc::clone(&inbox),
             acceptor: acceptor.clone(),
@@ -117,7 +117,7 @@ impl Server {
             live,
             tables: tables.clone(),
             modules: Arc::new([declaration(), another()]),
-            arrivals,
+            door,
             tmp: tmp.path().to_owned(),
             wake,
             leases: leases.clone(),

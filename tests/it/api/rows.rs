@@ -28,7 +28,7 @@ impl Server {
             coordinates: Coordinates {
                 customer: slug(customer),
                 category: slug("test"),
-                kind: slug("report"),
+                type_: slug("report"),
                 group: slug("none"),
             },
             received_at: Timestamp::now(),

@@ -66,7 +66,7 @@ fn new_load(number: i64) -> NewLoad {
         coordinates: Coordinates {
             customer: slug("acme"),
             category: slug("test"),
-            kind: slug("report"),
+            type_: slug("report"),
             group: slug("grid"),
         },
         received_at: Timestamp(1_000_000 * number),

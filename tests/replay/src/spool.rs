@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read};
 
-use mailhandler::{Damage, Entry, FOOTER_BYTES, Kind};
+use headworks_spool::{Damage, Entry, FOOTER_BYTES, Kind};
 use sha2::{Digest, Sha256};
 
 /// Reads the bytes as an entry, and as the envelope of one: what is wrong is named, what is right is the message.

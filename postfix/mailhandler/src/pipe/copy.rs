@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use mailhandler::SpoolError;
+use headworks_spool::SpoolError;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
 

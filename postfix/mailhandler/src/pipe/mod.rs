@@ -19,7 +19,7 @@ mod size;
 use std::ffi::OsString;
 use std::time::{Instant, SystemTime};
 
-use mailhandler::{
+use headworks_spool::{
     Deposited, Door, Draft, EntryName, Envelope, Sealed, Spool, SpoolError, mail_key, problem, receipt_id,
 };
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use mailhandler::{Kind, SpoolError};
+use headworks_spool::{Kind, SpoolError};
 use uuid::Uuid;
 
 /// EX_TEMPFAIL of sysexits: Postfix keeps the mail and tries again.

@@ -7,7 +7,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
 
-use mailhandler::{Damage, Kind, State};
+use headworks_spool::{Damage, Kind, State};
 
 use crate::harness::{Bench, Call, feed, is_available, is_installed, program};
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use mailhandler::{EntryName, Envelope, Spool, State};
+use headworks_spool::{EntryName, Envelope, Spool, State};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mailhandler::{Entry, EntryName, Envelope, Spool, State};
+use headworks_spool::{Entry, EntryName, Envelope, Spool, State};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use test_postfix::{Delivers, Postfix};

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mailhandler::{Door, State, problem};
+use headworks_spool::{Door, State, problem};
 use uuid::Uuid;
 
 use crate::harness::{Bench, feed, is_available, is_root, line, program};

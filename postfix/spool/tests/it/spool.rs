@@ -3,17 +3,15 @@
 use std::fs;
 use std::time::Duration;
 
-use mailhandler::{Damage, Deposited, EntryName, Kind, Sealed, Spool, State};
+use headworks_spool::{Damage, Deposited, EntryName, Envelope, Kind, Sealed, Spool, State};
 use uuid::Uuid;
 
+use crate::format::envelope;
 use crate::harness::{Bench, read};
 
 /// A complete entry with this message under this receipt, not linked yet.
 fn sealed(bench: &Bench, receipt: u128, message: &[u8]) -> Sealed {
-    let other = Bench::new();
-    other.call().run();
-    let (mut envelope, _) = other.mails().remove(0);
-    envelope.receipt_id = Uuid::from_u128(receipt);
+    let envelope = Envelope { receipt_id: Uuid::from_u128(receipt), ..envelope() };
     let mut draft = bench.spool.draft().unwrap();
     draft.write(message).unwrap();
     draft.seal(&envelope).unwrap()

@@ -189,7 +189,7 @@ set = { category = "never" }
     let found = route(&rules, &with(&[("Subject", "alert from tokyo")]));
     let place = &found.coordinates;
     assert_eq!(
-        (place.category.as_str(), place.kind.as_str(), place.group.as_str()),
+        (place.category.as_str(), place.type_.as_str(), place.group.as_str()),
         ("generic", "alert", "everybody")
     );
     assert_eq!((found.settings["zone"].as_str(), found.settings["locale"].as_str()), ("Asia/Tokyo", "en"));

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection for looking only.
 #[derive(Debug)]
-pub struct Look {
+pub struct ReadOnly {
     connection: AnyConnection,
     migrations: &'static Migrator,
 }
@@ -35,7 +35,7 @@ pub struct Schema {
     pub steps: usize,
 }
 
-impl Look {
+impl ReadOnly {
     /// At a Postgres server.
     ///
     /// # Errors

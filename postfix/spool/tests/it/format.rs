@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read as _};
 
-use mailhandler::{
+use headworks_spool::{
     Damage, Door, Entry, EntryName, Envelope, FOOTER_BYTES, Kind, SpoolError, mail_key, receipt_id,
 };
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::harness::Bench;
 
-fn envelope() -> Envelope {
+pub fn envelope() -> Envelope {
     Envelope {
         spool_id: Uuid::from_u128(1),
         receipt_id: Uuid::from_u128(2),

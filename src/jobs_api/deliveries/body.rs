@@ -1,8 +1,8 @@
 //! `POST /deliveries`: a file and its coordinates. The answer comes when both are durable.
 
+use super::post::{Post, Terms};
 use super::staging::Staging;
 use super::wire::Taken;
-use crate::delivery::{Coming, Terms};
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
 use crate::infra::volume::Stored;
 use crate::job::QueueName;
@@ -83,7 +83,7 @@ pub async fn take(
     let coordinates = place.coordinates(may.scope())?;
     let idempotency_key = idempotency_key(request.headers())?;
     let staged = stage(&api, request).await?;
-    let coming = Coming {
+    let post = Post {
         principal: may.caller().name.clone(),
         idempotency_key,
         coordinates,
@@ -93,8 +93,8 @@ pub async fn take(
         stored: staged.stored,
         received_at: Timestamp::now(),
     };
-    let terms = terms(&api, &coming.coordinates);
-    let accepted = api.arrivals.take(coming, &terms).await?;
+    let terms = terms(&api, &post.coordinates);
+    let accepted = api.door.take(post, &terms).await?;
     let location = format!("{BASE}/receipts/{}", accepted.receipt_id);
     let headers = [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())];
     Ok((StatusCode::ACCEPTED, headers, Json(Taken::from(accepted))))
@@ -113,7 +113,7 @@ impl Place {
         Ok(Coordinates {
             customer: customer.clone(),
             category: self.category.clone(),
-            kind: self.type_.clone(),
+            type_: self.type_.clone(),
             group: Slug::of(self.group.as_ref().map_or("none", |Text(group)| group)),
         })
     }
@@ -121,7 +121,7 @@ impl Place {
 
 fn terms(api: &Api, coordinates: &Coordinates) -> Terms {
     let config = api.live.config();
-    let queue = QueueName::parse(&format!("{}/{}", coordinates.category, coordinates.kind));
+    let queue = QueueName::parse(&format!("{}/{}", coordinates.category, coordinates.type_));
     Terms {
         key_ttl: config.http.idempotency_ttl.get(),
         max_attempts: api.attempts(&queue),

@@ -99,7 +99,7 @@ impl fmt::Display for Explanation {
         match &self.decision {
             Decision::Routed(route) => {
                 let place = &route.coordinates;
-                writeln!(f, "routed to {}/{}/{}/{}", place.customer, place.category, place.kind, place.group)
+                writeln!(f, "routed to {}/{}/{}/{}", place.customer, place.category, place.type_, place.group)
             }
             Decision::Held(Reason::Malformed { header }) => {
                 writeln!(f, "held: malformed, two headers {header}")

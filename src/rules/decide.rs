@@ -96,7 +96,7 @@ fn try_rule(rule: &Rule, customer: &Slug, input: &RuleInput<'_>) -> Answer {
 #[derive(Default)]
 struct Draft {
     category: Option<Slug>,
-    kind: Option<Slug>,
+    type_: Option<Slug>,
     group: Option<Slug>,
     archive: Option<bool>,
     rules: Vec<Slug>,
@@ -113,7 +113,7 @@ impl Draft {
                 .and_then(|template| template.fill(|name| captures.get(name).map(String::as_str)))
         };
         self.category = fill(&rule.set.category).or(self.category.take());
-        self.kind = fill(&rule.set.kind).or(self.kind.take());
+        self.type_ = fill(&rule.set.type_).or(self.type_.take());
         self.group = fill(&rule.set.group).or(self.group.take());
         self.archive = rule.archive.or(self.archive);
         self.rules.push(rule.name.clone());
@@ -125,7 +125,7 @@ impl Draft {
         let coordinates = Coordinates {
             customer: customer.clone(),
             category: self.category?,
-            kind: self.kind?,
+            type_: self.type_?,
             group: self.group.unwrap_or_else(|| Slug::of("none")),
         };
         Some(Route {

@@ -18,7 +18,7 @@ const STALE: Duration = Duration::from_secs(600);
 
 /// As many connections as their pool may open.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct IdleConnections {
     pool: PgPool,
     /// One for each connection: whoever has one finds a connection here or gets one of the pool.
     places: Arc<Semaphore>,
@@ -34,12 +34,12 @@ struct Idle {
 
 /// A connection in use.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct InUse {
     pub connection: PoolConnection<Postgres>,
     place: OwnedSemaphorePermit,
 }
 
-impl Kept {
+impl IdleConnections {
     /// Keeps those of `pool`, which has room for `connections`; a write waits for one at most `patience`.
     pub(super) fn of(pool: PgPool, connections: u32, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(connections as usize));
@@ -47,24 +47,24 @@ impl Kept {
     }
 
     /// A connection that lives, as far as one can know.
-    pub(super) async fn take(&self) -> Result<Held, DbError> {
+    pub(super) async fn take(&self) -> Result<InUse, DbError> {
         let late = |_| DbError::new(DbErrorKind::Unavailable, "no connection to the store was free in time");
         let place = Arc::clone(&self.places).acquire_owned();
         let place = tokio::time::timeout(self.patience, place).await.map_err(late)?;
         let place = place.map_err(|_| DbError::new(DbErrorKind::Unavailable, "the store is closed"))?;
         while let Some(mut idle) = self.last() {
             if self.lives(&mut idle).await {
-                return Ok(Held { connection: idle.connection, place });
+                return Ok(InUse { connection: idle.connection, place });
             }
             // Not back to the pool, which would ask it again and without a limit of time.
             drop(idle.connection.detach());
         }
-        Ok(Held { connection: self.pool.acquire().await?, place })
+        Ok(InUse { connection: self.pool.acquire().await?, place })
     }
 
     /// Keeps a connection whose write went well.
-    pub(super) fn put_back(&self, held: Held) {
-        let Held { connection, place } = held;
+    pub(super) fn put_back(&self, used: InUse) {
+        let InUse { connection, place } = used;
         let mut idle = self.lock();
         // Asked under the lock: closing closes the places first, then takes the lock.
         if !self.places.is_closed() {

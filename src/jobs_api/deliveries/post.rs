@@ -10,12 +10,11 @@
 //! place is removed; one whose commit may have taken place stays, for a tree without a record is found by `verify`, and
 //! a record without a tree is a loss.
 
-use super::accept::receipt_id;
-use super::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Transport};
-use super::store::{self, DeliveryRow};
-use super::tree::{self, Contents, Written};
-use super::tree_path::{self, Place};
-use super::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse};
+use crate::delivery::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Transport};
+use crate::delivery::store::{self, DeliveryRow};
+use crate::delivery::tree::{self, Contents, Written};
+use crate::delivery::tree_path::{self, Place};
+use crate::delivery::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse, receipt_id};
 use crate::ids::{Coordinates, DeliveryId, Slug, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, View};
 use crate::infra::volume::{BadSubPath, FileRange, Stored, SubPath, Volume, VolumeError};
@@ -34,7 +33,7 @@ const MAIL: &str = "message/rfc822";
 
 /// Something that came, staged.
 #[derive(Debug)]
-pub struct Coming {
+pub struct Post {
     /// Who sends it: the unique name of a key.
     pub principal: String,
     /// What its sender calls it, so that a repetition is recognised.
@@ -66,7 +65,7 @@ pub struct Terms {
 
 /// Why it was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum ComingError {
+pub enum PostError {
     /// Nobody could read it.
     #[error("no module reads {wanted}; there are {known}")]
     UnknownModule {
@@ -103,7 +102,7 @@ pub enum ComingError {
 
 /// Takes what comes; cheap to clone.
 #[derive(Clone)]
-pub struct Arrivals {
+pub struct Door {
     /// The store.
     pub db: Db,
     /// Where trees are.
@@ -114,24 +113,24 @@ pub struct Arrivals {
     pub modules: Arc<BTreeSet<String>>,
 }
 
-impl Arrivals {
+impl Door {
     /// Keeps what came and commits its record: returns after both.
     ///
     /// # Errors
-    /// See [`ComingError`]; nothing was promised then.
-    pub async fn take(&self, coming: Coming, terms: &Terms) -> Result<Accepted, ComingError> {
-        self.check(&coming.coordinates).await?;
-        let key = key(&coming);
-        if let Some(first) = self.first(key, &coming).await? {
-            return same_again(&coming, &first);
+    /// See [`PostError`]; nothing was promised then.
+    pub async fn take(&self, post: Post, terms: &Terms) -> Result<Accepted, PostError> {
+        self.check(&post.coordinates).await?;
+        let key = key(&post);
+        if let Some(first) = self.first(key, &post).await? {
+            return same_again(&post, &first);
         }
-        let mut delivery = delivery(&coming, key, terms);
-        let place = Place::Delivered(coming.coordinates.clone());
-        let path = tree_path::fresh(&place, coming.received_at, &terms.zone, delivery.id)?;
+        let mut delivery = delivery(&post, key, terms);
+        let place = Place::Delivered(post.coordinates.clone());
+        let path = tree_path::fresh(&place, post.received_at, &terms.zone, delivery.id)?;
         delivery.path = Some(path.to_string());
         let (id, coordinates, idempotent) =
-            (delivery.id, coming.coordinates.clone(), coming.idempotency_key.is_some());
-        self.keep(&delivery, path.clone(), coming).await?;
+            (delivery.id, post.coordinates.clone(), post.idempotency_key.is_some());
+        self.keep(&delivery, path.clone(), post).await?;
         let answer = self.acceptor.accept(delivery).await;
         match answer {
             Ok(accepted) if accepted.delivery_id == id => return Ok(accepted),
@@ -141,32 +140,28 @@ impl Arrivals {
         match answer {
             Ok(accepted) if idempotent => self.same_coordinates(accepted, &coordinates).await,
             Ok(accepted) => Ok(accepted),
-            Err(AcceptError::Busy) => Err(ComingError::Busy),
-            Err(AcceptError::KeyReused) => Err(ComingError::KeyReused),
+            Err(AcceptError::Busy) => Err(PostError::Busy),
+            Err(AcceptError::KeyReused) => Err(PostError::KeyReused),
             Err(AcceptError::Store(error)) => Err(error.into()),
         }
     }
 
-    async fn check(&self, coordinates: &Coordinates) -> Result<(), ComingError> {
-        let wanted = format!("{}/{}", coordinates.category, coordinates.kind);
+    async fn check(&self, coordinates: &Coordinates) -> Result<(), PostError> {
+        let wanted = format!("{}/{}", coordinates.category, coordinates.type_);
         if !self.modules.contains(&wanted) {
             let known = self.modules.iter().cloned().collect::<Vec<_>>().join(", ");
-            return Err(ComingError::UnknownModule { wanted, known });
+            return Err(PostError::UnknownModule { wanted, known });
         }
         let customer = coordinates.customer.clone();
         let registered = self.db.read(View::State, move |mut tx| {
             Box::pin(async move { store::is_customer(&mut tx, &customer).await })
         });
-        if registered.await? {
-            Ok(())
-        } else {
-            Err(ComingError::UnknownCustomer(coordinates.customer.clone()))
-        }
+        if registered.await? { Ok(()) } else { Err(PostError::UnknownCustomer(coordinates.customer.clone())) }
     }
 
     /// The delivery that came under the same key with the same bytes.
-    async fn first(&self, key: [u8; 32], coming: &Coming) -> Result<Option<DeliveryRow>, DbError> {
-        let digest = coming.stored.digest;
+    async fn first(&self, key: [u8; 32], post: &Post) -> Result<Option<DeliveryRow>, DbError> {
+        let digest = post.stored.digest;
         self.db
             .read(View::State, move |mut tx| {
                 Box::pin(async move { store::by_key(&mut tx, &key, &digest).await })
@@ -179,32 +174,32 @@ impl Arrivals {
         &self,
         accepted: Accepted,
         coordinates: &Coordinates,
-    ) -> Result<Accepted, ComingError> {
+    ) -> Result<Accepted, PostError> {
         let receipt = accepted.receipt_id;
         let first = self.db.read(View::State, move |mut tx| {
             Box::pin(async move { store::by_receipt(&mut tx, receipt).await })
         });
         match first.await? {
-            Some(first) if !is_at(&first, coordinates) => Err(ComingError::KeyReused),
+            Some(first) if !is_at(&first, coordinates) => Err(PostError::KeyReused),
             _ => Ok(accepted),
         }
     }
 
     /// Makes the tree and seals it.
-    async fn keep(&self, delivery: &NewDelivery, path: SubPath, coming: Coming) -> Result<(), ComingError> {
+    async fn keep(&self, delivery: &NewDelivery, path: SubPath, post: Post) -> Result<(), PostError> {
         let about = About {
             delivery: delivery.id,
             receipt: receipt_id(&delivery.key, &delivery.digest),
-            place: Place::Delivered(coming.coordinates.clone()),
+            place: Place::Delivered(post.coordinates.clone()),
             rule: None,
-            envelope: envelope(&coming),
+            envelope: envelope(&post),
             headers: Vec::new(),
             problems: Vec::new(),
             software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
         };
         let inbox = Arc::clone(&self.inbox);
         let written = tokio::task::spawn_blocking(move || {
-            let made = make(&inbox, &path, about, &coming);
+            let made = make(&inbox, &path, about, &post);
             if made.is_err()
                 && let Err(error) = inbox.remove_tree(&path)
             {
@@ -214,11 +209,11 @@ impl Arrivals {
         });
         match written.await?? {
             Written::Made(_) | Written::Adopted(_) => Ok(()),
-            Written::Taken(_) => Err(ComingError::UnderWay),
+            Written::Taken(_) => Err(PostError::UnderWay),
         }
     }
 
-    async fn remove(&self, path: SubPath) -> Result<(), ComingError> {
+    async fn remove(&self, path: SubPath) -> Result<(), PostError> {
         let inbox = Arc::clone(&self.inbox);
         let removed = tokio::task::spawn_blocking(move || inbox.remove_tree(&path)).await?;
         if let Err(error) = removed {
@@ -234,49 +229,49 @@ fn may_have_happened(error: &DbError) -> bool {
 }
 
 /// The same sender's same name for it; without a name, the thing itself: its bytes, what it is called, where it belongs.
-fn key(coming: &Coming) -> [u8; 32] {
-    let principal = coming.principal.as_bytes();
-    match &coming.idempotency_key {
-        Some(named) => mailhandler::key("rest", &[principal, b"key", named.as_bytes()]),
+fn key(post: &Post) -> [u8; 32] {
+    let principal = post.principal.as_bytes();
+    match &post.idempotency_key {
+        Some(named) => headworks_spool::key("rest", &[principal, b"key", named.as_bytes()]),
         None => {
-            let Coordinates { customer, category, kind, group } = &coming.coordinates;
-            let name = coming.name.as_deref().unwrap_or_default();
-            let place = [customer, category, kind, group].map(|slug| slug.as_str().as_bytes());
-            let [customer, category, kind, group] = place;
+            let Coordinates { customer, category, type_, group } = &post.coordinates;
+            let name = post.name.as_deref().unwrap_or_default();
+            let place = [customer, category, type_, group].map(|slug| slug.as_str().as_bytes());
+            let [customer, category, type_, group] = place;
             let (name, media_type, bytes) =
-                (name.as_bytes(), coming.media_type.as_bytes(), &coming.stored.digest.0[..]);
-            mailhandler::key(
+                (name.as_bytes(), post.media_type.as_bytes(), &post.stored.digest.0[..]);
+            headworks_spool::key(
                 "rest",
-                &[principal, b"content", customer, category, kind, group, name, media_type, bytes],
+                &[principal, b"content", customer, category, type_, group, name, media_type, bytes],
             )
         }
     }
 }
 
-fn envelope(coming: &Coming) -> Envelope {
+fn envelope(post: &Post) -> Envelope {
     Envelope {
         door: SOURCE.into(),
-        sender: RawText::of(coming.principal.as_bytes()),
-        recipient: RawText::of(coming.coordinates.customer.as_str().as_bytes()),
+        sender: RawText::of(post.principal.as_bytes()),
+        recipient: RawText::of(post.coordinates.customer.as_str().as_bytes()),
         original_recipient: None,
         transport: Transport::default(),
-        received_at: coming.received_at,
+        received_at: post.received_at,
     }
 }
 
-fn delivery(coming: &Coming, key: [u8; 32], terms: &Terms) -> NewDelivery {
-    let module = format!("{}/{}", coming.coordinates.category, coming.coordinates.kind);
+fn delivery(post: &Post, key: [u8; 32], terms: &Terms) -> NewDelivery {
+    let module = format!("{}/{}", post.coordinates.category, post.coordinates.type_);
     NewDelivery {
         key,
-        digest: coming.stored.digest,
-        bytes: coming.stored.len_bytes,
+        digest: post.stored.digest,
+        bytes: post.stored.len_bytes,
         reuse: Reuse::Refuse,
         key_ttl: terms.key_ttl,
         source: SOURCE.into(),
-        received_at: coming.received_at,
-        envelope: serde_json::json!(envelope(coming)),
+        received_at: post.received_at,
+        envelope: serde_json::json!(envelope(post)),
         home: None,
-        coordinates: Some(coming.coordinates.clone()),
+        coordinates: Some(post.coordinates.clone()),
         path: None,
         settings: serde_json::json!({}),
         queue: QueueName::parse(&module),
@@ -287,13 +282,13 @@ fn delivery(coming: &Coming, key: [u8; 32], terms: &Terms) -> NewDelivery {
     }
 }
 
-fn make(volume: &Volume, path: &SubPath, about: About, coming: &Coming) -> Result<Written, VolumeError> {
-    let bytes = FileRange { file: &coming.file, offset: 0, stored: coming.stored };
-    let contents = if coming.media_type == MAIL {
+fn make(volume: &Volume, path: &SubPath, about: About, post: &Post) -> Result<Written, VolumeError> {
+    let bytes = FileRange { file: &post.file, offset: 0, stored: post.stored };
+    let contents = if post.media_type == MAIL {
         // Taken apart by the job, in the sandbox.
         Contents { about, message: Some(bytes), parts: Vec::new() }
     } else {
-        Contents { about, message: None, parts: vec![PartRecord { facts: facts(coming), bytes }] }
+        Contents { about, message: None, parts: vec![PartRecord { facts: facts(post), bytes }] }
     };
     let written = tree::write(volume, path, &contents)?;
     if !matches!(written, Written::Taken(_)) {
@@ -302,17 +297,17 @@ fn make(volume: &Volume, path: &SubPath, about: About, coming: &Coming) -> Resul
     Ok(written)
 }
 
-fn facts(coming: &Coming) -> PartFacts {
+fn facts(post: &Post) -> PartFacts {
     PartFacts {
         path: "1".into(),
         parent: None,
         kind: PartKind::Attachment,
-        media_type: coming.media_type.clone(),
+        media_type: post.media_type.clone(),
         // Content is looked at in the sandbox only.
-        sniffed_type: coming.media_type.clone(),
+        sniffed_type: post.media_type.clone(),
         charset: None,
         disposition: None,
-        name: coming.name.as_deref().map(|name| RawText::of(name.as_bytes())),
+        name: post.name.as_deref().map(|name| RawText::of(name.as_bytes())),
         transfer_encoding: None,
         in_message: None,
         problems: Vec::new(),
@@ -321,16 +316,16 @@ fn facts(coming: &Coming) -> PartFacts {
 
 fn is_at(first: &DeliveryRow, coordinates: &Coordinates) -> bool {
     let place = [&first.customer, &first.category, &first.type_, &first.group];
-    let Coordinates { customer, category, kind, group } = coordinates;
+    let Coordinates { customer, category, type_, group } = coordinates;
     place
         .into_iter()
-        .zip([customer, category, kind, group])
+        .zip([customer, category, type_, group])
         .all(|(is, wanted)| is.as_deref() == Some(wanted.as_str()))
 }
 
-fn same_again(coming: &Coming, first: &DeliveryRow) -> Result<Accepted, ComingError> {
-    if !is_at(first, &coming.coordinates) {
-        return Err(ComingError::KeyReused);
+fn same_again(post: &Post, first: &DeliveryRow) -> Result<Accepted, PostError> {
+    if !is_at(first, &post.coordinates) {
+        return Err(PostError::KeyReused);
     }
     Ok(Accepted {
         receipt_id: first.receipt_id,

@@ -100,11 +100,12 @@ fn ask_header(name: &str, pattern: &Pattern, headers: &[(&str, &str)]) -> Answer
 }
 
 fn ask_attachments(like: &AttachmentLike, attachments: &[(&str, &str)]) -> Answer {
-    let of_kind = |kind: &str| like.kind.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind));
+    let of_type =
+        |sniffed: &str| like.type_.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(sniffed));
     let named = |name: &str| {
         like.name.as_ref().map_or_else(|| Some(Captures::new()), |pattern| search(pattern, name))
     };
-    let found = attachments.iter().filter(|(_, kind)| of_kind(kind)).find_map(|(name, _)| named(name));
+    let found = attachments.iter().filter(|(_, kind)| of_type(kind)).find_map(|(name, _)| named(name));
     found.map_or(Answer::No, Answer::Yes)
 }
 

@@ -1,0 +1,86 @@
+//! The finishing commit on SQLite: two files, so two commits.
+//!
+//! `results.db` gets the rows and the encoded end in one commit, then `state.db` the end itself. A crash between the two leaves
+//! a *stored end*, which is applied at the next start, before the first claim.
+
+use super::state::{self, Ending, Fenced};
+use super::stored::{self, Stored};
+use super::{Context, Shared, won, write_loads};
+use crate::infra::db::{DbError, Lane};
+use std::sync::Arc;
+
+/// Commits a batch to `results.db`, where it has rows, and then to `state.db`.
+pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
+    let has_loads = shared.lock().await.iter().any(Ending::has_load);
+    if has_loads {
+        rows_first(context, &shared).await?;
+    }
+    let state = Arc::clone(&shared);
+    let fenced = context
+        .db
+        .write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                let batch = state.lock().await;
+                let fenced = state::fence(&mut tx, &batch).await?;
+                state::apply(&mut tx, &batch, &won(&fenced), &[]).await?;
+                Ok(fenced)
+            })
+        })
+        .await?;
+    if has_loads {
+        context.committed.add(&won(&fenced));
+    }
+    Ok(fenced)
+}
+
+/// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
+/// this process is the only one, and it takes over no expired lease while an end is under way.
+async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
+    let held: Vec<_> =
+        shared.lock().await.iter().filter(|ending| ending.has_rows_to_write()).map(Ending::lease).collect();
+    if held.is_empty() {
+        return Ok(()); // An earlier try of this batch wrote them.
+    }
+    let standing = context
+        .db
+        .write(Lane::Relaxed, move |mut tx| {
+            Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
+        })
+        .await?;
+    let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
+    let batch = Arc::clone(shared);
+    let written = standing.clone();
+    let done = context.committed.take();
+    let forget = done.clone();
+    let result = context
+        .db
+        .write(Lane::Results, move |mut tx| {
+            Box::pin(async move {
+                let mut batch = batch.lock().await;
+                let written = write_loads(&mut tx, (&tables, &topics), &mut batch, &standing).await?;
+                let stored: Vec<Stored> = batch
+                    .iter()
+                    .filter(|ending| standing.contains(&ending.job()))
+                    .map(|ending| Stored::of(ending, &written.0))
+                    .collect();
+                stored::remove(&mut tx, &forget).await?;
+                stored::insert(&mut tx, &stored).await?;
+                Ok(written)
+            })
+        })
+        .await;
+    match result {
+        Ok((entries, tally)) => {
+            tally.count();
+            for ending in shared.lock().await.iter_mut().filter(|ending| written.contains(&ending.job())) {
+                let mine = entries.iter().filter(|(job, _)| *job == ending.job());
+                ending.rows_are_written(mine.map(|(_, entry)| entry.clone()).collect());
+            }
+            Ok(())
+        }
+        Err(error) => {
+            context.committed.add(&done);
+            Err(error)
+        }
+    }
+}
