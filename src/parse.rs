@@ -78,11 +78,7 @@ impl Parser {
     /// The delivery, and the module that reads it; `Err` says why there is none.
     async fn subject(&self, job: &Job) -> Result<Result<Subject, String>, Interrupted> {
         let id = job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?;
-        let delivery = self
-            .db
-            .read(View::State, move |mut tx| {
-                Box::pin(async move { store::get(&Scope::All, &mut tx, id).await })
-            })
+        let delivery = store::get(&Scope::All, &mut self.db.reader(View::State).await?.tx(), id)
             .await?
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))?;
         let Some(coordinates) = delivery.coordinates() else {

@@ -194,13 +194,10 @@ async fn prune(keeper: &Keeper) -> Result<bool, DbError> {
 /// What every process shows of the store it shares: the same numbers, so that no scrape depends on who leads.
 fn gauges(keeper: Keeper) -> Done {
     Box::pin(async move {
-        let read = keeper.db.read(View::State, |mut tx| {
-            Box::pin(async move {
-                let depths = job::store::queue_depths(&mut tx, None, i64::MAX).await?;
-                Ok((depths, job::store::held_counts(&mut tx).await?))
-            })
-        });
-        let (depths, held) = read.await?;
+        let mut state = keeper.db.reader(View::State).await?;
+        let depths = job::store::queue_depths(&mut state.tx(), None, i64::MAX).await?;
+        let held = job::store::held_counts(&mut state.tx()).await?;
+        drop(state);
         gauges::show_queues(&depths);
         gauges::show_held(&held);
         Ok(())
@@ -228,10 +225,8 @@ fn presence(keeper: Keeper) -> Done {
 /// Nothing waits unseen: who reads the log hears of held jobs.
 fn attention(keeper: Keeper) -> Done {
     Box::pin(async move {
-        let counts = keeper
-            .db
-            .read(View::State, |mut tx| Box::pin(async move { job::store::held_counts(&mut tx).await }));
-        let counts = counts.await?;
+        let counts = job::store::held_counts(&mut keeper.db.reader(View::State).await?.tx()).await?;
+        let counts = counts;
         let jobs = counts.iter().map(|count| count.jobs).sum();
         let oldest = age(counts.iter().filter_map(|count| count.oldest_at).min());
         let due = keeper.attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);

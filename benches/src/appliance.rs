@@ -117,15 +117,9 @@ impl Appliance {
 
     /// Mails whose rows are committed.
     pub async fn loads(&self) -> Result<i64, DbError> {
-        self.app
-            .db
-            .read(View::Results, |mut tx| {
-                Box::pin(async move {
-                    let text = "SELECT count(*) FROM load";
-                    Ok(on_either!(&mut tx, c => sqlx::query_scalar(text).fetch_one(c).await?))
-                })
-            })
-            .await
+        let mut reader = self.app.db.reader(View::Results).await?;
+        let text = "SELECT count(*) FROM load";
+        Ok(on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).fetch_one(c).await?))
     }
 
     /// Stops as SIGTERM does.

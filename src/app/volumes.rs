@@ -61,8 +61,5 @@ async fn find_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Res
 }
 
 async fn registered(db: &Db, name: &'static str) -> Result<Option<Uuid>, DbError> {
-    db.read(View::State, move |mut tx| {
-        Box::pin(async move { delivery::store::registered_volume(&mut tx, name).await })
-    })
-    .await
+    delivery::store::registered_volume(&mut db.reader(View::State).await?.tx(), name).await
 }

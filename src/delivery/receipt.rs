@@ -58,34 +58,29 @@ impl ReceiptState {
 impl ReceiptView {
     /// Looks a receipt up; `None` when the store knows none (a spool may: see the mail door).
     pub async fn find(db: &Db, id: ReceiptId) -> Result<Option<Self>, DbError> {
-        db.read(View::State, move |mut tx| {
-            Box::pin(async move {
-                let Some(facts) = store::receipt_facts(&mut tx, id).await? else { return Ok(None) };
-                let jobs = job::store::of_receipt(&Scope::All, &mut tx, id).await?;
-                // A retried job's end counts no more once its repetition is there.
-                let repeated: Vec<_> = jobs.iter().filter_map(|job| job.retry_of).collect();
-                let counting: Vec<_> = jobs.iter().filter(|job| !repeated.contains(&job.id)).collect();
-                let gone = facts
-                    .worst_outcome
-                    .and_then(Ended::from_code)
-                    .map(|end| ReceiptState::of(State::of_end(end)));
-                let state = counting
-                    .iter()
-                    .map(|job| ReceiptState::of(job.state))
-                    .chain(gone)
-                    .max()
-                    .unwrap_or(ReceiptState::Completed);
-                let ended = counting.iter().all(|job| job.state.is_final());
-                let finished_at = counting.iter().filter_map(|job| job.finished_at).max().filter(|_| ended);
-                Ok(Some(Self {
-                    id,
-                    state,
-                    accepted_at: facts.accepted_at,
-                    key_reused: facts.key_reused,
-                    finished_at,
-                }))
-            })
-        })
-        .await
+        let mut state = db.reader(View::State).await?;
+        let Some(facts) = store::receipt_facts(&mut state.tx(), id).await? else { return Ok(None) };
+        let jobs = job::store::of_receipt(&Scope::All, &mut state.tx(), id).await?;
+        drop(state);
+        // A retried job's end counts no more once its repetition is there.
+        let repeated: Vec<_> = jobs.iter().filter_map(|job| job.retry_of).collect();
+        let counting: Vec<_> = jobs.iter().filter(|job| !repeated.contains(&job.id)).collect();
+        let gone =
+            facts.worst_outcome.and_then(Ended::from_code).map(|end| ReceiptState::of(State::of_end(end)));
+        let state = counting
+            .iter()
+            .map(|job| ReceiptState::of(job.state))
+            .chain(gone)
+            .max()
+            .unwrap_or(ReceiptState::Completed);
+        let ended = counting.iter().all(|job| job.state.is_final());
+        let finished_at = counting.iter().filter_map(|job| job.finished_at).max().filter(|_| ended);
+        Ok(Some(Self {
+            id,
+            state,
+            accepted_at: facts.accepted_at,
+            key_reused: facts.key_reused,
+            finished_at,
+        }))
     }
 }

@@ -34,10 +34,8 @@ impl Operator {
         attempts: impl Fn(&QueueName) -> u16,
     ) -> ActResult<JobId> {
         let scope = self.scope.clone();
-        let found = self
-            .db
-            .read(View::State, move |mut tx| Box::pin(async move { store::get(&scope, &mut tx, id).await }));
-        let delivery = found.await?.ok_or(OperateError::NotFound)?;
+        let found = store::get(&scope, &mut self.db.reader(View::State).await?.tx(), id).await?;
+        let delivery = found.ok_or(OperateError::NotFound)?;
         let queue = queue(&delivery, from, modules)?;
         let (scope, max_attempts, note) = (self.scope.clone(), attempts(&queue), self.note("replayed", None));
         self.act(move |mut tx| {

@@ -50,16 +50,11 @@ pub struct Loaded {
 impl Trace {
     /// Gathers it; `None` where there is no such delivery for `scope`. Of each load at most `findings` are read.
     pub async fn of(db: &Db, scope: &Scope, id: DeliveryId, findings: u32) -> Result<Option<Self>, DbError> {
-        let seen = scope.clone();
-        let state = db.read(View::State, move |mut tx| {
-            Box::pin(async move {
-                let Some(delivery) = store::get(&seen, &mut tx, id).await? else { return Ok(None) };
-                let jobs = job::store::of_delivery(&seen, &mut tx, id).await?;
-                let notes = job::store::timeline_of_delivery(&seen, &mut tx, id).await?;
-                Ok(Some((delivery, jobs, notes)))
-            })
-        });
-        let Some((delivery, jobs, notes)) = state.await? else { return Ok(None) };
+        let mut state = db.reader(View::State).await?;
+        let Some(delivery) = store::get(scope, &mut state.tx(), id).await? else { return Ok(None) };
+        let jobs = job::store::of_delivery(scope, &mut state.tx(), id).await?;
+        let notes = job::store::timeline_of_delivery(scope, &mut state.tx(), id).await?;
+        drop(state);
         let mut loads = Vec::new();
         for load in loads_of_delivery(db, scope, id).await? {
             let findings = findings_of_load(db, scope, load.id, 0, findings).await?;

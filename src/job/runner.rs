@@ -270,11 +270,13 @@ impl<W: Send + 'static> Runner<W> {
         }
     }
 
+    async fn queues(&self) -> Result<Vec<(i16, String, bool)>, DbError> {
+        store::queues(&mut self.db.reader(View::State).await?.tx()).await
+    }
+
     /// Reads which queues there are, and their limits; returns what was claimed ahead of those that are paused now.
     async fn refresh_queues(&self, slots: &mut HashMap<i16, Slots>) -> Vec<Job> {
-        let queues =
-            self.db.read(View::State, |mut tx| Box::pin(async move { store::queues(&mut tx).await })).await;
-        let queues = match queues {
+        let queues = match self.queues().await {
             Ok(queues) => queues,
             Err(error) => {
                 tracing::warn!(%error, "reading the queues failed");

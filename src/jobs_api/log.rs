@@ -78,16 +78,10 @@ async fn read(
         None => Position::START,
     };
     let limit = api.kit.limits.page(wanted.limit)?;
-    let page = api.db.read(View::State, move |mut tx| {
-        Box::pin(async move {
-            let known = log::topics(&mut tx).await?.into_iter().find(|(_, name)| *name == topic);
-            match known {
-                Some((id, _)) => log::read(&mut tx, id, after, limit).await.map(Some),
-                None => Ok(None),
-            }
-        })
-    });
-    let page = page.await?.ok_or_else(Problem::not_found)?;
+    let mut state = api.db.reader(View::State).await?;
+    let known = log::topics(&mut state.tx()).await?.into_iter().find(|(_, name)| *name == topic);
+    let (id, _) = known.ok_or_else(Problem::not_found)?;
+    let page = log::read(&mut state.tx(), id, after, limit).await?;
     let items = page.entries.into_iter().map(LogEntry::from).collect();
     Ok(Json(LogPage { items, next: page.next.to_string(), gap: page.gap }))
 }

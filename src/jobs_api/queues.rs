@@ -62,10 +62,9 @@ async fn list(
     Listing { page, .. }: Listing<Unfiltered, String>,
 ) -> Result<Paged<Queue>, Problem> {
     let (after, limit) = (page.after().cloned(), page.fetch());
-    let depths = api.db.read(View::State, move |mut tx| {
-        Box::pin(async move { store::queue_depths(&mut tx, after.as_deref(), limit).await })
-    });
-    Ok(page.of(depths.await?, |depth| depth.name.clone()).map(Queue::from))
+    let depths =
+        store::queue_depths(&mut api.db.reader(View::State).await?.tx(), after.as_deref(), limit).await?;
+    Ok(page.of(depths, |depth| depth.name.clone()).map(Queue::from))
 }
 
 /// Stops claims from a queue. What runs goes on.

@@ -198,17 +198,12 @@ mod tests {
 
     /// What SQLite says it would do.
     async fn plan(db: &Db, statement: String) -> String {
-        db.read(View::Results, move |tx| {
-            Box::pin(async move {
-                let Tx::Lite(connection) = tx else { unreachable!("the store of this test is SQLite") };
-                let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-                let steps: Vec<(i64, i64, i64, String)> =
-                    sqlx::query_as(explain).fetch_all(connection).await?;
-                Ok(steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; "))
-            })
-        })
-        .await
-        .unwrap()
+        let mut reader = db.reader(View::Results).await.unwrap();
+        let Tx::Lite(connection) = reader.tx() else { unreachable!("the store of this test is SQLite") };
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let steps: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(explain).fetch_all(connection).await.unwrap();
+        steps.into_iter().map(|step| step.3).collect::<Vec<_>>().join("; ")
     }
 
     #[tokio::test]

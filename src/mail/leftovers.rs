@@ -87,10 +87,7 @@ impl Leftovers {
     async fn settle(&self, name: EntryName, entry: Entry) -> Result<(), DbError> {
         let envelope = entry.envelope();
         let key = headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient);
-        let came_whole = self
-            .db
-            .read(View::State, move |mut tx| Box::pin(async move { store::knows_key(&mut tx, &key).await }))
-            .await?;
+        let came_whole = store::knows_key(&mut self.db.reader(View::State).await?.tx(), &key).await?;
         if came_whole {
             if let Err(error) = self.spool.remove(name) {
                 tracing::warn!(%error, "a short copy of a mail that came whole cannot be removed");

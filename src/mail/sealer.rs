@@ -106,12 +106,7 @@ impl Sealer {
 
     async fn all_unsealed(&self) -> Result<Vec<Unsealed>, DbError> {
         let home = SpoolId(self.spool.id());
-        self.db
-            .read(View::State, move |mut tx| {
-                Box::pin(
-                    async move { store::unsealed(&mut tx, home, Timestamp(i64::MAX / 2), i64::MAX).await },
-                )
-            })
+        store::unsealed(&mut self.db.reader(View::State).await?.tx(), home, Timestamp(i64::MAX / 2), i64::MAX)
             .await
     }
 
@@ -123,10 +118,9 @@ impl Sealer {
             deferred.clone()
         };
         let limit = BATCH + i64::try_from(deferred.len()).unwrap_or(0);
-        let unsealed = self.db.read(View::State, move |mut tx| {
-            Box::pin(async move { store::unsealed(&mut tx, home, before, limit).await })
-        });
-        let due = unsealed.await?.into_iter().filter(|tree| !deferred.contains_key(&tree.id));
+        let unsealed =
+            store::unsealed(&mut self.db.reader(View::State).await?.tx(), home, before, limit).await?;
+        let due = unsealed.into_iter().filter(|tree| !deferred.contains_key(&tree.id));
         Ok(due.take(usize::try_from(BATCH).unwrap_or(usize::MAX)).collect())
     }
 
@@ -162,10 +156,8 @@ impl Sealer {
     /// Removes held trees whose successors were sealed just before a crash.
     async fn let_go_of_stale(&self) -> Result<(), DbError> {
         let home = SpoolId(self.spool.id());
-        let stale = self.db.read(View::State, move |mut tx| {
-            Box::pin(async move { store::sealed_with_stale_path(&mut tx, home).await })
-        });
-        self.let_go(stale.await?).await;
+        let stale = store::sealed_with_stale_path(&mut self.db.reader(View::State).await?.tx(), home).await?;
+        self.let_go(stale).await;
         Ok(())
     }
 

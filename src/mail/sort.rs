@@ -112,10 +112,9 @@ impl Sorter {
     /// Makes the held trees that are missing. One that cannot be made stays for the next time, its mail in the spool.
     pub async fn keep_all_held(&self, limit: i64) -> Result<(), DbError> {
         let home = SpoolId(self.spool.id());
-        let missing = self.db.read(View::State, move |mut tx| {
-            Box::pin(async move { store::held_without_tree(&mut tx, home, limit).await })
-        });
-        for id in missing.await? {
+        let missing =
+            store::held_without_tree(&mut self.db.reader(View::State).await?.tx(), home, limit).await?;
+        for id in missing {
             if let Err(error) = self.keep_held(id).await {
                 tracing::warn!(delivery_id = %id, ?error, "a held mail has no tree yet");
             }
@@ -187,10 +186,7 @@ impl Sorter {
     }
 
     async fn find(&self, id: DeliveryId) -> Result<DeliveryRow, Interrupted> {
-        self.db
-            .read(View::State, move |mut tx| {
-                Box::pin(async move { store::get(&Scope::All, &mut tx, id).await })
-            })
+        store::get(&Scope::All, &mut self.db.reader(View::State).await?.tx(), id)
             .await?
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))
     }

@@ -50,10 +50,8 @@ async fn lite_columns(tx: &mut Tx<'_>) -> Result<Columns, DbError> {
 }
 
 async fn both_files(db: &Db) -> Columns {
-    let state =
-        db.read(View::State, |mut tx| Box::pin(async move { lite_columns(&mut tx).await })).await.unwrap();
-    let results =
-        db.read(View::Results, |mut tx| Box::pin(async move { lite_columns(&mut tx).await })).await.unwrap();
+    let state = lite_columns(&mut db.reader(View::State).await.unwrap().tx()).await.unwrap();
+    let results = lite_columns(&mut db.reader(View::Results).await.unwrap().tx()).await.unwrap();
     let tables =
         |columns: &Columns| -> BTreeSet<String> { columns.keys().map(|(table, _)| table.clone()).collect() };
     let shared: Vec<String> = tables(&state).intersection(&tables(&results)).cloned().collect();
@@ -78,10 +76,7 @@ async fn postgres_has_the_tables_and_columns_of_both_sqlite_files() {
             if !db.is_pg() {
                 return;
             }
-            let found = db
-                .read(View::State, |mut tx| Box::pin(async move { pg_columns(&mut tx).await }))
-                .await
-                .unwrap();
+            let found = pg_columns(&mut db.reader(View::State).await.unwrap().tx()).await.unwrap();
             for key in found.keys().chain(expected.keys()) {
                 assert_eq!(found.get(key), expected.get(key), "{}.{}: Postgres, then SQLite", key.0, key.1);
             }

@@ -218,8 +218,8 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
         let told = look!(app.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
         assert_eq!(told.entries.len(), 1, "after start {start}");
         assert_eq!(crate::number(&app.db, "SELECT count(*) FROM timeline WHERE event = 'proof'").await, 1);
-        let stored = app.db.read(View::Results, |mut tx| Box::pin(async move { stored_ends(&mut tx).await }));
-        assert_eq!(stored.await.unwrap(), []);
+        let stored = stored_ends(&mut app.db.reader(View::Results).await.unwrap().tx()).await;
+        assert_eq!(stored.unwrap(), []);
         app.db.close().await;
     }
 }

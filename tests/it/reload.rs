@@ -108,11 +108,7 @@ async fn a_customer_named_while_the_store_is_away_is_registered_when_it_is_back(
     let alice: Slug = "alice".parse().unwrap();
     let mut is_known = false;
     for _ in 0..600 {
-        let name = alice.clone();
-        let found = appliance.app.db.read(headworks::infra::db::View::State, |mut tx| {
-            Box::pin(async move { is_customer(&mut tx, &name).await })
-        });
-        is_known = found.await.unwrap_or(false);
+        is_known = look!(appliance.app.db, tx => is_customer(&mut tx, &alice)).unwrap_or(false);
         if is_known {
             break;
         }

@@ -17,7 +17,12 @@ macro_rules! commit {
 #[macro_export]
 macro_rules! look {
     ($db:expr, $tx:ident => $call:expr) => {
-        $db.read(headworks::infra::db::View::State, move |mut $tx| Box::pin(async move { $call.await })).await
+        async {
+            let mut reader = $db.reader(headworks::infra::db::View::State).await?;
+            let mut $tx = reader.tx();
+            $call.await
+        }
+        .await
     };
 }
 

@@ -163,15 +163,10 @@ async fn run(connection: &mut PgConnection, statements: &str) {
 #[tokio::test]
 async fn every_store_is_empty_and_migrated() {
     each_store(|db| async move {
-        let loads: i64 = db
-            .read(View::Results, |mut tx| {
-                Box::pin(async move {
-                    let count = "SELECT count(*) FROM load";
-                    Ok(on_either!(&mut tx, c => sqlx::query_scalar(count).fetch_one(c).await)?)
-                })
-            })
-            .await
-            .unwrap();
+        let mut reader = db.reader(View::Results).await.unwrap();
+        let count = "SELECT count(*) FROM load";
+        let loads: i64 =
+            on_either!(&mut reader.tx(), c => sqlx::query_scalar(count).fetch_one(c).await).unwrap();
         assert_eq!(loads, 0);
     })
     .await;

@@ -107,11 +107,7 @@ pub async fn recover(db: &Db) -> Result<usize, DbError> {
     if db.is_pg() {
         return Ok(0);
     }
-    let bodies = db
-        .read(View::Results, |mut tx| {
-            Box::pin(async move { super::super::store::stored_ends(&mut tx).await })
-        })
-        .await?;
+    let bodies = super::super::store::stored_ends(&mut db.reader(View::Results).await?.tx()).await?;
     let mut applied = 0;
     let mut seen = Vec::new();
     for (job, body) in bodies {

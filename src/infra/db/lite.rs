@@ -5,6 +5,7 @@ use super::read_only::path_of;
 use super::writer::Writer;
 use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -77,16 +78,12 @@ impl Lite {
         }
     }
 
-    pub(super) async fn read<T, F>(&self, view: View, f: F) -> Result<T, DbError>
-    where
-        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
-        T: Send + 'static,
-    {
+    pub(super) async fn reader(&self, view: View) -> Result<PoolConnection<sqlx::Sqlite>, DbError> {
         let file = match view {
             View::State => &self.files.state,
             View::Results => &self.files.results,
         };
-        f(Tx::Lite(&mut *file.readers.acquire().await?)).await
+        Ok(file.readers.acquire().await?)
     }
 
     pub(super) fn bytes(&self) -> [(&'static str, u64); 2] {

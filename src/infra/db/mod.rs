@@ -4,7 +4,7 @@
 //!   Db::write(lane, f) ──▶ Postgres: begin, f, commit on a connection of the lane's pool (Relaxed: f alone)
 //!                     └──▶ SQLite:   f joins the group of everything waiting for that file's one writer;
 //!                                    a savepoint per member, one commit for all
-//!   Db::read(view, f)  ──▶ Postgres: a connection of the read pool
+//!   Db::reader(view)   ──▶ Postgres: a connection of the read pool
 //!                     └──▶ SQLite:   a read-only connection to that file
 //! ```
 //!
@@ -27,7 +27,8 @@ pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 pub use read_only::{ReadOnly, Schema, path_of};
 
-use sqlx::{PgConnection, SqliteConnection};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 use std::pin::Pin;
 
 /// Number of migrations a store has seen; an error where it has seen none.
@@ -73,7 +74,26 @@ pub enum Tx<'c> {
     Lite(&'c mut SqliteConnection),
 }
 
-/// What a closure given to [`Db::write`] or [`Db::read`] returns.
+/// A connection for reading; it goes back to its pool when it is dropped.
+#[derive(Debug)]
+pub enum Reader {
+    /// Of Postgres.
+    Pg(PoolConnection<Postgres>),
+    /// Of one SQLite file, opened read-only.
+    Lite(PoolConnection<Sqlite>),
+}
+
+impl Reader {
+    /// As store functions take it.
+    pub fn tx(&mut self) -> Tx<'_> {
+        match self {
+            Self::Pg(connection) => Tx::Pg(connection),
+            Self::Lite(connection) => Tx::Lite(connection),
+        }
+    }
+}
+
+/// What a closure given to [`Db::write`] returns.
 pub type Fut<'c, T> = Pin<Box<dyn Future<Output = Result<T, DbError>> + Send + 'c>>;
 
 /// Runs one expression against whichever connection a [`Tx`] holds: for SQL that both stores understand.
@@ -125,19 +145,15 @@ impl Db {
         }
     }
 
-    /// Runs `f` on a connection for reading.
+    /// A connection for reading. For one statement: `get(&mut db.reader(view).await?.tx(), id).await`.
     ///
     /// # Errors
-    /// What `f` returned, or why there was no connection.
-    pub async fn read<T, F>(&self, view: View, f: F) -> Result<T, DbError>
-    where
-        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
-        T: Send + 'static,
-    {
-        match self {
-            Self::Pg(pg) => pg.read(f).await,
-            Self::Lite(lite) => lite.read(view, f).await,
-        }
+    /// When none is free in time, or the store is away.
+    pub async fn reader(&self, view: View) -> Result<Reader, DbError> {
+        Ok(match self {
+            Self::Pg(pg) => Reader::Pg(pg.reader().await?),
+            Self::Lite(lite) => Reader::Lite(lite.reader(view).await?),
+        })
     }
 
     /// Brings the schema up to this program's version and returns how many steps that took; with SQLite, which does it
@@ -157,13 +173,9 @@ impl Db {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.read(View::State, |mut tx| {
-            Box::pin(async move {
-                let one: i32 = on_either!(&mut tx, c => sqlx::query_scalar("SELECT 1").fetch_one(c).await?);
-                if one == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::Corrupt, "one is not one")) }
-            })
-        })
-        .await
+        let mut reader = self.reader(View::State).await?;
+        let one: i32 = on_either!(&mut reader.tx(), c => sqlx::query_scalar("SELECT 1").fetch_one(c).await?);
+        if one == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::Corrupt, "one is not one")) }
     }
 
     /// What the store takes on disk, in bytes: `state` and `results` of SQLite, each with its write-ahead log, or the

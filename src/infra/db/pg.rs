@@ -3,6 +3,7 @@
 use super::idle::IdleConnections;
 use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx};
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use std::str::FromStr;
@@ -92,26 +93,22 @@ impl Pg {
             let pool = self.bulk.clone();
             tokio::spawn(async move { committed(&mut *pool.acquire().await?, f).await })
         } else {
-            let kept = self.queue.clone();
+            let queue = self.queue.clone();
             tokio::spawn(async move {
-                let mut held = kept.take().await?;
+                let mut used = queue.take().await?;
                 let value = match lane {
-                    Lane::Relaxed => f(Tx::Pg(&mut held.connection)).await?,
-                    _ => committed(&mut held.connection, f).await?,
+                    Lane::Relaxed => f(Tx::Pg(&mut used.connection)).await?,
+                    _ => committed(&mut used.connection, f).await?,
                 };
-                kept.put_back(held);
+                queue.put_back(used);
                 Ok(value)
             })
         };
         transaction.await.unwrap_or_else(|error| Err(DbError::new(DbErrorKind::Corrupt, error)))
     }
 
-    pub(super) async fn read<T, F>(&self, f: F) -> Result<T, DbError>
-    where
-        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
-        T: Send + 'static,
-    {
-        f(Tx::Pg(&mut *self.read.acquire().await?)).await
+    pub(super) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, DbError> {
+        Ok(self.read.acquire().await?)
     }
 
     pub(super) async fn migrate(&self) -> Result<usize, DbError> {

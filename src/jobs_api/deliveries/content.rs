@@ -48,10 +48,8 @@ pub async fn part(
 
 async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRow, Manifest), Problem> {
     let scope = scope.clone();
-    let row = api
-        .db
-        .read(View::State, move |mut tx| Box::pin(async move { store::get(&scope, &mut tx, id).await }));
-    let row = row.await?.ok_or_else(Problem::not_found)?;
+    let row = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let row = row.ok_or_else(Problem::not_found)?;
     match manifest(api, &row).await? {
         Some(manifest) => Ok((row, manifest)),
         None => Err(missing(api).await),

@@ -153,20 +153,14 @@ impl Door {
             return Err(PostError::UnknownModule { wanted, known });
         }
         let customer = coordinates.customer.clone();
-        let registered = self.db.read(View::State, move |mut tx| {
-            Box::pin(async move { store::is_customer(&mut tx, &customer).await })
-        });
-        if registered.await? { Ok(()) } else { Err(PostError::UnknownCustomer(coordinates.customer.clone())) }
+        let registered = store::is_customer(&mut self.db.reader(View::State).await?.tx(), &customer).await?;
+        if registered { Ok(()) } else { Err(PostError::UnknownCustomer(coordinates.customer.clone())) }
     }
 
     /// The delivery that came under the same key with the same bytes.
     async fn first(&self, key: [u8; 32], post: &Post) -> Result<Option<DeliveryRow>, DbError> {
         let digest = post.stored.digest;
-        self.db
-            .read(View::State, move |mut tx| {
-                Box::pin(async move { store::by_key(&mut tx, &key, &digest).await })
-            })
-            .await
+        store::by_key(&mut self.db.reader(View::State).await?.tx(), &key, &digest).await
     }
 
     /// Another one was faster with the same key and bytes; whether it meant the same is known only now.
@@ -176,10 +170,8 @@ impl Door {
         coordinates: &Coordinates,
     ) -> Result<Accepted, PostError> {
         let receipt = accepted.receipt_id;
-        let first = self.db.read(View::State, move |mut tx| {
-            Box::pin(async move { store::by_receipt(&mut tx, receipt).await })
-        });
-        match first.await? {
+        let first = store::by_receipt(&mut self.db.reader(View::State).await?.tx(), receipt).await?;
+        match first {
             Some(first) if !is_at(&first, coordinates) => Err(PostError::KeyReused),
             _ => Ok(accepted),
         }

@@ -94,10 +94,8 @@ async fn list(
         before: page.after().copied(),
     };
     let (scope, limit) = (may.scope().clone(), u32::try_from(page.fetch()).unwrap_or(u32::MAX));
-    let rows = api.db.read(View::State, move |mut tx| {
-        Box::pin(async move { store::list(&scope, &mut tx, &filter, limit).await })
-    });
-    Ok(page.of(rows.await?, |row| (row.received_at, row.id)).map(Delivery::from))
+    let rows = store::list(&scope, &mut api.db.reader(View::State).await?.tx(), &filter, limit).await?;
+    Ok(page.of(rows, |row| (row.received_at, row.id)).map(Delivery::from))
 }
 
 /// One delivery and what it holds.
@@ -109,10 +107,8 @@ async fn show(
     Path(id): Path<DeliveryId>,
 ) -> Result<Json<DeliveryDetail>, Problem> {
     let scope = may.scope().clone();
-    let row = api
-        .db
-        .read(View::State, move |mut tx| Box::pin(async move { store::get(&scope, &mut tx, id).await }));
-    let row = row.await?.ok_or_else(Problem::not_found)?;
+    let row = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let row = row.ok_or_else(Problem::not_found)?;
     let contents = manifest(&api, &row).await?.map(Contents::of);
     Ok(Json(DeliveryDetail { delivery: row.into(), contents }))
 }

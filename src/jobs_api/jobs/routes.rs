@@ -85,10 +85,8 @@ async fn list(
     };
     let (scope, limit) = (may.scope().clone(), page.fetch());
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let jobs = api.db.read(View::State, move |mut tx| {
-        Box::pin(async move { store::list(&scope, &mut tx, &filter, limit).await })
-    });
-    Ok(page.of(jobs.await?, |job| job.id).map(Job::from))
+    let jobs = store::list(&scope, &mut api.db.reader(View::State).await?.tx(), &filter, limit).await?;
+    Ok(page.of(jobs, |job| job.id).map(Job::from))
 }
 
 /// One job with its timeline, findings, progress and links.
@@ -100,10 +98,8 @@ async fn show(
     Path(id): Path<JobId>,
 ) -> Result<Json<JobDetail>, Problem> {
     let scope = may.scope().clone();
-    let job = api
-        .db
-        .read(View::State, move |mut tx| Box::pin(async move { store::get(&scope, &mut tx, id).await }));
-    let job = job.await?.ok_or_else(Problem::not_found)?;
+    let job = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let job = job.ok_or_else(Problem::not_found)?;
     let trace = match job.delivery_id {
         Some(delivery) => Trace::of(&api.db, may.scope(), delivery, FINDINGS).await?,
         None => None,

@@ -133,8 +133,8 @@ pub async fn rows(
     name: &str,
     question: &Question,
 ) -> Result<Page, QueryError> {
-    let checked = Arc::new(check(scope, tables, name, question)?);
-    let mut rows = store::rows(db, checked.clone()).await?;
+    let checked = check(scope, tables, name, question)?;
+    let mut rows = store::rows(db, &checked).await?;
     let limit = usize::try_from(checked.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);

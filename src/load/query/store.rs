@@ -14,40 +14,34 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// One row more than the page holds, so that it is known whether there is another page.
 ///
 /// Askers make up the texts, so they are not kept prepared.
-pub(super) async fn rows(db: &Db, question: Arc<Checked>) -> Result<Vec<Vec<Value>>, DbError> {
-    db.read(View::Results, move |tx| {
-        Box::pin(async move {
-            let fields = &question.table.fields;
-            match tx {
-                Tx::Pg(connection) => {
-                    let (text, bound) = statement(Dialect::Pg, &question);
-                    let mut arguments = PgArguments::default();
-                    for (field, value) in bound {
-                        bind_pg(&mut arguments, &field.kind, value)?;
-                    }
-                    let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-                    let rows = query.fetch_all(connection).await?;
-                    rows.iter().map(|row| decode_pg(fields, row)).collect()
-                }
-                Tx::Lite(connection) => {
-                    let (text, bound) = statement(Dialect::Lite, &question);
-                    let mut arguments = SqliteArguments::default();
-                    for (_, value) in bound {
-                        bind_lite(&mut arguments, value)?;
-                    }
-                    let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-                    let rows = query.fetch_all(connection).await?;
-                    rows.iter().map(|row| decode_lite(fields, row)).collect()
-                }
+pub(super) async fn rows(db: &Db, question: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
+    let fields = &question.table.fields;
+    match db.reader(View::Results).await?.tx() {
+        Tx::Pg(connection) => {
+            let (text, bound) = statement(Dialect::Pg, question);
+            let mut arguments = PgArguments::default();
+            for (field, value) in bound {
+                bind_pg(&mut arguments, &field.kind, value)?;
             }
-        })
-    })
-    .await
+            let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
+            let rows = query.fetch_all(connection).await?;
+            rows.iter().map(|row| decode_pg(fields, row)).collect()
+        }
+        Tx::Lite(connection) => {
+            let (text, bound) = statement(Dialect::Lite, question);
+            let mut arguments = SqliteArguments::default();
+            for (_, value) in bound {
+                bind_lite(&mut arguments, value)?;
+            }
+            let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
+            let rows = query.fetch_all(connection).await?;
+            rows.iter().map(|row| decode_lite(fields, row)).collect()
+        }
+    }
 }
 
 /// A load as stored.
@@ -107,19 +101,14 @@ pub async fn loads_of_delivery(
     scope: &Scope,
     delivery: DeliveryId,
 ) -> Result<Vec<LoadRow>, DbError> {
-    let customer = scope.customer().map(str::to_owned);
     let text = "SELECT id, delivery_id, module, parser_version, job_id, outcome, profile, row_counts, findings, \
                 loaded_at FROM load WHERE delivery_id = $1 AND ($2 IS NULL OR customer = $2) ORDER BY id";
-    db.read(View::Results, move |mut tx| {
-        Box::pin(async move {
-            Ok(on_either!(&mut tx, connection => sqlx::query_as(text)
-                .bind(delivery)
-                .bind(customer)
-                .fetch_all(connection)
-                .await)?)
-        })
-    })
-    .await
+    let mut reader = db.reader(View::Results).await?;
+    Ok(on_either!(&mut reader.tx(), c => sqlx::query_as(text)
+        .bind(delivery)
+        .bind(scope.customer())
+        .fetch_all(c)
+        .await)?)
 }
 
 /// At most `limit` findings of a load, in order, from the one numbered `first`.
@@ -130,21 +119,16 @@ pub async fn findings_of_load(
     first: i64,
     limit: u32,
 ) -> Result<Vec<FindingRow>, DbError> {
-    let customer = scope.customer().map(str::to_owned);
     let text = "SELECT f.load_id, CAST(f.ordinal AS bigint) AS ordinal, f.severity, f.rule, f.part, f.line, \
                 f.byte_offset, f.field, f.message, f.excerpt FROM finding AS f JOIN load AS l ON l.id = f.load_id \
                 WHERE f.load_id = $1 AND f.ordinal >= $2 AND ($3 IS NULL OR l.customer = $3) \
                 ORDER BY f.ordinal LIMIT $4";
-    db.read(View::Results, move |mut tx| {
-        Box::pin(async move {
-            Ok(on_either!(&mut tx, connection => sqlx::query_as(text)
-                .bind(load)
-                .bind(first)
-                .bind(customer)
-                .bind(i64::from(limit))
-                .fetch_all(connection)
-                .await)?)
-        })
-    })
-    .await
+    let mut reader = db.reader(View::Results).await?;
+    Ok(on_either!(&mut reader.tx(), c => sqlx::query_as(text)
+        .bind(load)
+        .bind(first)
+        .bind(scope.customer())
+        .bind(i64::from(limit))
+        .fetch_all(c)
+        .await)?)
 }

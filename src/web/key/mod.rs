@@ -144,12 +144,8 @@ impl Keys {
 
     async fn look_up(&self, value: KeyValue) -> Result<Option<Key>, DbError> {
         let lookups = (value.digest().0.to_vec(), value.lookup());
-        let found = self
-            .db
-            .read(View::State, move |mut tx| {
-                Box::pin(async move { store::candidates(&mut tx, lookups.0, lookups.1).await })
-            })
-            .await?;
+        let found =
+            store::candidates(&mut self.db.reader(View::State).await?.tx(), lookups.0, lookups.1).await?;
         for candidate in found {
             if self.matches(&value, &candidate).await? {
                 return Ok(Some(candidate.key));
@@ -243,11 +239,7 @@ impl Keys {
     /// Keys by name, also those that have ended: those behind `after`, at most `limit`.
     pub async fn list(&self, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
         let after = after.map(str::to_owned);
-        self.db
-            .read(View::State, move |mut tx| {
-                Box::pin(async move { store::list(&mut tx, after.as_deref(), limit).await })
-            })
-            .await
+        store::list(&mut self.db.reader(View::State).await?.tx(), after.as_deref(), limit).await
     }
 
     /// Ends a key; `false` where there is no live key of that name.

@@ -260,10 +260,13 @@ impl Server {
     }
 
     async fn row(&self, delivery: DeliveryId) -> headworks::delivery::store::DeliveryRow {
-        let found = self.db.read(View::State, move |mut tx| {
-            Box::pin(async move { headworks::delivery::store::get(&Scope::All, &mut tx, delivery).await })
-        });
-        found.await.unwrap().unwrap()
+        let found = headworks::delivery::store::get(
+            &Scope::All,
+            &mut self.db.reader(View::State).await.unwrap().tx(),
+            delivery,
+        )
+        .await;
+        found.unwrap().unwrap()
     }
 }
 

@@ -171,10 +171,10 @@ impl Jobs {
     /// Words of the timeline of a job, oldest first, joined by spaces.
     async fn timeline(&self, id: JobId) -> String {
         let text = "SELECT event FROM timeline WHERE job_id = $1 ORDER BY id";
-        let events: Vec<String> = look!(self.db, tx => async {
-            Ok(headworks::on_either!(&mut tx, c => sqlx::query_scalar(text).bind(id).fetch_all(c).await?))
-        })
-        .unwrap();
+        let mut reader = self.db.reader(headworks::infra::db::View::State).await.unwrap();
+        let events: Vec<String> =
+            headworks::on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).bind(id).fetch_all(c).await)
+                .unwrap();
         events.join(" ")
     }
 }

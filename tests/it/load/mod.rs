@@ -5,7 +5,7 @@ mod querying;
 mod writing;
 
 use headworks::ids::{Coordinates, DeliveryId, Digest, JobId, LoadId, Slug, Timestamp};
-use headworks::infra::db::{Db, DbError, Lane, Tx, View};
+use headworks::infra::db::{Db, DbError, Lane, View};
 use headworks::load::{self, NewLoad, Source, Tables, Written};
 use headworks::on_either;
 use module_api::{ColumnKind, Decimal, Declaration, Place, Row, Table, Value};
@@ -110,14 +110,9 @@ async fn remove(db: &Db, tables: &Tables, load: LoadId) -> load::Removed {
 
 /// All rows of a one-column query, as text.
 async fn texts(db: &Db, pg: &'static str, lite: &'static str) -> Vec<String> {
-    db.read(View::Results, move |mut tx| {
-        Box::pin(async move {
-            let text = if matches!(tx, Tx::Pg(_)) { pg } else { lite };
-            Ok(on_either!(&mut tx, c => sqlx::query_scalar(text).fetch_all(c).await)?)
-        })
-    })
-    .await
-    .unwrap()
+    let text = if db.is_pg() { pg } else { lite };
+    let mut reader = db.reader(View::Results).await.unwrap();
+    on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).fetch_all(c).await).unwrap()
 }
 
 /// Key and text of everything in table 0.
