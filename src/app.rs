@@ -1,278 +1,136 @@
-//! Builds every part once, in the order they stand on each other, and runs them.
+//! A whole headworks: the [`Core`], and the features that stand on it.
 //!
 //! ```text
-//!   store (migrated, recovered) ─▶ worker row ─▶ volumes (markers) ─▶ modules ─▶ tables ─▶ queues, acceptor, finisher
-//!                                                                                  └▶ spool ─▶ sorter, sealer, intake
+//!   store (migrated, recovered) ─▶ worker row ─▶ volumes (markers) ─▶ modules ─▶ tables ─▶ queues, acceptor, finisher = Core
+//!   Core ─▶ each of FEATURES is built ─▶ router, schedule, job runner, readiness are folded from what they add
 //! ```
-//!
-//! Where something low must cause something above it, the function is passed in here: the job runner gets `perform`, which
-//! knows the kinds, and `finish`, which knows deliveries.
 
 mod build;
 mod customers;
-mod explain;
-mod spool;
+mod readiness;
+mod runner;
+mod server;
 mod volumes;
 
 pub use build::{BuildError, beside_this_program, host_settings, make_directory, open_store};
-pub use spool::HomeSpool;
+pub use server::{Server, StartError};
 
-use crate::config::{Config, Live, Role};
-use crate::delivery::{Acceptor, Finisher, Work};
-use crate::ids::{BootId, SpoolId};
-use crate::infra::db::Db;
-use crate::infra::host::Host;
-use crate::infra::volume::Volume;
-use crate::job::{
-    Backoff, Finish, HoldReason, Kind, Leases, Outcome, Perform, QueueName, QueueRules, Queues, RulesOf, Run,
-    Runner, RunnerSettings, Wake,
-};
-use crate::jobs_api::{self, Api};
-use crate::load::Tables;
-use crate::mail::{Intake, Leftovers, Sealer, Sorter};
-use crate::parse::Parser;
-use crate::web::Kit;
+use crate::config::{Config, Door, Live, Role};
+use crate::delivery::{Core, Feature, FeatureSpec, Remake};
+use crate::infra::telemetry::metrics::Metrics;
+use crate::schedule::Keeper;
+use crate::web::health::Health;
+use crate::{jobs_api, mail, parse, router};
+use axum::Router;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Every part of a running headworks.
+/// Every feature there is. A new one is a line here.
+const FEATURES: [FeatureSpec; 3] = [mail::FEATURE, parse::FEATURE, jobs_api::FEATURE];
+
+/// A headworks of some roles.
 pub struct App {
-    /// The configuration in force.
-    pub live: Live,
+    /// What the features stand on.
+    pub core: Arc<Core>,
+    features: Vec<Feature>,
     /// Hears of every reload since before the customers were registered.
     reloads: watch::Receiver<Arc<Config>>,
-    /// The store.
-    pub db: Db,
-    /// This process start.
-    pub boot: BootId,
-    /// Its worker row; none of a command on Postgres, which claims nothing.
-    pub worker: Option<i32>,
-    /// Its scratch directory.
-    pub tmp: PathBuf,
-    /// Whether its roles put, read or take apart what was delivered.
-    pub touches_deliveries: bool,
-    /// The module processes.
-    pub host: Host,
-    /// What the modules declare.
-    pub tables: Tables,
-    /// Ids of the modules there are.
-    pub modules: Arc<BTreeSet<String>>,
-    /// Where trees are.
-    pub inbox: Arc<Volume>,
-    /// Where copies of originals are.
-    pub archive: Arc<Volume>,
-    /// The spool, where this process holds it.
-    pub spool: Option<HomeSpool>,
-    /// Queues and their rows.
-    pub queues: Queues,
-    /// Wake-ups.
-    pub wake: Wake,
-    /// Leases of running jobs.
-    pub leases: Leases,
-    /// The first compound commit.
-    pub acceptor: Acceptor,
-    /// The second one.
-    pub finisher: Finisher,
 }
 
 impl App {
-    /// Runs what the roles ask for until `stop`: intake, sorting, parsing, sealing. Returns when everything has ended.
+    /// Builds every part for the roles of the configuration. With Postgres away at start this waits for it.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build(live: Live, metrics: Metrics) -> Result<Self, BuildError> {
+        let roles = live.config().server.roles.clone();
+        Self::build_for(live, roles, metrics, true).await
+    }
+
+    /// As [`build`](Self::build), for a command that somebody waits for: a store that is away is an error. Most commands
+    /// need no role.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn build_at_once(
+        live: Live,
+        roles: BTreeSet<Role>,
+        metrics: Metrics,
+    ) -> Result<Self, BuildError> {
+        Self::build_for(live, roles, metrics, false).await
+    }
+
+    async fn build_for(
+        live: Live,
+        roles: BTreeSet<Role>,
+        metrics: Metrics,
+        patient: bool,
+    ) -> Result<Self, BuildError> {
+        refuse_idle(&roles)?;
+        let reloads = live.subscribe();
+        let core = Arc::new(build::core(live, roles, metrics, patient).await?);
+        let mut features = Vec::with_capacity(FEATURES.len());
+        for FeatureSpec { name, build, .. } in FEATURES {
+            let built = build(Arc::clone(&core)).await;
+            features.push(built.map_err(|source| BuildError::Feature { name, source })?);
+        }
+        Ok(Self { core, features, reloads })
+    }
+
+    /// Does what the roles ask for until `stop`: intake, jobs, sealing. Returns when everything has ended.
     pub async fn run(&self, stop: CancellationToken) {
-        let tasks = TaskTracker::new();
-        let roles = self.live.config().server.roles.clone();
-        if let Some(home) = self.spool.as_ref().filter(|_| roles.contains(&Role::Mail)) {
-            let sealer = self.sealer(home);
-            let intake = Intake {
-                spool: home.spool.clone(),
-                directory: home.directory.clone(),
-                acceptor: self.acceptor.clone(),
-                live: self.live.clone(),
-                damaged: home.damaged.clone(),
-            };
-            tasks.spawn(intake.run(stop.clone()));
-            let sealing = stop.clone();
-            tasks.spawn(async move { sealer.run(sealing).await });
+        let (tasks, core) = (TaskTracker::new(), &self.core);
+        for task in self.features.iter().flat_map(|feature| &feature.tasks) {
+            tasks.spawn(task.run(stop.clone()));
         }
-        let runs = roles.contains(&Role::Mail) || roles.contains(&Role::Worker);
-        if let Some(worker) = self.worker.filter(|_| runs) {
-            tasks.spawn(self.runner(worker).run(stop.clone()));
+        if let Some(runner) = runner::of(core, &self.features) {
+            tasks.spawn(runner.run(stop.clone()));
         }
-        let (db, live, reloads) = (self.db.clone(), self.live.clone(), self.reloads.clone());
+        let (db, live, reloads) = (core.db.clone(), core.live.clone(), self.reloads.clone());
         tasks.spawn(customers::keep_registered(db, live, reloads, stop.clone()));
-        let (wake, db) = (self.wake.clone(), self.db.clone());
-        tasks.spawn(async move { wake.relay(&db, &stop).await });
+        let core = Arc::clone(core);
+        tasks.spawn(async move { core.wake.relay(&core.db, &stop).await });
         tasks.close();
         tasks.wait().await;
     }
 
-    /// The parts of the REST API.
+    /// What does the periodic duties.
     #[must_use]
-    pub fn api(&self, kit: Kit) -> Arc<Api> {
-        let spool = self.live.config().spool.path.clone();
-        Arc::new(Api {
-            db: self.db.clone(),
-            kit,
-            live: self.live.clone(),
-            tables: self.tables.clone(),
-            modules: self.host.declarations().into(),
-            door: jobs_api::Door {
-                db: self.db.clone(),
-                inbox: Arc::clone(&self.inbox),
-                acceptor: self.acceptor.clone(),
-                modules: Arc::clone(&self.modules),
-            },
-            tmp: self.tmp.clone(),
-            wake: self.wake.clone(),
-            leases: self.leases.clone(),
-            explain: explain::explainer(self.host.clone(), self.live.clone(), self.tmp.clone()),
-            in_spool: Arc::new(move |id| spool::holds(&spool, id)),
-        })
+    pub fn keeper(&self) -> Keeper {
+        Keeper::new(&self.core, &self.features)
     }
 
-    /// What clears leftovers from this process's spool.
-    #[must_use]
-    pub fn leftovers(&self) -> Option<Leftovers> {
-        self.spool.as_ref().map(|home| Leftovers {
-            spool: home.spool.clone(),
-            acceptor: self.acceptor.clone(),
-            db: self.db.clone(),
-            live: self.live.clone(),
-            damaged: home.damaged.clone(),
-        })
-    }
-
-    /// The sealer of this process's spool.
-    #[must_use]
-    pub fn sealer(&self, home: &HomeSpool) -> Sealer {
-        Sealer {
-            db: self.db.clone(),
-            spool: home.spool.clone(),
-            inbox: Arc::clone(&self.inbox),
-            archive: Arc::clone(&self.archive),
-            live: self.live.clone(),
-            deferred: Arc::default(),
-        }
-    }
-
-    /// Whether the spool takes mail: what `mailhandler` asks before each; and what is worth knowing of it though it does.
+    /// The router of a listener that serves these doors. `/readyz` is 503 from when `stop` is cancelled.
     ///
     /// # Errors
-    /// What is wrong with it, in a few words.
-    pub async fn check_spool(&self) -> Result<Option<String>, String> {
-        let Some(home) = &self.spool else { return Ok(None) };
-        let (spool, settings) = (home.spool.clone(), self.live.config().spool.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)
-        });
-        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        let damaged = home.damaged.count();
-        Ok((damaged > 0).then(|| format!("damaged entries: {damaged}")))
+    /// When the API document cannot be written.
+    pub fn router(
+        &self,
+        doors: &BTreeSet<Door>,
+        stop: &CancellationToken,
+    ) -> Result<Router, serde_json::Error> {
+        let checks = readiness::checks(&self.core, &self.features, stop);
+        let health = Health::new(self.core.kit(), self.core.metrics.clone(), checks);
+        let timeout = self.core.live.config().http.request_timeout.get();
+        router::router(&self.features, &health, doors, timeout)
     }
 
-    fn runner(&self, worker: i32) -> Runner<Work> {
-        let jobs = &self.live.config().jobs;
-        Runner {
-            db: self.db.clone(),
-            worker,
-            settings: RunnerSettings {
-                lease: jobs.lease.get(),
-                claim_lag: jobs.claim_lag.get(),
-                sweep: jobs.sweep.get(),
-                poll_min: jobs.poll_min.get(),
-                poll_max: jobs.poll_max.get(),
-                max_crashes: u16::try_from(jobs.max_crashes.get()).unwrap_or(u16::MAX),
-                max_lost: u16::try_from(jobs.max_lost.get()).unwrap_or(u16::MAX),
-                max_finishing: self.live.config().store.batch_items.get() as usize * 2,
-                grace: self.live.config().server.shutdown_grace.get(),
-            },
-            rules: self.rules(),
-            wake: self.wake.clone(),
-            leases: self.leases.clone(),
-            perform: self.perform(),
-            finish: self.finish(),
-        }
-    }
-
-    /// What each kind of job does: the one place that lists them.
-    fn perform(&self) -> Perform<Work> {
-        let parser = Parser {
-            db: self.db.clone(),
-            host: self.host.clone(),
-            inbox: Arc::clone(&self.inbox),
-            tmp: self.tmp.clone(),
-            live: self.live.clone(),
-        };
-        let sorter = self.spool.as_ref().map(|home| self.sorter(home));
-        Arc::new(move |run: Run| {
-            let (parser, sorter) = (parser.clone(), sorter.clone());
-            Box::pin(async move {
-                match (run.job.kind(), sorter) {
-                    (Some(Kind::Sort), Some(sorter)) => sorter.run(run).await,
-                    (Some(Kind::Parse), _) => parser.run(run).await,
-                    (Some(Kind::Sort), None) => Outcome::Released,
-                    (None, _) => Outcome::Hold {
-                        reason: HoldReason::Operator,
-                        detail: format!("job kind {} is of a newer version", run.job.kind_code),
-                        work: None,
-                    },
-                }
-            })
-        })
-    }
-
-    /// The sorter of this process's spool.
-    #[must_use]
-    pub fn sorter(&self, home: &HomeSpool) -> Sorter {
-        Sorter {
-            db: self.db.clone(),
-            host: self.host.clone(),
-            spool: home.spool.clone(),
-            inbox: Arc::clone(&self.inbox),
-            archive: Arc::clone(&self.archive),
-            live: self.live.clone(),
-            queues: self.queues.clone(),
-            modules: Arc::clone(&self.modules),
-        }
-    }
-
-    fn finish(&self) -> Finish<Work> {
-        let finisher = self.finisher.clone();
-        Arc::new(move |finished| {
-            let finisher = finisher.clone();
-            Box::pin(async move { finisher.finish(finished).await })
-        })
-    }
-
-    /// Which queues are this process's, and their limits.
-    fn rules(&self) -> RulesOf {
-        let live = self.live.clone();
-        let home = self.spool.as_ref().map(|home| SpoolId(home.spool.id()));
-        Arc::new(move |queue: &QueueName| {
-            let config = live.config();
-            let mine = match queue.kind {
-                Kind::Sort => queue.home.is_some() && queue.home == home,
-                Kind::Parse => config.server.roles.contains(&Role::Worker),
-            };
-            mine.then(|| queue_rules(&config, queue)).flatten()
-        })
+    /// What the features can make damaged trees again with.
+    pub fn remakes(&self) -> impl Iterator<Item = &Remake> {
+        self.features.iter().filter_map(|feature| feature.remake.as_ref())
     }
 }
 
-/// The limits of a queue; none of one that the configuration pauses.
-fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
-    let family =
-        queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
-    let limits = config.queue_limits(queue.kind.word(), family);
-    (!limits.paused).then(|| QueueRules {
-        concurrency: limits.concurrency.get(),
-        prefetch: limits.prefetch,
-        max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
-        soft_timeout: limits.soft_timeout,
-        hard_timeout: limits.hard_timeout,
-        backoff: Backoff { base: config.jobs.backoff_base.get(), max: config.jobs.backoff_max.get() },
-    })
+/// Refuses a role in which nothing would run: who asks for it would wait for work that nobody does.
+fn refuse_idle(roles: &BTreeSet<Role>) -> Result<(), BuildError> {
+    let is_busy = |role: &Role| {
+        matches!(role, Role::Http | Role::Keeper) || FEATURES.iter().any(|spec| spec.roles.contains(role))
+    };
+    match roles.iter().find(|role| !is_busy(role)) {
+        Some(role) => Err(BuildError::IdleRole(*role)),
+        None => Ok(()),
+    }
 }

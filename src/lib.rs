@@ -27,10 +27,12 @@ pub mod jobs_api;
 pub mod mail;
 pub mod parse;
 
-// [6] the whole: every part, every URL, every duty
-pub mod app;
+// [6] every URL and every periodic duty, folded from the features
 pub mod router;
 pub mod schedule;
 
-// [7] the command line
+// [7] the whole: the core, and the one list of features
+pub mod app;
+
+// [8] the command line
 pub mod cli;

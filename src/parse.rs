@@ -7,6 +7,10 @@
 //! No transaction is open while the module runs. What the module says about the input decides how the job ends: `ok` and
 //! `partial` complete it, `rejected` fails it with its findings kept, `retry` and a dead child are the job core's to judge.
 
+mod feature;
+
+pub use feature::FEATURE;
+
 use crate::config::Live;
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Found};

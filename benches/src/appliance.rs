@@ -4,6 +4,7 @@ use crate::place;
 use headworks::app::App;
 use headworks::config::{self, Live, Sources};
 use headworks::infra::db::{DbError, View};
+use headworks::infra::telemetry::metrics::Metrics;
 use headworks::on_either;
 use headworks_spool::{Door, Envelope, Spool};
 use std::sync::Arc;
@@ -102,7 +103,7 @@ impl Site {
         environment.extend(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())));
         let file = Some(self.directory.path().join("headworks.toml"));
         let loaded = config::load(&Sources { file, environment, ..Sources::default() })?;
-        Ok(Arc::new(App::build(Live::new(loaded)).await?))
+        Ok(Arc::new(App::build(Live::new(loaded), Metrics::install()?).await?))
     }
 }
 
@@ -117,7 +118,7 @@ impl Appliance {
 
     /// Mails whose rows are committed.
     pub async fn loads(&self) -> Result<i64, DbError> {
-        let mut reader = self.app.db.reader(View::Results).await?;
+        let mut reader = self.app.core.db.reader(View::Results).await?;
         let text = "SELECT count(*) FROM load";
         Ok(on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).fetch_one(c).await?))
     }
@@ -126,7 +127,7 @@ impl Appliance {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.running.await?;
-        self.app.db.close().await;
+        self.app.core.db.close().await;
         Ok(())
     }
 }

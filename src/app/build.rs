@@ -1,15 +1,16 @@
 //! The order in which parts are built.
 
-use super::{App, HomeSpool, customers, volumes};
+use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Role, StoreKind};
-use crate::delivery::{self, Acceptor, BatchSettings, Finisher};
+use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher};
 use crate::ids::BootId;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
-use crate::infra::volume::VolumeError;
+use crate::infra::telemetry::metrics::Metrics;
+use crate::infra::volume::{VolumeError, VolumeName};
 use crate::job::{self, Leases, Queues, Wake};
 use crate::load::{self, DeclarationError, Tables};
-use headworks_spool::SpoolError;
+use crate::web::Keys;
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,9 +21,6 @@ use std::time::Duration;
 const TABLES_LOCK: Duration = Duration::from_secs(30);
 /// Pause between two attempts to reach a store that is away at start.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// Roles that put, read or take apart what was delivered: a process with one of them starts with volumes and sandbox
-/// proven, or not at all. One without, and so every command, goes on where they are not to be had.
-const TOUCHING: [Role; 3] = [Role::Http, Role::Mail, Role::Worker];
 
 /// Why headworks could not start.
 #[derive(Debug, thiserror::Error)]
@@ -41,14 +39,17 @@ pub enum BuildError {
     /// A volume is not there, or not the one that was registered.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// The spool is not there, damaged, or another process's.
-    #[error("spool {path}: {source}")]
-    Spool {
-        /// Its directory.
-        path: PathBuf,
+    /// A feature cannot start: the mail feature without its spool, for example.
+    #[error("{name}: {source}")]
+    Feature {
+        /// Which.
+        name: &'static str,
         /// Why.
-        source: SpoolError,
+        source: FeatureError,
     },
+    /// Nothing runs in this role.
+    #[error("nothing runs in role {} in this version", .0.word())]
+    IdleRole(Role),
     /// Module processes cannot be run.
     #[error("modules: {0}")]
     Modules(#[from] RunError),
@@ -57,85 +58,49 @@ pub enum BuildError {
     Declarations(#[from] DeclarationError),
 }
 
-impl App {
-    /// Builds every part for the roles of the configuration. With Postgres away at start this waits for it.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
-    pub async fn build(live: Live) -> Result<Self, BuildError> {
-        let roles = live.config().server.roles.clone();
-        Self::build_for(live, &roles, true).await
+/// Builds the core for `roles`. Who is `patient` waits for a store that is away.
+pub(super) async fn core(
+    live: Live,
+    roles: BTreeSet<Role>,
+    metrics: Metrics,
+    patient: bool,
+) -> Result<Core, BuildError> {
+    let config = live.config();
+    let tmp = make_directories(&config, &roles)?;
+    let db = open_store(&config).await?;
+    migrate(&db, patient).await?;
+    let boot = BootId::fresh();
+    let worker = enter(&db, &config, boot, &roles).await?;
+    let volumes = volumes::open(&db, &config, &FEATURES, &roles).await?;
+    let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
+    // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
+    let needs_sandbox = VolumeName::ALL.into_iter().any(|name| volumes::is_used(&FEATURES, &roles, name));
+    let host = if needs_sandbox { Host::start(settings).await? } else { Host::idle(settings).await? };
+    let tables = Tables::new(host.declarations())?;
+    let made = load::ensure(&db, &tables, TABLES_LOCK).await?;
+    if !made.is_empty() {
+        tracing::info!(tables = made.join(", "), "module tables were made or extended");
     }
-
-    /// As [`build`](Self::build), for a command that somebody waits for: a store that is away is an error. Most commands
-    /// need no role.
-    ///
-    /// # Errors
-    /// See [`BuildError`].
-    pub async fn build_at_once(live: Live, roles: &BTreeSet<Role>) -> Result<Self, BuildError> {
-        Self::build_for(live, roles, false).await
-    }
-
-    async fn build_for(live: Live, roles: &BTreeSet<Role>, patient: bool) -> Result<Self, BuildError> {
-        let config = live.config();
-        let touches_deliveries = TOUCHING.iter().any(|role| roles.contains(role));
-        let tmp = make_directories(&config, roles)?;
-        let db = open_store(&config).await?;
-        migrate(&db, patient).await?;
-        let reloads = live.subscribe();
-        let boot = BootId::fresh();
-        let worker = enter(&db, &config, boot, roles).await?;
-        let (inbox, archive) = if touches_deliveries {
-            volumes::open(&db, &config).await?
-        } else {
-            volumes::look_for(&db, &config).await?
-        };
-        let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
-        let host =
-            if touches_deliveries { Host::start(settings).await? } else { Host::idle(settings).await? };
-        let tables = Tables::new(host.declarations())?;
-        let made = load::ensure(&db, &tables, TABLES_LOCK).await?;
-        if !made.is_empty() {
-            tracing::info!(tables = made.join(", "), "module tables were made or extended");
-        }
-        let spool = roles.contains(&Role::Mail).then(|| open_spool(&config)).transpose()?;
-        let (queues, wake) = (Queues::new(db.clone()), Wake::default());
-        let app = Self {
-            acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
-            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db))
-                .await?,
-            modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
-            leases: Leases::default(),
-            live,
-            reloads,
-            db,
-            boot,
-            worker,
-            tmp,
-            touches_deliveries,
-            host,
-            tables,
-            inbox,
-            archive,
-            spool,
-            queues,
-            wake,
-        };
-        app.remake_damaged_trees().await?;
-        Ok(app)
-    }
-
-    /// Trees that a crash damaged before they were sealed are made again, from the spool.
-    async fn remake_damaged_trees(&self) -> Result<(), BuildError> {
-        let Some(home) = &self.spool else { return Ok(()) };
-        let (sealer, sorter) = (self.sealer(home), self.sorter(home));
-        for id in sealer.damaged().await? {
-            if let Err(error) = sorter.remake(id).await {
-                tracing::error!(delivery_id = %id, ?error, "a damaged tree could not be made again; its mail is in the spool");
-            }
-        }
-        Ok(())
-    }
+    let (queues, wake) = (Queues::new(db.clone()), Wake::default());
+    Ok(Core {
+        acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
+        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db)).await?,
+        modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
+        leases: Leases::default(),
+        keys: Keys::new(db.clone()),
+        live,
+        roles,
+        db,
+        boot,
+        worker,
+        tmp,
+        volumes,
+        host,
+        tables,
+        queues,
+        wake,
+        metrics,
+    })
 }
 
 /// Opens the store the configuration names.
@@ -210,11 +175,6 @@ async fn enter(
         .await?;
     customers::register(db, config).await?;
     Ok(Some(worker))
-}
-
-fn open_spool(config: &Config) -> Result<HomeSpool, BuildError> {
-    let path = config.spool.path.clone();
-    HomeSpool::open(config).map_err(|source| BuildError::Spool { path, source })
 }
 
 /// Makes the state directory and the scratch directory, and returns the latter. On Postgres a process without a role leaves

@@ -1,40 +1,51 @@
-//! The volumes of this process: opened and registered where its roles need them, looked for everywhere else.
+//! The volumes of a process: opened and registered where a feature uses them in its roles, looked for everywhere else.
 
 use super::BuildError;
-use crate::config::{Config, Volume as VolumeSettings, VolumeKind};
-use crate::delivery;
+use crate::config::{Config, Role, Volume as VolumeSettings};
+use crate::delivery::{self, FeatureSpec};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
-use crate::infra::volume::Volume;
-use std::sync::Arc;
+use crate::infra::volume::{Volume, VolumeName, Volumes};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Bytes a volume in memory may hold.
-const MEMORY_VOLUME_BYTES: u64 = 1 << 30;
+/// Whether a feature uses a volume in one of these roles.
+pub fn is_used(features: &[FeatureSpec], roles: &BTreeSet<Role>, name: VolumeName) -> bool {
+    features
+        .iter()
+        .any(|spec| spec.volumes.contains(&name) && spec.roles.iter().any(|role| roles.contains(role)))
+}
 
-/// Inbox and archive.
-pub type Volumes = (Arc<Volume>, Arc<Volume>);
-
-/// Opens both: the marker of each must be the one the store knows, which on first use is registered.
+/// Opens the volumes in use: the marker of each must be the one the store knows, which on first use is registered. Of the
+/// others it opens those that are on this host; the rest is [away](Volume::away). Nothing is made or registered by looking.
 ///
 /// # Errors
-/// When one is not there, or another one, or the store fails.
-pub async fn open(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
-    let inbox = open_one(db, "inbox", &config.volume.inbox).await?;
-    let archive = open_one(db, "archive", &config.volume.archive).await?;
-    Ok((Arc::new(inbox), Arc::new(archive)))
+/// When one in use is not there, or another one, or the store fails.
+pub async fn open(
+    db: &Db,
+    config: &Config,
+    features: &[FeatureSpec],
+    roles: &BTreeSet<Role>,
+) -> Result<Volumes, BuildError> {
+    Volumes::open(async |name| {
+        let settings = settings(config, name);
+        if is_used(features, roles, name) {
+            open_one(db, name, settings).await
+        } else {
+            Ok(look_for(db, name, settings).await?)
+        }
+    })
+    .await
 }
 
-/// Opens what is on this host; the others are [away](Volume::away). Nothing is made or registered by looking.
-pub async fn look_for(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
-    let inbox = find_one(db, "inbox", &config.volume.inbox).await?;
-    let archive = find_one(db, "archive", &config.volume.archive).await?;
-    Ok((Arc::new(inbox), Arc::new(archive)))
-}
-
-async fn open_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Result<Volume, BuildError> {
-    if settings.kind == VolumeKind::Memory {
-        return Ok(Volume::memory(name, MEMORY_VOLUME_BYTES));
+fn settings(config: &Config, name: VolumeName) -> &VolumeSettings {
+    match name {
+        VolumeName::Inbox => &config.volume.inbox,
+        VolumeName::Archive => &config.volume.archive,
     }
+}
+
+async fn open_one(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Result<Volume, BuildError> {
+    let name = name.word();
     let volume = Volume::open(name, &settings.path, registered(db, name).await?)?;
     let marker = volume.id();
     let agreed = db
@@ -49,10 +60,8 @@ async fn open_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Res
     Ok(volume)
 }
 
-async fn find_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Result<Volume, DbError> {
-    if settings.kind == VolumeKind::Memory {
-        return Ok(Volume::away(name, "it is in the memory of the server"));
-    }
+async fn look_for(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Result<Volume, DbError> {
+    let name = name.word();
     let Some(marker) = registered(db, name).await? else {
         return Ok(Volume::away(name, "no server had used it when this process started"));
     };

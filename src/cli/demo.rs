@@ -14,11 +14,12 @@ mod site;
 
 use super::gateway::Gateway;
 use super::print::{self, Column};
-use super::serve::Server;
-use super::{Exit, Failure, Global, held};
+use super::{Exit, Failure, Global, held, serve};
+use crate::app::Server;
 use crate::config::Live;
 use crate::infra::telemetry::{log, metrics::Metrics};
 use clap::Args;
+use headworks_spool::Spool;
 use mails::{MAILS, Mail};
 use serde_json::{Value, json};
 use site::Site;
@@ -81,27 +82,26 @@ impl Demo {
         let live = Live::new(
             crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Failed, errors.to_string()))?,
         );
-        let server = Server::start(live, Metrics::install()?).await?;
+        let (server, signals) = serve::start(live, Metrics::install()?).await?;
         let story = tokio::select! {
             story = self.story(global, site, &server) => story,
             () = told_to_stop() => Err(Failure::new(Exit::Failed, "told to stop before it was over")),
         };
         match story {
-            Ok(()) if !self.once => server.until_told(&sources).await,
+            Ok(()) if !self.once => serve::until_told(server, signals, &sources).await,
             _ => server.stop().await,
         }
         story.map(|()| Exit::Done)
     }
 
     async fn story(&self, global: &Global, site: &Site, server: &Server) -> Result<(), Failure> {
-        let config = server.app.live.config();
+        let config = server.app.core.live.config();
         let address = server.addresses().first().copied();
         let address = address.ok_or_else(|| Failure::new(Exit::Failed, "the server listens nowhere"))?;
         let key = make_key(&config.server.control_socket).await?;
         let gateway = Gateway::Remote { authority: address.to_string(), key: Some(key.clone()) };
         global.say(&format!("a server: http://{address}"));
-        let spool = server.app.spool.as_ref().map(|home| home.spool.clone());
-        let spool = spool.ok_or_else(|| Failure::new(Exit::Failed, "the server has no spool"))?;
+        let spool = Spool::open(&config.spool.path, None)?;
         let mut receipts = Vec::new();
         for (number, mail) in (1..).zip(&MAILS) {
             let receipt = pipe::deliver(&config, &spool, number, mail).await?;

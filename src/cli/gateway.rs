@@ -9,12 +9,13 @@
 //!
 //! Whichever it is, a command is one request to one handler, so there is one set of rules and one note in the timeline.
 
-use super::{Exit, Failure, Global, owner, serve};
+use super::{Exit, Failure, Global, owner};
 use crate::app::{App, BuildError};
 use crate::config::{Door, Live, Loaded, Role, StoreKind};
 use crate::infra::db::DbErrorKind;
 use crate::infra::telemetry::metrics::Metrics;
-use crate::web::{Caller, Keys};
+use crate::infra::volume::VolumeName;
+use crate::web::Caller;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderName, Method, Request, StatusCode, header};
@@ -78,7 +79,7 @@ impl Gateway {
             Ok(false) | Err(_) => {}
         }
         owner::of_store(loaded.config())?;
-        Here::open(loaded, &BTreeSet::new()).await.map(Self::Here)
+        Here::open(loaded, BTreeSet::new()).await.map(Self::Here)
     }
 
     /// The parts of headworks in this process, for what is done to volumes and spool and cannot be done beside a server.
@@ -92,13 +93,13 @@ impl Gateway {
             return Err(Failure::new(Exit::Refused, "a server runs here: stop it first"));
         }
         owner::become_owner(&server.state_dir)?;
-        Here::open(loaded, &BTreeSet::from([role])).await
+        Here::open(loaded, BTreeSet::from([role])).await
     }
 
     /// Says what is missing where the `contents` of something are not shown because they are on another host.
     pub fn say_what_is_missing(&self, global: &Global, contents: &Value) {
         if let (Self::Here(here), true) = (self, contents.is_null())
-            && let Err(error) = here.app.inbox.check()
+            && let Err(error) = here.app.core.volumes.get(VolumeName::Inbox).check()
         {
             global.say(&format!("what it holds is not shown: {error}: {}", error.source));
         }
@@ -162,12 +163,10 @@ impl Gateway {
 
 impl Here {
     /// Opens the store in this process, with what `roles` need; with SQLite no other process may hold it.
-    async fn open(loaded: Loaded, roles: &BTreeSet<Role>) -> Result<Self, Failure> {
-        let built = App::build_at_once(Live::new(loaded), roles).await;
+    async fn open(loaded: Loaded, roles: BTreeSet<Role>) -> Result<Self, Failure> {
+        let built = App::build_at_once(Live::new(loaded), roles, Metrics::install()?).await;
         let app = Arc::new(built.map_err(|error| not_built(&error))?);
-        let doors =
-            serve::doors(&app, &Keys::new(app.db.clone()), &Metrics::install()?, &CancellationToken::new());
-        let router = doors.router(&[Door::Api].into())?;
+        let router = app.router(&[Door::Api].into(), &CancellationToken::new())?;
         Ok(Self { app, router })
     }
 
@@ -181,7 +180,7 @@ impl Here {
 
     /// Closes the store.
     pub async fn close(self) {
-        self.app.db.close().await;
+        self.app.core.db.close().await;
     }
 }
 

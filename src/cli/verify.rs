@@ -7,12 +7,11 @@ use super::gateway::{Gateway, Here};
 use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
-use crate::app::App;
 use crate::config::{Config, Role, VolumeKind};
 use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
 use crate::ids::{DeliveryId, Digest, Timestamp};
-use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind};
+use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind, VolumeName};
 use crate::job::Interrupted;
 use clap::Args;
 use serde_json::{Value, json};
@@ -190,36 +189,36 @@ fn is_young(inbox: &Volume, path: &SubPath) -> Result<bool, VolumeError> {
 
 /// Says what was done, or why nothing.
 async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
-    let app = &here.app;
-    let seal = || app.inbox.seal(std::slice::from_ref(&finding.path)).map_err(|error| error.to_string());
+    let volumes = &here.app.core.volumes;
+    let (inbox, archive) = (volumes.get(VolumeName::Inbox), volumes.get(VolumeName::Archive));
+    let text = |error: VolumeError| error.to_string();
+    let seal = || inbox.seal(std::slice::from_ref(&finding.path)).map_err(text);
     match (&finding.trouble, finding.delivery) {
-        _ if finding.in_archive => copy(app, finding).map(|()| "copied"),
+        _ if finding.in_archive => copy(inbox, archive, finding).map(|()| "copied"),
         (Trouble::Unsealed, _) => seal().map(|()| "sealed"),
-        (Trouble::Stray(_), _) => {
-            if is_young(&app.inbox, &finding.path).map_err(|error| error.to_string())? {
-                return Err("younger than an hour".into());
-            }
-            app.inbox.remove_tree(&finding.path).map(|_| "removed").map_err(|error| error.to_string())
+        (Trouble::Stray(_), _) if is_young(inbox, &finding.path).map_err(text)? => {
+            Err("younger than an hour".into())
         }
+        (Trouble::Stray(_), _) => inbox.remove_tree(&finding.path).map(|_| "removed").map_err(text),
         (Trouble::Foreign(_), _) | (_, None) => Err("two deliveries claim one path: look at both".into()),
         (_, Some(delivery)) => {
-            let home = app.spool.as_ref().ok_or("this host has no spool")?;
-            app.sorter(home).remake(delivery).await.map_err(|interrupted| said(&interrupted))?;
+            let remake = here.app.remakes().next().ok_or("this host has no spool")?;
+            remake(delivery).await.map_err(|interrupted| said(&interrupted))?;
             seal().map(|()| "made again")
         }
     }
 }
 
 /// Copies the message of a tree into the archive, if it is the one that was delivered.
-fn copy(app: &App, finding: &Finding) -> Result<(), String> {
+fn copy(inbox: &Volume, archive: &Volume, finding: &Finding) -> Result<(), String> {
     let message = tree::message(&finding.path);
-    let stored = app.inbox.digest(&message).map_err(|error| error.to_string())?;
+    let stored = inbox.digest(&message).map_err(|error| error.to_string())?;
     if Some(stored.digest) != finding.delivered {
         return Err("its tree has no good message to copy".into());
     }
-    let copied = app.inbox.open_file(&message).and_then(|file| {
-        tree::archive(&app.archive, &finding.path, FileRange { file: &file, offset: 0, stored })?;
-        app.archive.seal(std::slice::from_ref(&finding.path))
+    let copied = inbox.open_file(&message).and_then(|file| {
+        tree::archive(archive, &finding.path, FileRange { file: &file, offset: 0, stored })?;
+        archive.seal(std::slice::from_ref(&finding.path))
     });
     copied.map_err(|error| error.to_string())
 }

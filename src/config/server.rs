@@ -17,7 +17,7 @@ pub struct Server {
     pub tmp_dir: PathBuf,
     /// Socket that commands on this host speak to. Every `serve` has one: several on one host need a name each.
     pub control_socket: PathBuf,
-    /// What this process runs: http, mail, worker, relay, keeper.
+    /// What this process does: http, mail, worker, keeper.
     pub roles: BTreeSet<Role>,
     /// How long running work may go on after a stop was asked for.
     pub shutdown_grace: Period,
@@ -35,10 +35,24 @@ pub enum Role {
     Mail,
     /// Runs jobs.
     Worker,
-    /// Copies the log to Kafka.
+    /// Will copy the log to Kafka; refused while nothing runs in it.
     Relay,
     /// Periodic duties.
     Keeper,
+}
+
+impl Role {
+    /// The word in the configuration and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Mail => "mail",
+            Self::Worker => "worker",
+            Self::Relay => "relay",
+            Self::Keeper => "keeper",
+        }
+    }
 }
 
 /// A time zone by its IANA name.

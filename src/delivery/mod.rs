@@ -15,6 +15,8 @@
 
 mod accept;
 mod batch;
+mod core;
+mod feature;
 mod finish;
 pub mod manifest;
 mod operate;
@@ -30,6 +32,8 @@ pub mod verify;
 
 pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse, receipt_id};
 pub use batch::{BatchSettings, Busy};
+pub use core::Core;
+pub use feature::{ApiRoutes, By, Door, Duty, Feature, FeatureError, FeatureSpec, KindHandler, Remake, Task};
 pub use finish::{Finisher, Sorted, Work, recover};
 pub use operate::{Cancelled, OperateError, Operator, list_held};
 pub use receipt::{ReceiptState, ReceiptView};

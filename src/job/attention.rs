@@ -24,6 +24,18 @@ pub enum Urgency {
     Alarm,
 }
 
+impl Urgency {
+    /// Logs that so many things have been `waiting`, the oldest for `oldest`; `what` they are is a whole sentence.
+    pub fn log(self, waiting: i64, oldest: Duration, what: &'static str) {
+        let hours = oldest.as_secs() / HOUR;
+        match self {
+            Self::Notice => tracing::info!(waiting, "{what}"),
+            Self::Warning => tracing::warn!(waiting, hours, "{what}"),
+            Self::Alarm => tracing::error!(waiting, hours, "{what}"),
+        }
+    }
+}
+
 impl Attention {
     /// Whether operators are to be told now that so many things are `waiting`, the oldest for `oldest`.
     pub fn due(&mut self, waiting: i64, oldest: Duration) -> Option<Urgency> {

@@ -53,7 +53,7 @@ pub use outcome::{Became, Finished, FinishedEnd, HoldReason, Outcome};
 pub use queue::{QueueName, QueueRules, Queues};
 pub use retry::Backoff;
 pub use run::Run;
-pub use runner::{Finish, Perform, RulesOf, Runner, RunnerSettings};
+pub use runner::{Finish, Handler, RulesOf, Runner, RunnerSettings};
 pub use state::{Ended, Lane, State};
 pub use store::{Job, NewJob};
 pub use wake::Wake;

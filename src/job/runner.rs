@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// Does a job. The future may be dropped at any await: at its deadline, or when the lease is lost.
-pub type Perform<W> = Arc<dyn Fn(Run) -> Pin<Box<dyn Future<Output = Outcome<W>> + Send>> + Send + Sync>;
+pub type Handler<W> = Arc<dyn Fn(Run) -> Pin<Box<dyn Future<Output = Outcome<W>> + Send>> + Send + Sync>;
 
 /// Commits the end of a job together with what it wants written; nothing is written where the lease was lost.
 pub type Finish<W> =
@@ -77,7 +77,7 @@ pub struct Runner<W> {
     /// Leases held, shared with whoever cancels.
     pub leases: Leases,
     /// Does a job.
-    pub perform: Perform<W>,
+    pub perform: Handler<W>,
     /// Commits its end.
     pub finish: Finish<W>,
 }

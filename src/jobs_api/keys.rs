@@ -1,12 +1,12 @@
 //! `/keys`: list, create, import, revoke. For admins of the installation.
 
 use super::Ctx;
-use super::refusal::{Bodies, Conflicts, Refusals};
-use super::text::Text;
 use crate::ids::{Grant, Scope, Slug, Timestamp};
 use crate::web::key::{self, NewKey, Scheme};
 use crate::web::page::PageQuery;
 use crate::web::permit::Admin;
+use crate::web::refusal::{Bodies, Conflicts, Refusals};
+use crate::web::text::Text;
 use crate::web::{Json, Listing, MayAll, Paged, Path, Problem, Unfiltered};
 use axum::extract::State;
 use axum::http::StatusCode;

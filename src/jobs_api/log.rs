@@ -3,12 +3,12 @@
 //! A reader keeps `next` and hands it back as `after`; at the end of the topic `next` stays and `items` is empty.
 
 use super::Ctx;
-use super::refusal::Refusals;
-use super::text::Text;
 use crate::ids::Timestamp;
 use crate::infra::db::View;
 use crate::log::{self, Position, Stored};
 use crate::web::permit::Operate;
+use crate::web::refusal::Refusals;
+use crate::web::text::Text;
 use crate::web::{Json, MayAll, Path, Problem, Query};
 use axum::extract::State;
 use base64::Engine;

@@ -6,13 +6,14 @@
 //!   /jobs  /deliveries  /rows/{table}                               read, in the caller's scope
 //!   /deliveries/{id}/message, /parts/{n}                            content
 //!   /jobs/{id}/…  /held/{job}/…  /deliveries/{id}/replay            operate, in the caller's scope
-//!   /queues  /modules  /log/{topic}  /rules/test  /keys             the installation's: 404 for a customer's key
+//!   /queues  /modules  /log/{topic}  /keys                          the installation's: 404 for a customer's key
 //! ```
 //!
 //! Handlers decode, call one function below, and encode. What an answer looks like stands in the `wire` types beside
-//! them; every status that can come is declared (`refusal`), and the tests hold the document against the server.
+//! them; every status that can come is declared (`web::refusal`), and the tests hold the document against the server.
 
 mod deliveries;
+mod feature;
 mod held;
 mod jobs;
 mod keys;
@@ -22,37 +23,26 @@ mod queues;
 mod receipts;
 mod refusal;
 mod rows;
-mod rules;
-mod text;
 
 pub use deliveries::Door;
+pub use feature::FEATURE;
 
 use crate::config::Live;
-use crate::delivery::Operator;
+use crate::delivery::{ApiRoutes, Operator};
 use crate::ids::Timestamp;
 use crate::infra::db::Db;
 use crate::job::{Leases, QueueName, Wake};
 use crate::load::Tables;
-use crate::web::{Caller, Kind, Kit, Problem, Since};
+use crate::web::{Caller, Kit, Since};
 use axum::extract::FromRef;
 use axum::http::Method;
-use futures_util::future::BoxFuture;
 use module_api::Declaration;
 use std::path::PathBuf;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
-use uuid::Uuid;
 
 /// Where the routes are nested; links in answers begin so.
 pub const BASE: &str = "/api/1.0";
-
-/// Explains what the rules make of a mail: message, recipient, sender.
-pub type Explain = Arc<
-    dyn Fn(Vec<u8>, String, String) -> BoxFuture<'static, Result<serde_json::Value, Problem>> + Send + Sync,
->;
-
-/// Whether a spool of this host holds the entry of a receipt that the store does not know yet.
-pub type InSpool = Arc<dyn Fn(Uuid) -> bool + Send + Sync>;
 
 /// The parts of the API.
 pub struct Api {
@@ -74,10 +64,6 @@ pub struct Api {
     pub wake: Wake,
     /// The runs of this process, which hear of a cancellation at once.
     pub leases: Leases,
-    /// Asks the rules.
-    pub explain: Explain,
-    /// Looks into the spool.
-    pub in_spool: InSpool,
 }
 
 type Ctx = Arc<Api>;
@@ -114,8 +100,8 @@ pub fn streams(method: &Method, path: &str) -> bool {
 }
 
 /// The routes, to be nested at [`BASE`].
-pub fn routes(api: Arc<Api>) -> OpenApiRouter {
-    let behind_keys = OpenApiRouter::new()
+pub fn routes(api: Arc<Api>) -> ApiRoutes {
+    let keyed = OpenApiRouter::new()
         .merge(jobs::routes())
         .merge(held::routes())
         .merge(deliveries::routes())
@@ -123,26 +109,8 @@ pub fn routes(api: Arc<Api>) -> OpenApiRouter {
         .merge(queues::routes())
         .merge(log::routes())
         .merge(modules::routes())
-        .merge(rules::routes())
         .merge(keys::routes());
-    refusing_strangers(behind_keys).merge(receipts::routes()).with_state(api)
-}
-
-/// The same routes; which paths and methods there are is told to those only who have a key.
-fn refusing_strangers(routes: OpenApiRouter<Ctx>) -> OpenApiRouter<Ctx> {
-    let (router, document) = routes.split_for_parts();
-    let router = router.fallback(no_path).method_not_allowed_fallback(no_method);
-    let mut routes = OpenApiRouter::from(router);
-    *routes.get_openapi_mut() = document;
-    routes
-}
-
-async fn no_path(_caller: Caller) -> Problem {
-    Problem::new(Kind::NotFound, "no route has this path")
-}
-
-async fn no_method(_caller: Caller) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "see Allow")
+    ApiRoutes { keyed: keyed.with_state(Arc::clone(&api)), open: receipts::routes().with_state(api) }
 }
 
 /// An instant as a filter: nothing of ours is older than 1970, and the stores hold no year before.

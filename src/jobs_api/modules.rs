@@ -1,10 +1,10 @@
 //! `/modules`: what the modules of this installation declare.
 
 use super::Ctx;
-use super::refusal::Refusals;
 use crate::load::json_schema;
 use crate::web::page::PageQuery;
 use crate::web::permit::Read;
+use crate::web::refusal::Refusals;
 use crate::web::{Listing, MayAll, Paged, Unfiltered};
 use axum::extract::State;
 use serde::Serialize;

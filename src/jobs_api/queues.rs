@@ -1,13 +1,13 @@
 //! `/queues`: how full they are, pause, resume.
 
 use super::Ctx;
-use super::refusal::Refusals;
-use super::text::Text;
 use crate::ids::Timestamp;
 use crate::infra::db::{Lane, View};
 use crate::job::store;
 use crate::web::page::PageQuery;
 use crate::web::permit::{Operate, Read};
+use crate::web::refusal::Refusals;
+use crate::web::text::Text;
 use crate::web::{Json, Listing, MayAll, Paged, Path, Problem, Unfiltered};
 use axum::extract::State;
 use serde::Serialize;

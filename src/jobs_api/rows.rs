@@ -3,12 +3,12 @@
 //! `filter[column]=operator:value` is not a fixed list of parameters, so the query is read by hand here, as strictly as
 //! everywhere: what nobody reads is refused by name.
 
-use super::refusal::Refusals;
-use super::text::Text;
 use super::{Ctx, instant};
 use crate::load::query::{self, Filter, Order, Page, Question};
 use crate::load::{csv, value};
 use crate::web::permit::Read;
+use crate::web::refusal::Refusals;
+use crate::web::text::Text;
 use crate::web::{Json, Kind, Limits, May, Path, Problem, Since};
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};

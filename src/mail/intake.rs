@@ -25,7 +25,8 @@ const HEARD_BOUND: usize = 4096;
 const RESCAN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The parts of intake.
+/// The parts of intake; cheap to clone.
+#[derive(Clone)]
 pub struct Intake {
     /// The spool; this process holds its lock.
     pub spool: Spool,

@@ -15,9 +15,11 @@
 
 mod damaged;
 mod explain;
+mod feature;
 mod intake;
 mod leftovers;
 mod record;
+mod routes;
 mod sealer;
 mod snippet;
 mod sort;
@@ -25,6 +27,7 @@ mod watch;
 
 pub use damaged::Damaged;
 pub use explain::{Explained, explain};
+pub use feature::FEATURE;
 pub use intake::Intake;
 pub use leftovers::Leftovers;
 pub use record::MailRecord;

@@ -1,12 +1,11 @@
 //! Gauges of what is stored: queues, held jobs, the store itself.
 
-use super::age;
-use crate::infra::telemetry::metrics::{
-    HELD_JOBS, HELD_OLDEST, QUEUE_JOBS, QUEUE_OLDEST, SPOOL_DAMAGED, STORE_BYTES,
-};
+use crate::ids::Timestamp;
+use crate::infra::telemetry::metrics::{HELD_JOBS, HELD_OLDEST, QUEUE_JOBS, QUEUE_OLDEST, STORE_BYTES};
 use crate::job::HoldReason;
 use crate::job::store::{HeldCount, QueueDepth};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Queues as labels name them: without the spool, whose id belongs into no label.
 pub fn show_queues(depths: &[QueueDepth]) {
@@ -42,14 +41,15 @@ pub fn show_held(counts: &[HeldCount]) {
     metrics::gauge!(HELD_OLDEST).set(age(oldest_at).as_secs_f64());
 }
 
-/// Damaged entries of the spool of this process.
-pub fn show_damaged(entries: usize) {
-    metrics::gauge!(SPOOL_DAMAGED).set(entries as f64);
-}
-
 /// What the store takes on disk.
 pub fn show_sizes(sizes: &[(&'static str, u64)]) {
     for (kind, bytes) in sizes {
         metrics::gauge!(STORE_BYTES, "kind" => *kind).set(*bytes as f64);
     }
+}
+
+/// How long ago that was, by this process's clock; zero where there is no such time.
+pub fn age(at: Option<Timestamp>) -> Duration {
+    let micros = at.map_or(0, |at| Timestamp::now().0 - at.0);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }

@@ -1,22 +1,23 @@
 //! The outside of every router: what no route answers, panics, time, and the [`access`] line.
 
-use super::{Kind, Problem, access};
+use super::{Dialect, Kind, Problem, access};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// Puts the outside around a whole router; the last thing done to it before it is served.
-pub fn finish(router: Router) -> Router {
+/// Puts the outside around a whole router; the last thing done to it before it is served. Doors with a dialect answer in it.
+pub fn finish(router: Router, dialects: Vec<Dialect>) -> Router {
     router
         .fallback(|| async { Problem::new(Kind::NotFound, "no route has this path") })
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "see Allow") })
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(access::surround))
+        .layer(middleware::from_fn_with_state(Arc::from(dialects), access::surround))
 }
 
 /// Whether a method and path take a body of any length.
@@ -27,17 +28,17 @@ pub type Streams = fn(&Method, &str) -> bool;
 pub fn timed<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     limit: Duration,
-    streams: Streams,
+    streams: Vec<Streams>,
 ) -> Router<S> {
-    router.layer(middleware::from_fn_with_state((limit, streams), in_time))
+    router.layer(middleware::from_fn_with_state((limit, Arc::from(streams)), in_time))
 }
 
 async fn in_time(
-    State((limit, streams)): State<(Duration, Streams)>,
+    State((limit, streams)): State<(Duration, Arc<[Streams]>)>,
     request: Request,
     next: Next,
 ) -> Response {
-    if streams(request.method(), request.uri().path()) {
+    if streams.iter().any(|streams| streams(request.method(), request.uri().path())) {
         return next.run(request).await;
     }
     match tokio::time::timeout(limit, next.run(request)).await {

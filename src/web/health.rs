@@ -75,6 +75,12 @@ impl Health {
         Self { kit, metrics, checks: checks.into(), last: Arc::default() }
     }
 
+    /// Keys and limits.
+    #[must_use]
+    pub const fn kit(&self) -> &Kit {
+        &self.kit
+    }
+
     /// How the dependencies are; callers at the same time share one round of questions.
     async fn dependencies(&self) -> Vec<Dependency> {
         let mut last = self.last.lock().await;

@@ -298,10 +298,23 @@ impl IntoResponse for Problem {
 }
 
 impl Body {
-    /// The answer once more, naming the request: for [`edge`](super::edge), which knows its id.
-    pub fn named(mut self, request_id: &str) -> axum::body::Body {
+    /// The same, naming the request: for [`access`](super::access), which knows its id.
+    #[must_use]
+    pub fn of_request(mut self, request_id: &str) -> Self {
         self.instance = Some(request_id.to_owned());
-        self.into_response().into_body()
+        self
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What went wrong, for people.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        if self.detail.is_empty() { self.title } else { &self.detail }
     }
 }
 

@@ -1,6 +1,8 @@
 //! A whole headworks in this process, on a store and directories of its own.
 
 use crate::stores;
+use axum::body::Body;
+use axum::http::Request;
 use headworks::app::App;
 use headworks::config::{self, Live, Sources};
 use headworks::delivery::store::{self, DeliveryRow};
@@ -10,13 +12,14 @@ use headworks::ids::{ReceiptId, Timestamp};
 use headworks::infra::db::Db;
 use headworks::infra::telemetry::metrics::Metrics;
 use headworks::load::query::{self, Question};
-use headworks::schedule::Keeper;
-use headworks::web::Keys;
+use headworks::web::Caller;
 use headworks_spool::{Deposited, Door, Envelope, Sealed, Spool};
+use http_body_util::BodyExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// Customer `bobs`, and rules for both hydrastor formats.
 pub const CUSTOMERS_AND_RULES: &str = r#"
@@ -119,7 +122,7 @@ impl Site {
     /// An appliance that does nothing of its own accord.
     pub async fn build(&self) -> Arc<App> {
         let live = Live::new(config::load(&self.sources()).unwrap());
-        Arc::new(App::build(live).await.unwrap())
+        Arc::new(App::build(live, metrics()).await.unwrap())
     }
 
     pub async fn start(&self) -> Appliance {
@@ -132,15 +135,33 @@ impl Site {
 }
 
 impl Appliance {
+    /// Its spool, as writers see it.
+    pub fn spool(&self) -> Spool {
+        spool(&self.app)
+    }
+
+    /// Sends a request to the API, as somebody on this host; a JSON answer, or text.
+    pub async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let router = self.app.router(&[config::Door::Api].into(), &self.stop).unwrap();
+        let request = Request::builder().method(method).uri(path);
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request.extensions_mut().insert(Caller::control(0));
+        let answer = router.oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = || serde_json::Value::String(String::from_utf8_lossy(&body).into_owned());
+        (status, serde_json::from_slice(&body).unwrap_or_else(|_| text()))
+    }
+
     /// Puts a mail into the spool, as `mailhandler` does.
     pub fn deposit(&self, queue_id: &str, recipient: &str, message: &[u8]) -> ReceiptId {
-        deposit(&self.app.spool.as_ref().unwrap().spool, queue_id, recipient, message)
+        deposit(&self.spool(), queue_id, recipient, message)
     }
 
     /// Waits until the receipt says something else than that work goes on.
     pub async fn settled(&self, receipt: ReceiptId) -> ReceiptState {
         for _ in 0..600 {
-            if let Some(view) = ReceiptView::find(&self.app.db, receipt).await.unwrap()
+            if let Some(view) = ReceiptView::find(&self.app.core.db, receipt).await.unwrap()
                 && view.state != ReceiptState::Working
             {
                 return view.state;
@@ -153,19 +174,19 @@ impl Appliance {
     /// Waits until the delivery of a receipt is as `wanted`, and returns it.
     pub async fn delivery(&self, receipt: ReceiptId, wanted: impl Fn(&DeliveryRow) -> bool) -> DeliveryRow {
         for _ in 0..600 {
-            let found = delivery(&self.app.db, receipt).await;
+            let found = delivery(&self.app.core.db, receipt).await;
             if let Some(found) = found.filter(&wanted) {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("not as wanted: {:?}", delivery(&self.app.db, receipt).await);
+        panic!("not as wanted: {:?}", delivery(&self.app.core.db, receipt).await);
     }
 
     /// All rows of a table as JSON objects.
     pub async fn rows(&self, table: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
         let question = Question { limit: 1000, ..Question::default() };
-        query::rows(&self.app.db, &Scope::All, &self.app.tables, table, &question)
+        query::rows(&self.app.core.db, &Scope::All, &self.app.core.tables, table, &question)
             .await
             .unwrap()
             .objects()
@@ -179,7 +200,7 @@ impl Appliance {
 
     /// Waits until the mails of these receipts are in the spool and no others: an entry goes after its seal.
     pub async fn spool_holds(&self, receipts: &[ReceiptId]) {
-        let spool = self.app.spool.as_ref().unwrap().spool.clone();
+        let spool = self.spool();
         for _ in 0..200 {
             let names = spool.list().unwrap();
             if names.iter().map(|name| ReceiptId(name.receipt_id)).eq(receipts.iter().copied()) {
@@ -192,19 +213,7 @@ impl Appliance {
 
     /// Does every periodic duty, the leader's too, until `seen` is there: each has its first turn at once.
     pub async fn keep_until<T>(&self, seen: impl Future<Output = T>) -> T {
-        let app = &self.app;
-        let keeper = Keeper {
-            live: app.live.clone(),
-            db: app.db.clone(),
-            boot: app.boot,
-            wake: app.wake.clone(),
-            keys: Keys::new(app.db.clone()),
-            metrics: metrics(),
-            leftovers: app.leftovers(),
-            sorter: app.spool.as_ref().map(|home| app.sorter(home)),
-            tmp: app.live.config().server.tmp_dir.clone(),
-            attention: Arc::default(),
-        };
+        let keeper = self.app.keeper();
         let stop = CancellationToken::new();
         let keeping = tokio::spawn(keeper.run(true, stop.clone()));
         let seen = seen.await;
@@ -217,8 +226,13 @@ impl Appliance {
     pub async fn stop(self) {
         self.stop.cancel();
         self.running.await.unwrap();
-        self.app.db.close().await;
+        self.app.core.db.close().await;
     }
+}
+
+/// The spool of an appliance, as writers see it.
+pub fn spool(app: &App) -> Spool {
+    Spool::open(&app.core.live.config().spool.path, None).unwrap()
 }
 
 /// The recorder is one for the whole process, and so for all tests in it.

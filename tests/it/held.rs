@@ -6,7 +6,7 @@ use headworks::delivery::store::DeliveryRow;
 use headworks::delivery::tree::{self, Found};
 use headworks::delivery::{Operator, ReceiptState};
 use headworks::ids::{Coordinates, JobId, ReceiptId, Scope, SpoolId};
-use headworks::infra::volume::SubPath;
+use headworks::infra::volume::{SubPath, VolumeName};
 use headworks::job::store::{Claim, PutBack, Want, set_paused};
 use headworks::job::{self, Priority, QueueName, State};
 use std::fs;
@@ -25,7 +25,7 @@ async fn released_mail_moves_to_where_the_rules_of_now_say() {
         let appliance = site.start().await;
         let (receipt, held) = held_mail(&appliance, "no_rule").await;
         site.edit(NOTHING, ALERTS);
-        appliance.app.live.reload(&site.sources()).unwrap();
+        appliance.app.core.live.reload(&site.sources()).unwrap();
 
         operator(&appliance).release(job_of(&appliance, receipt).await).await.unwrap();
         assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
@@ -44,7 +44,7 @@ async fn a_held_tree_that_a_crash_left_beside_its_sealed_successor_goes_at_the_n
         let first = site.start().await;
         let (receipt, held) = held_mail(&first, "no_rule").await;
         site.edit(NOTHING, ALERTS);
-        first.app.live.reload(&site.sources()).unwrap();
+        first.app.core.live.reload(&site.sources()).unwrap();
         let left = site.state().join("inbox").join(held.path.as_ref().unwrap());
         let aside = site.directory.path().join("aside");
         copy_tree(&left, &aside);
@@ -53,7 +53,7 @@ async fn a_held_tree_that_a_crash_left_beside_its_sealed_successor_goes_at_the_n
         has_moved(&site, &first, &held).await;
         // As it was between the commit of the seal and the removal.
         let path = held.path.as_ref().unwrap();
-        crate::execute(&first.app.db, &format!("UPDATE delivery SET stale_path = '{path}'")).await;
+        crate::execute(&first.app.core.db, &format!("UPDATE delivery SET stale_path = '{path}'")).await;
         first.stop().await;
         copy_tree(&aside, &left);
 
@@ -135,18 +135,18 @@ async fn mail_that_cannot_be_sorted_is_held_after_its_last_attempt_and_can_be_re
 async fn mail_on_which_a_module_process_died_too_often_is_kept_untouched() {
     each_site(|site| async move {
         let first = site.start().await;
-        let queue = QueueName::sort(SpoolId(first.app.spool.as_ref().unwrap().spool.id())).to_string();
+        let queue = QueueName::sort(SpoolId(first.spool().id())).to_string();
         pause(&first.app, &queue, true).await;
         let receipt = first.deposit("4H3", TO, &fixture("alert/01_warning"));
-        while delivery(&first.app.db, receipt).await.is_none() {
+        while delivery(&first.app.core.db, receipt).await.is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         first.stop().await;
 
         let idle = site.build().await;
         pause(&idle, &queue, false).await;
-        let worker = idle.worker.unwrap();
-        let poisoned = commit!(idle.db, tx => async {
+        let worker = idle.core.worker.unwrap();
+        let poisoned = commit!(idle.core.db, tx => async {
             let queue = job::store::queue_id(&mut tx, &queue).await?;
             let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };
             let lease = Duration::from_secs(600);
@@ -156,7 +156,7 @@ async fn mail_on_which_a_module_process_died_too_often_is_kept_untouched() {
             job::store::put_back(&mut tx, job.id, job.lease_token, &how).await
         });
         assert_eq!(poisoned.unwrap(), job::Became::Held);
-        idle.db.close().await;
+        idle.core.db.close().await;
         drop(idle);
 
         let second = site.start().await;
@@ -198,11 +198,13 @@ fn is_held(appliance: &Appliance, row: &DeliveryRow, reason: &str) {
 
 fn is_whole(appliance: &Appliance, row: &DeliveryRow) {
     let path: SubPath = row.path.as_ref().unwrap().parse().unwrap();
-    let Found::Manifest(manifest) = tree::read_manifest(&appliance.app.inbox, &path).unwrap() else {
+    let Found::Manifest(manifest) =
+        tree::read_manifest(appliance.app.core.volumes.get(VolumeName::Inbox), &path).unwrap()
+    else {
         panic!("{path} has no manifest");
     };
     assert_eq!(manifest.about.delivery, row.id);
-    assert_eq!(tree::check(&appliance.app.inbox, &path, &manifest).unwrap(), []);
+    assert_eq!(tree::check(appliance.app.core.volumes.get(VolumeName::Inbox), &path, &manifest).unwrap(), []);
 }
 
 /// Waits until the new tree is sealed and the held one is gone and forgotten.
@@ -218,19 +220,20 @@ async fn has_moved(site: &Site, appliance: &Appliance, held: &DeliveryRow) -> De
 }
 
 fn operator(appliance: &Appliance) -> Operator {
-    let (db, wake) = (appliance.app.db.clone(), appliance.app.wake.clone());
+    let (db, wake) = (appliance.app.core.db.clone(), appliance.app.core.wake.clone());
     Operator { db, wake, scope: Scope::All, actor: "test".into() }
 }
 
 /// The held job of a receipt.
 async fn job_of(appliance: &Appliance, receipt: ReceiptId) -> JobId {
-    let jobs = look!(appliance.app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+    let jobs =
+        look!(appliance.app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
     jobs.iter().find(|job| job.state == State::Held).unwrap().id
 }
 
 async fn pause(app: &App, queue: &str, paused: bool) {
     let queue = queue.to_owned();
-    let known = commit!(app.db, tx => async {
+    let known = commit!(app.core.db, tx => async {
         job::store::queue_id(&mut tx, &queue).await?;
         set_paused(&mut tx, &queue, paused).await
     });

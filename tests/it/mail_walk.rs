@@ -52,7 +52,7 @@ async fn mail_that_no_rule_expects_is_held_and_sealed() {
 async fn mail_deposited_while_nothing_runs_is_taken_in_at_start() {
     each_site(|site| async move {
         let first = site.start().await;
-        let spool = first.app.spool.as_ref().unwrap().spool.clone();
+        let spool = first.spool();
         first.stop().await;
         let receipts: Vec<_> = (0..20)
             .map(|n| crate::appliance::deposit(&spool, &format!("Q{n}"), TO, &fixture("alert/01_warning")))
@@ -72,18 +72,35 @@ async fn mail_deposited_while_nothing_runs_is_taken_in_at_start() {
 async fn a_published_row_is_told_once_however_often_its_mail_comes() {
     each_site(|site| async move {
         let appliance = site.start().await;
-        let topic = Topics::new(appliance.app.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
+        let topic =
+            Topics::new(appliance.app.core.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
         let alert = fixture("alert/01_warning");
         for queue_id in ["4P1", "4P2"] {
             let receipt = appliance.deposit(queue_id, TO, &alert);
             assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
-            let page = look!(appliance.app.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
+            let page =
+                look!(appliance.app.core.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
             let [entry] = page.entries.as_slice() else { panic!("not one entry: {:?}", page.entries) };
             let [row] = appliance.rows("hydrastor_alert").await.try_into().unwrap();
             assert_eq!(entry.key.as_deref(), row["correlation_key"].as_str().map(str::as_bytes));
             let told: serde_json::Value = serde_json::from_slice(&entry.body).unwrap();
             assert!(told.to_string().contains(row["event_id"].as_str().unwrap()), "{told}");
         }
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_say_what_they_would_make_of_a_mail_that_nobody_sent() {
+    each_site(|site| async move {
+        let appliance = site.start().await;
+        let path = format!("/api/1.0/rules/test?sender=a@b.example&recipient={TO}");
+        let mail = String::from_utf8(fixture("alert/01_warning")).unwrap();
+        let (status, said) = appliance.ask("POST", &path, &mail).await;
+        assert_eq!((status, &said["customer"]), (200, &"bobs".into()), "{said}");
+        assert!(said.to_string().contains("hydrastor-alert"), "{said}");
+        assert_eq!(appliance.ask("POST", "/api/1.0/rules/test", &mail).await.0, 400);
         appliance.stop().await;
     })
     .await;

@@ -28,6 +28,7 @@ mod promises;
 mod readme;
 mod recovery;
 mod reload;
+mod roles;
 mod running;
 mod sandbox;
 mod sandboxed_modules;

@@ -9,7 +9,7 @@ use headworks::delivery::tree::{self, Found};
 use headworks::delivery::{Operator, ReceiptState, Work};
 use headworks::ids::{JobId, ReceiptId, Scope};
 use headworks::infra::db::View;
-use headworks::infra::volume::SubPath;
+use headworks::infra::volume::{SubPath, VolumeName};
 use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
 use headworks::job::{
     self, Became, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, Run, State,
@@ -62,7 +62,7 @@ async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_an
             // The fourth and fifth come under a queue id that was there before.
             let receipt = first.deposit(&format!("4D{}", number % 3), TO, &mail(number));
             assert_eq!(first.settled(receipt).await, ReceiptState::Completed);
-            let path = delivery(&first.app.db, receipt).await.unwrap().path.unwrap();
+            let path = delivery(&first.app.core.db, receipt).await.unwrap().path.unwrap();
             trees.push((receipt, path, damage));
         }
         first.stop().await;
@@ -72,15 +72,20 @@ async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_an
 
         let second = site.start().await;
         for ((receipt, path, _), whole) in trees.iter().zip(whole) {
-            let row = delivery(&second.app.db, *receipt).await.unwrap();
+            let row = delivery(&second.app.core.db, *receipt).await.unwrap();
             assert_eq!((row.path.as_ref(), row.sealed_at), (Some(path), None));
             assert_eq!(contents(&inbox.join(path)), whole);
             let place: SubPath = path.parse().unwrap();
-            let Found::Manifest(manifest) = tree::read_manifest(&second.app.inbox, &place).unwrap() else {
+            let Found::Manifest(manifest) =
+                tree::read_manifest(second.app.core.volumes.get(VolumeName::Inbox), &place).unwrap()
+            else {
                 panic!("{path} has no manifest");
             };
             assert_eq!(manifest.about.delivery, row.id);
-            assert_eq!(tree::check(&second.app.inbox, &place, &manifest).unwrap(), []);
+            assert_eq!(
+                tree::check(second.app.core.volumes.get(VolumeName::Inbox), &place, &manifest).unwrap(),
+                []
+            );
         }
         second.stop().await;
 
@@ -91,8 +96,8 @@ async fn trees_that_a_crash_damaged_before_their_seal_are_made_again_in_place_an
             let row = third.delivery(*receipt, |row| row.sealed_at.is_some()).await;
             assert_eq!(row.path.as_ref(), Some(path));
         }
-        let jobs = crate::number(&third.app.db, "SELECT count(*) FROM job").await;
-        let done = crate::number(&third.app.db, "SELECT count(*) FROM job_done").await;
+        let jobs = crate::number(&third.app.core.db, "SELECT count(*) FROM job").await;
+        let done = crate::number(&third.app.core.db, "SELECT count(*) FROM job_done").await;
         assert_eq!((jobs, done), (0, 2 * DAMAGES.len() as i64), "a sort and a parse each, and no more");
         third.stop().await;
     })
@@ -114,7 +119,7 @@ async fn a_held_tree_is_made_again_as_it_was_whatever_became_of_its_job() {
             let receipt = first.deposit(queue_id, recipient, &mail);
             assert_eq!(first.settled(receipt).await, ReceiptState::Held);
             discard(&first.app, receipt).await;
-            let row = delivery(&first.app.db, receipt).await.unwrap();
+            let row = delivery(&first.app.core.db, receipt).await.unwrap();
             assert_eq!(row.held_reason, None);
             trees.push(site.state().join("inbox").join(row.path.unwrap()));
         }
@@ -133,9 +138,9 @@ async fn a_held_tree_is_made_again_as_it_was_whatever_became_of_its_job() {
 }
 
 async fn discard(app: &App, receipt: ReceiptId) {
-    let jobs = look!(app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+    let jobs = look!(app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
     let held = jobs.iter().find(|job| job.state == State::Held).unwrap().id;
-    let (db, wake) = (app.db.clone(), app.wake.clone());
+    let (db, wake) = (app.core.db.clone(), app.core.wake.clone());
     Operator { db, wake, scope: Scope::All, actor: "test".into() }.discard(held).await.unwrap();
 }
 
@@ -148,7 +153,7 @@ async fn a_damaged_archive_copy_is_made_again_and_a_tree_beyond_repair_is_never_
         for (queue_id, recipient) in [("4A1", TO), ("4A2", TO)] {
             let receipt = first.deposit(queue_id, recipient, &fixture("alert/01_warning"));
             assert_eq!(first.settled(receipt).await, ReceiptState::Completed);
-            paths.push((receipt, delivery(&first.app.db, receipt).await.unwrap().path.unwrap()));
+            paths.push((receipt, delivery(&first.app.core.db, receipt).await.unwrap().path.unwrap()));
         }
         first.stop().await;
         let (copied, lost) = (&paths[0], &paths[1]);
@@ -166,7 +171,7 @@ async fn a_damaged_archive_copy_is_made_again_and_a_tree_beyond_repair_is_never_
         assert_eq!(fs::read(&copy).unwrap(), fixture("alert/01_warning"));
         let later = second.deposit("4A3", TO, &fixture("alert/01_warning"));
         second.delivery(later, |row| row.sealed_at.is_some()).await;
-        assert_eq!(delivery(&second.app.db, lost.0).await.unwrap().sealed_at, None);
+        assert_eq!(delivery(&second.app.core.db, lost.0).await.unwrap().sealed_at, None);
         second.spool_holds(&[lost.0]).await;
         second.stop().await;
     })
@@ -186,7 +191,8 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     pause(&first.app, &queue, true).await;
     let receipt = first.deposit("4E1", TO, &fixture("alert/01_warning"));
     let parse = loop {
-        let jobs = look!(first.app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let jobs =
+            look!(first.app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
         if let Some(parse) = jobs.iter().find(|job| job.kind == Kind::Parse) {
             break parse.id;
         }
@@ -201,7 +207,7 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     let before = site.state().join("before.db");
     copy_of_state(&site.state(), &before).await;
     finish(&crashed, job).await;
-    crashed.db.close().await;
+    crashed.core.db.close().await;
     drop(crashed);
     for file in ["state.db", "state.db-wal", "state.db-shm"] {
         fs::remove_file(site.state().join(file)).ok();
@@ -210,23 +216,26 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
 
     for start in 1..=2 {
         let app = site.build().await;
-        let jobs = look!(app.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let jobs = look!(app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
         let ended = jobs.iter().find(|job| job.id == parse).unwrap();
         assert_eq!(ended.state, State::Completed, "after start {start}");
         assert_eq!(jobs.iter().filter(|job| job.parent_id == Some(parse)).count(), 1);
-        let topic = Topics::new(app.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
-        let told = look!(app.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
+        let topic = Topics::new(app.core.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
+        let told = look!(app.core.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
         assert_eq!(told.entries.len(), 1, "after start {start}");
-        assert_eq!(crate::number(&app.db, "SELECT count(*) FROM timeline WHERE event = 'proof'").await, 1);
-        let stored = stored_ends(&mut app.db.reader(View::Results).await.unwrap().tx()).await;
+        assert_eq!(
+            crate::number(&app.core.db, "SELECT count(*) FROM timeline WHERE event = 'proof'").await,
+            1
+        );
+        let stored = stored_ends(&mut app.core.db.reader(View::Results).await.unwrap().tx()).await;
         assert_eq!(stored.unwrap(), []);
-        app.db.close().await;
+        app.core.db.close().await;
     }
 }
 
 async fn pause(app: &App, queue: &str, paused: bool) {
     let queue = queue.to_owned();
-    let known = commit!(app.db, tx => async {
+    let known = commit!(app.core.db, tx => async {
         job::store::queue_id(&mut tx, &queue).await?;
         set_paused(&mut tx, &queue, paused).await
     });
@@ -236,8 +245,8 @@ async fn pause(app: &App, queue: &str, paused: bool) {
 /// The one job of a queue, under a lease.
 async fn claim(app: &App, queue: &str) -> Job {
     let queue = queue.to_owned();
-    let worker = app.worker.unwrap();
-    let claimed = commit!(app.db, tx => async {
+    let worker = app.core.worker.unwrap();
+    let claimed = commit!(app.core.db, tx => async {
         let queue = job::store::queue_id(&mut tx, &queue).await?;
         let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };
         let lease = Duration::from_secs(600);
@@ -249,13 +258,13 @@ async fn claim(app: &App, queue: &str) -> Job {
 /// Does a `parse` and commits its end, with a child and a note of the test's own.
 async fn finish(app: &App, job: Job) {
     let parser = Parser {
-        db: app.db.clone(),
-        host: app.host.clone(),
-        inbox: Arc::clone(&app.inbox),
-        tmp: app.live.config().server.tmp_dir.clone(),
-        live: app.live.clone(),
+        db: app.core.db.clone(),
+        host: app.core.host.clone(),
+        inbox: Arc::clone(app.core.volumes.get(VolumeName::Inbox)),
+        tmp: app.core.live.config().server.tmp_dir.clone(),
+        live: app.core.live.clone(),
     };
-    let held = app.leases.hold(job.id, job.lease_token);
+    let held = app.core.leases.hold(job.id, job.lease_token);
     let Outcome::Done(work) =
         parser.run(Run { job: job.clone(), lease: held, soft_timeout: Duration::from_secs(60) }).await
     else {
@@ -263,7 +272,7 @@ async fn finish(app: &App, job: Job) {
     };
     let work = Work { children: vec![child(&job)], notes: vec![note(job.id)], ..work };
     let finished = Finished { job, work: Some(work), end: FinishedEnd::Completed };
-    assert_eq!(app.finisher.finish(finished).await.unwrap(), Became::AsMeant);
+    assert_eq!(app.core.finisher.finish(finished).await.unwrap(), Became::AsMeant);
 }
 
 fn child(job: &Job) -> NewJob {

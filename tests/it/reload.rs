@@ -72,7 +72,8 @@ async fn reloads_good_and_bad_drop_no_work_and_a_bad_one_says_what_is_wrong_and_
 }
 
 fn reload(appliance: &Appliance, site: &Site) {
-    let difference = appliance.app.live.reload(&site.sources()).unwrap_or_else(|errors| panic!("{errors}"));
+    let difference =
+        appliance.app.core.live.reload(&site.sources()).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(difference.restart, Vec::<String>::new());
 }
 
@@ -88,7 +89,7 @@ async fn a_queue_that_a_reload_pauses_waits_until_a_reload_lets_it_go_on() {
     appliance.delivery(receipt, |delivery| delivery.sealed_at.is_some()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let waiting = "SELECT count(*) FROM job WHERE kind = 2 AND lane = 0 AND lease_token IS NULL";
-    assert_eq!(crate::number(&appliance.app.db, waiting).await, 1, "taken in, not run");
+    assert_eq!(crate::number(&appliance.app.core.db, waiting).await, 1, "taken in, not run");
     site.edit("paused = true", "paused = false");
     reload(&appliance, &site);
     assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
@@ -108,7 +109,7 @@ async fn a_customer_named_while_the_store_is_away_is_registered_when_it_is_back(
     let alice: Slug = "alice".parse().unwrap();
     let mut is_known = false;
     for _ in 0..600 {
-        is_known = look!(appliance.app.db, tx => is_customer(&mut tx, &alice)).unwrap_or(false);
+        is_known = look!(appliance.app.core.db, tx => is_customer(&mut tx, &alice)).unwrap_or(false);
         if is_known {
             break;
         }

@@ -26,7 +26,8 @@ name = "hydrastor-report""#;
 async fn parse_job(running: &Appliance, receipt: ReceiptId, wanted: impl Fn(&JobView) -> bool) -> JobView {
     let mut last = None;
     for _ in 0..600 {
-        let jobs = look!(running.app.db, tx => store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let jobs =
+            look!(running.app.core.db, tx => store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
         last = jobs.into_iter().find(|job| job.queue.starts_with("parse:")).or(last);
         if let Some(job) = last.take_if(|job| wanted(job)) {
             return job;

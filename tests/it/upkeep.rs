@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn an_expired_key_is_forgotten_once_nothing_of_its_receipt_is_live() {
     each_site(|site| async move {
         let appliance = site.start().await;
-        let db = &appliance.app.db;
+        let db = &appliance.app.core.db;
         let queue = QueueName::parse("hydrastor/system_report").to_string();
         let paused = commit!(db, tx => async {
             queue_id(&mut tx, &queue).await?;
@@ -54,14 +54,15 @@ async fn an_expired_key_is_forgotten_once_nothing_of_its_receipt_is_live() {
 async fn a_short_mail_that_is_damaged_is_known_and_stays() {
     each_site(|site| async move {
         let appliance = site.start().await;
-        let home = appliance.app.spool.as_ref().unwrap();
-        let (receipt, mail) =
-            seal(&home.spool, "4S1", TO, b"Subject: x\n", Timestamp::now().before(25 * HOUR));
+        let spool = appliance.spool();
+        let (receipt, mail) = seal(&spool, "4S1", TO, b"Subject: x\n", Timestamp::now().before(25 * HOUR));
         mail.deposit_short().unwrap();
-        let entry = home.directory.join("new").join(EntryName::short(receipt.0).to_string());
+        let directory = appliance.app.core.live.config().spool.path.clone();
+        let entry = directory.join("new").join(EntryName::short(receipt.0).to_string());
         std::fs::write(&entry, "damaged").unwrap();
         let known = async {
-            while home.damaged.count() == 0 {
+            let is_known = |ready: &serde_json::Value| ready.to_string().contains("damaged entries: 1");
+            while !is_known(&appliance.ask("GET", "/readyz?verbose", "").await.1) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -77,7 +78,7 @@ async fn a_short_mail_that_is_damaged_is_known_and_stays() {
 async fn mail_that_came_short_waits_a_day_for_the_whole_and_is_then_held() {
     each_site(|site| async move {
         let appliance = site.start().await;
-        let spool = appliance.app.spool.as_ref().unwrap().spool.clone();
+        let spool = appliance.spool();
         let alert = fixture("alert/01_warning");
         let short = |queue_id: &str, age: Duration| {
             let cut = &alert[..alert.len() / 2];
@@ -110,7 +111,7 @@ async fn mail_that_came_short_waits_a_day_for_the_whole_and_is_then_held() {
 async fn the_row_of_a_process_that_was_never_seen_again_goes_and_ours_stays() {
     each_site(|site| async move {
         let appliance = site.start().await;
-        let db = &appliance.app.db;
+        let db = &appliance.app.core.db;
         let boot = BootId::fresh();
         commit!(db, tx => register_worker(&mut tx, boot, "elsewhere")).unwrap();
         let past = if db.is_pg() { "now() - interval '8 days'" } else { "1" };

@@ -8,7 +8,7 @@ use crate::stores;
 use headworks::delivery::{BatchSettings, Finisher, Work};
 use headworks::infra::db::Db;
 use headworks::job::{
-    Backoff, Became, Finish, Leases, Outcome, Perform, QueueRules, Runner, RunnerSettings, Wake,
+    Backoff, Became, Finish, Handler, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake,
 };
 use headworks::load::Tables;
 use headworks::log;
@@ -28,7 +28,7 @@ pub async fn runner<W>(
     queue: &'static str,
     concurrency: u32,
     wake: &Wake,
-    perform: Perform<W>,
+    perform: Handler<W>,
     finish: Finish<W>,
 ) -> anyhow::Result<Runner<W>> {
     let rules = QueueRules {
@@ -68,7 +68,7 @@ pub async fn work(db: &Db, queue: &'static str, jobs: usize, concurrency: u32) -
     let settings = BatchSettings { items: 256, linger: Duration::from_millis(3), bound: 4096, parallel: 2 };
     let finisher = Finisher::start(db.clone(), Tables::new(&[])?, wake.clone(), settings).await?;
     let entry = log::Entry { topic, key: None, headers: BTreeMap::new(), body: vec![b'x'; BODY_BYTES] };
-    let perform: Perform<Work> = Arc::new(move |_| {
+    let perform: Handler<Work> = Arc::new(move |_| {
         let work = Work { entries: vec![entry.clone()], ..Work::default() };
         Box::pin(std::future::ready(Outcome::Done(work)))
     });

@@ -24,8 +24,13 @@ mod conformance;
 mod disk;
 mod error;
 mod memory;
+mod name;
 mod source;
 mod sub_path;
+mod volumes;
+
+pub use name::VolumeName;
+pub use volumes::Volumes;
 
 pub use error::{VolumeError, VolumeErrorKind};
 pub use source::{FileRange, Placed, Source, Stored};

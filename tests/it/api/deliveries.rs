@@ -281,7 +281,9 @@ async fn a_mail_is_replayed_through_the_rules() {
 async fn a_receipt_is_open_and_also_found_in_the_spool() {
     each_store(|db| async move {
         let server = Server::start(&db).await;
-        let spooled = server.ask(&format!("/receipts/{}", uuid::Uuid::from_u128(42)), "").await;
+        let waiting =
+            crate::appliance::deposit(&server.spool, "4S1", "alpha@ingest.example.com", b"Subject: x\n");
+        let spooled = server.ask(&format!("/receipts/{waiting}"), "").await;
         assert_eq!(
             (&spooled["state"], &spooled["accepted_at"]),
             (&"working".into(), &serde_json::Value::Null)

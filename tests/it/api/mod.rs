@@ -11,7 +11,6 @@ mod whole;
 use crate::web::client::{self, LIMITS, json, key, register, slug};
 use axum::Router;
 use axum::body::Bytes;
-use futures_util::FutureExt;
 use headworks::config::{Live, Sources, load};
 use headworks::delivery::store::set_held;
 use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
@@ -24,6 +23,7 @@ use headworks::jobs_api::{Api, BASE, routes};
 use headworks::load::{Tables, ensure};
 use headworks::web::listen::Serving;
 use headworks::web::{Keys, Kit, Limits, openapi};
+use headworks_spool::Spool;
 use http_body_util::Full;
 use hyper::{Request, Response};
 use module_api::{ColumnKind, Declaration, Table};
@@ -43,6 +43,8 @@ struct Server {
     db: Db,
     address: SocketAddr,
     inbox: Arc<Volume>,
+    /// A spool on the host of the server.
+    spool: Spool,
     acceptor: Acceptor,
     leases: Leases,
     tables: Tables,
@@ -84,7 +86,10 @@ impl Server {
         register(db, "alpha").await;
         register(db, "beta").await;
         let tmp = tempfile::tempdir().unwrap();
-        let flags = vec![format!("mail.message_bytes={FILE_BYTES}B")];
+        let spool = Spool::create(&tmp.path().join("spool")).unwrap();
+        let path = tmp.path().join("spool");
+        let flags =
+            vec![format!("mail.message_bytes={FILE_BYTES}B"), format!("spool.path={}", path.display())];
         let live = Live::new(load(&Sources { flags, ..Sources::default() }).unwrap());
         let limits = Limits {
             body_bytes: 64 << 10,
@@ -113,7 +118,7 @@ impl Server {
         let reader = key(keys, "reader", &[Grant::Read], Scope::All).await;
         let api = Api {
             db: db.clone(),
-            kit,
+            kit: kit.clone(),
             live,
             tables: tables.clone(),
             modules: Arc::new([declaration(), another()]),
@@ -121,14 +126,10 @@ impl Server {
             tmp: tmp.path().to_owned(),
             wake,
             leases: leases.clone(),
-            explain: Arc::new(|message, recipient, sender| {
-                let said =
-                    serde_json::json!({ "bytes": message.len(), "recipient": recipient, "sender": sender });
-                async move { Ok(said) }.boxed()
-            }),
-            in_spool: Arc::new(|id| id == Uuid::from_u128(42)),
         };
-        let (router, document) = OpenApiRouter::new().nest(BASE, routes(Arc::new(api))).split_for_parts();
+        let (router, document) = OpenApiRouter::new()
+            .nest(BASE, headworks::router::api([&routes(Arc::new(api))], &kit))
+            .split_for_parts();
         let router: Router = router.merge(openapi::routes(document).unwrap());
         let (serving, address) = client::serve(router, LIMITS).await;
         let document = json(&client::send(address, client::get("/openapi.json", "")).await);
@@ -136,6 +137,7 @@ impl Server {
             db: db.clone(),
             address,
             inbox,
+            spool,
             acceptor,
             leases,
             tables,

@@ -5,7 +5,7 @@ use crate::stores::each_store;
 use headworks::infra::db::{DbError, DbErrorKind};
 use headworks::job::store::Note;
 use headworks::job::{
-    Backoff, Finish, Finished, FinishedEnd, HoldReason, Interrupted, Leases, Outcome, Perform, QueueRules,
+    Backoff, Finish, Finished, FinishedEnd, Handler, HoldReason, Interrupted, Leases, Outcome, QueueRules,
     Run, Runner, RunnerSettings, Wake,
 };
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct Working {
 }
 
 impl Working {
-    pub fn start(jobs: &Jobs, settings: RunnerSettings, rules: QueueRules, perform: Perform<Work>) -> Self {
+    pub fn start(jobs: &Jobs, settings: RunnerSettings, rules: QueueRules, perform: Handler<Work>) -> Self {
         Self::finishing_with(jobs, settings, rules, perform, finish(jobs.db.clone()))
     }
 
@@ -55,7 +55,7 @@ impl Working {
         jobs: &Jobs,
         settings: RunnerSettings,
         rules: QueueRules,
-        perform: Perform<Work>,
+        perform: Handler<Work>,
         finish: Finish<Work>,
     ) -> Self {
         let (stop, leases, wake) = (CancellationToken::new(), Leases::default(), Wake::default());
@@ -121,7 +121,7 @@ async fn finish_in(
 }
 
 /// A handler from a plain function of the run.
-pub fn handler<R>(f: impl Fn(Run) -> R + Send + Sync + 'static) -> Perform<Work>
+pub fn handler<R>(f: impl Fn(Run) -> R + Send + Sync + 'static) -> Handler<Work>
 where
     R: Future<Output = Outcome<Work>> + Send + 'static,
 {

@@ -42,14 +42,15 @@ pub const LIMITS: Limits = Limits {
 /// Serves `router` on a free port.
 pub async fn serve(router: Router, limits: Limits) -> (Serving, SocketAddr) {
     let address = "127.0.0.1:0".parse().unwrap();
-    let serving = start(vec![Listen { address, router: finish(router) }], None, limits).await.unwrap();
+    let serving =
+        start(vec![Listen { address, router: finish(router, Vec::new()) }], None, limits).await.unwrap();
     let address = serving.addresses()[0];
     (serving, address)
 }
 
 /// Serves `router` on a control socket only.
 pub async fn serve_control(router: Router, path: &Path) -> Serving {
-    let control = Control { path: path.to_owned(), router: finish(router) };
+    let control = Control { path: path.to_owned(), router: finish(router, Vec::new()) };
     start(vec![], Some(control), LIMITS).await.unwrap()
 }
 

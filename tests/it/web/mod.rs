@@ -1,6 +1,7 @@
 //! The HTTP kit, through a real server on a free port.
 
 pub mod client;
+mod dialect;
 mod keys;
 mod lines;
 mod routes;

@@ -1,0 +1,64 @@
+//! What `/readyz` asks: the process, the store, the volumes and the sandbox that its features need, and what they add.
+
+use super::FEATURES;
+use crate::delivery::{Core, Feature};
+use crate::infra::host::Host;
+use crate::infra::volume::{Volume, VolumeName};
+use crate::web::health::Check;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// The checks of a process; from when `stop` is cancelled it is not ready.
+pub fn checks(core: &Arc<Core>, features: &[Feature], stop: &CancellationToken) -> Vec<Check> {
+    let (db, stop) = (core.db.clone(), stop.clone());
+    let mut checks = vec![
+        Check::new("process", move || {
+            let stopping = stop.is_cancelled();
+            async move { if stopping { Err("it is stopping".to_owned()) } else { Ok(None) } }
+        }),
+        Check::new("store", move || {
+            let db = db.clone();
+            async move { db.ping().await.map(|()| None).map_err(|error| error.to_string()) }
+        }),
+    ];
+    let used = used_volumes(core);
+    checks.extend(used.iter().map(|&name| volume_check(name, core.volumes.get(name))));
+    if !used.is_empty() {
+        checks.push(sandbox_check(core.host.clone()));
+    }
+    checks.extend(features.iter().flat_map(|feature| feature.checks.clone()));
+    checks
+}
+
+/// The volumes that the features of this process use.
+fn used_volumes(core: &Core) -> Vec<VolumeName> {
+    let is_used = |name: &VolumeName| super::volumes::is_used(&FEATURES, &core.roles, *name);
+    VolumeName::ALL.into_iter().filter(is_used).collect()
+}
+
+/// Asks whether a volume is the one that was opened and can say how much is left. One question at a time: a file system that
+/// hangs must not take a thread for each.
+fn volume_check(name: VolumeName, volume: &Arc<Volume>) -> Check {
+    let (volume, turn) = (Arc::clone(volume), Arc::new(Mutex::new(())));
+    Check::new(name.word(), move || {
+        let (volume, turn) = (Arc::clone(&volume), Arc::clone(&turn));
+        async move {
+            let turn = turn.try_lock_owned().map_err(|_| "the last check has not returned yet".to_owned())?;
+            let asked = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                volume.check().and_then(|()| volume.free())
+            });
+            let free = asked.await.map_err(|error| error.to_string())?;
+            free.map(|_| None).map_err(|error| error.to_string())
+        }
+    })
+}
+
+fn sandbox_check(modules: Host) -> Check {
+    Check::new("modules", move || {
+        let walls = modules.state().walls;
+        let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
+        async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
+    })
+}

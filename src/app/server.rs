@@ -1,0 +1,87 @@
+//! A server at work: an [`App`] that runs and is served.
+
+use super::App;
+use crate::config::{Config, Door, Role};
+use crate::web::control::Control;
+use crate::web::listen::{self, Limits, Listen, ListenError, Serving};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Longest wait for the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server at work.
+pub struct Server {
+    /// Its parts.
+    pub app: Arc<App>,
+    serving: Serving,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why an app cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address or the control socket cannot be served.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The API document cannot be written.
+    #[error("openapi.json: {0}")]
+    Document(#[from] serde_json::Error),
+}
+
+impl Server {
+    /// Serves `app` and sets it to work.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(app: App) -> Result<Self, StartError> {
+        let (app, stop, tasks) = (Arc::new(app), CancellationToken::new(), TaskTracker::new());
+        let config = app.core.live.config();
+        let serving = serve(&app, &config, &stop).await?;
+        tasks.spawn(app.keeper().run(config.server.roles.contains(&Role::Keeper), stop.clone()));
+        let (working, stopping) = (Arc::clone(&app), stop.clone());
+        tasks.spawn(async move { working.run(stopping).await });
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), boot = %app.core.boot, "headworks is up");
+        Ok(Self { app, serving, stop, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.serving.addresses()
+    }
+
+    /// Stops accepting, lets what runs finish within the grace, gives back what does not, closes the store.
+    pub async fn stop(self) {
+        let grace = self.app.core.live.config().server.shutdown_grace.get();
+        tracing::info!("stopping");
+        self.stop.cancel();
+        self.serving.drain(grace).await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.app.core.db.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Serves the control socket, which every process has, and with role `http` every address.
+async fn serve(app: &App, config: &Config, stop: &CancellationToken) -> Result<Serving, StartError> {
+    let mut listens = Vec::new();
+    for listen in config.listen.iter().filter(|_| config.server.roles.contains(&Role::Http)) {
+        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, stop)? });
+    }
+    let path = config.server.control_socket.clone();
+    let control = Control { path, router: app.router(&[Door::Api].into(), stop)? };
+    let http = &config.http;
+    let limits = Limits {
+        header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
+        header_fields: http.header_fields.get() as usize,
+        header_timeout: HEADER_TIMEOUT,
+        connections: http.connections.get() as usize,
+    };
+    Ok(listen::start(listens, Some(control), limits).await?)
+}

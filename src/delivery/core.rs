@@ -1,0 +1,80 @@
+//! What every feature stands on: one of each part of a process, built once by `app.rs`.
+
+use super::{Acceptor, Finisher};
+use crate::config::{Live, QueueLimits, Role};
+use crate::ids::BootId;
+use crate::infra::db::Db;
+use crate::infra::host::Host;
+use crate::infra::telemetry::metrics::Metrics;
+use crate::infra::volume::Volumes;
+use crate::job::{Leases, QueueName, Queues, Wake};
+use crate::load::Tables;
+use crate::web::{Keys, Kit, Limits};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest silence while a body is read.
+const BODY_IDLE: Duration = Duration::from_secs(30);
+
+/// The parts of a process that features share.
+pub struct Core {
+    /// The configuration in force.
+    pub live: Live,
+    /// What this process does; empty for a command.
+    pub roles: BTreeSet<Role>,
+    /// The store.
+    pub db: Db,
+    /// This process start.
+    pub boot: BootId,
+    /// The worker row of this process; `None` for a command on Postgres, which claims nothing.
+    pub worker: Option<i32>,
+    /// Scratch directory, on the file system of the volumes.
+    pub tmp: PathBuf,
+    /// The volumes, by name.
+    pub volumes: Volumes,
+    /// The module processes.
+    pub host: Host,
+    /// The tables that modules declare.
+    pub tables: Tables,
+    /// Ids of the modules there are, `category/type`.
+    pub modules: Arc<BTreeSet<String>>,
+    /// Queues and their rows.
+    pub queues: Queues,
+    /// Wake-ups for workers.
+    pub wake: Wake,
+    /// Leases of the jobs that run here.
+    pub leases: Leases,
+    /// The first compound commit.
+    pub acceptor: Acceptor,
+    /// The second one.
+    pub finisher: Finisher,
+    /// API keys.
+    pub keys: Keys,
+    /// What this process measures.
+    pub metrics: Metrics,
+}
+
+impl Core {
+    /// What extractors of requests need: keys and limits.
+    #[must_use]
+    pub fn kit(&self) -> Kit {
+        let http = &self.live.config().http;
+        let limits = Limits {
+            body_bytes: http.body_bytes.bytes(),
+            body_idle: BODY_IDLE,
+            default_page: http.default_page.get(),
+            max_page: http.max_page.get(),
+        };
+        Kit { keys: self.keys.clone(), limits }
+    }
+
+    /// The limits of a queue, as configured now.
+    #[must_use]
+    pub fn queue_limits(&self, queue: &QueueName) -> QueueLimits {
+        let family =
+            queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
+        self.live.config().queue_limits(queue.kind.word(), family)
+    }
+}

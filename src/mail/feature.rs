@@ -1,0 +1,181 @@
+//! What mail adds to a process: with role `mail` this host's spool and all that lives on it, everywhere the test of rules.
+
+use super::routes::routes;
+use super::{Damaged, Intake, Leftovers, Sealer, Sorter};
+use crate::config::{Config, Role};
+use crate::delivery::store;
+use crate::delivery::{ApiRoutes, By, Core, Duty, Feature, FeatureError, FeatureSpec, KindHandler, Task};
+use crate::ids::SpoolId;
+use crate::infra::db::{DbError, Lane};
+use crate::infra::telemetry::metrics::SPOOL_DAMAGED;
+use crate::infra::volume::VolumeName;
+use crate::job::Kind;
+use crate::web::health::Check;
+use futures_util::FutureExt;
+use headworks_spool::{Spool, SpoolError, SpoolLock};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Mail.
+pub const FEATURE: FeatureSpec = FeatureSpec {
+    name: "mail",
+    roles: &[Role::Mail],
+    volumes: &[VolumeName::Inbox, VolumeName::Archive],
+    build: |core| build(core).boxed(),
+};
+
+/// Held mails that one round of a duty looks at.
+const ROUND: i64 = 5_000;
+/// How often damaged entries are counted.
+const DAMAGED_EVERY: Duration = Duration::from_secs(10);
+
+/// This host's spool, and the lock that makes it this process's.
+struct Home {
+    core: Arc<Core>,
+    spool: Spool,
+    directory: PathBuf,
+    damaged: Damaged,
+    sealer: Sealer,
+    sorter: Sorter,
+    _lock: SpoolLock,
+}
+
+async fn build(core: Arc<Core>) -> Result<Feature, FeatureError> {
+    let api = ApiRoutes { keyed: routes(&core), ..ApiRoutes::default() };
+    if !core.roles.contains(&Role::Mail) {
+        return Ok(Feature { api, ..Feature::default() });
+    }
+    let path = core.live.config().spool.path.clone();
+    let home = Arc::new(Home::open(core).map_err(|error| format!("spool {}: {error}", path.display()))?);
+    home.remake_damaged_trees().await?;
+    let (sorter, spool_id) = (home.sorter.clone(), SpoolId(home.spool.id()));
+    let (intake, sealer, remade) = (home.intake(), home.sealer.clone(), home.sorter.clone());
+    let spooled = Arc::clone(&home);
+    let spool_every = |config: &Config| config.keeper.spool_every.get();
+    Ok(Feature {
+        api,
+        handlers: vec![KindHandler::new(Kind::Sort, Some(spool_id), move |run| {
+            let sorter = sorter.clone();
+            async move { sorter.run(run).await }
+        })],
+        duties: vec![
+            Duty::new("spool", By::Each, spool_every, &home, Home::clear_leftovers),
+            Duty::new("held_trees", By::Each, spool_every, &home, Home::keep_held_trees),
+            Duty::new("damaged", By::Each, |_| DAMAGED_EVERY, &home, Home::tell_damaged),
+        ],
+        checks: vec![Check::new("spool", move || Arc::clone(&spooled).check())],
+        tasks: vec![
+            Task::new(move |stop| intake.clone().run(stop)),
+            Task::new(move |stop| {
+                let sealer = sealer.clone();
+                async move { sealer.run(stop).await }
+            }),
+        ],
+        remake: Some(Arc::new(move |id| {
+            let sorter = remade.clone();
+            async move { sorter.remake(id).await }.boxed()
+        })),
+        ..Feature::default()
+    })
+}
+
+impl Home {
+    /// Opens the spool of the configuration, makes it at the first start, and locks it.
+    fn open(core: Arc<Core>) -> Result<Self, SpoolError> {
+        let directory = core.live.config().spool.path.clone();
+        let spool = if directory.join("id").exists() {
+            Spool::open(&directory, None)?
+        } else {
+            Spool::create(&directory)?
+        };
+        let lock = spool.lock()?;
+        let volume = |name| Arc::clone(core.volumes.get(name));
+        let sealer = Sealer {
+            db: core.db.clone(),
+            spool: spool.clone(),
+            inbox: volume(VolumeName::Inbox),
+            archive: volume(VolumeName::Archive),
+            live: core.live.clone(),
+            deferred: Arc::default(),
+        };
+        let sorter = Sorter {
+            db: core.db.clone(),
+            host: core.host.clone(),
+            spool: spool.clone(),
+            inbox: volume(VolumeName::Inbox),
+            archive: volume(VolumeName::Archive),
+            live: core.live.clone(),
+            queues: core.queues.clone(),
+            modules: Arc::clone(&core.modules),
+        };
+        Ok(Self { core, spool, directory, damaged: Damaged::default(), sealer, sorter, _lock: lock })
+    }
+
+    fn intake(&self) -> Intake {
+        Intake {
+            spool: self.spool.clone(),
+            directory: self.directory.clone(),
+            acceptor: self.core.acceptor.clone(),
+            live: self.core.live.clone(),
+            damaged: self.damaged.clone(),
+        }
+    }
+
+    /// Makes trees again that a crash damaged before they were sealed: their mail is still in the spool.
+    async fn remake_damaged_trees(&self) -> Result<(), DbError> {
+        for id in self.sealer.damaged().await? {
+            if let Err(error) = self.sorter.remake(id).await {
+                tracing::error!(delivery_id = %id, ?error, "a damaged tree could not be made again; its mail is in the spool");
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear_leftovers(self: Arc<Self>) -> Result<(), DbError> {
+        let leftovers = Leftovers {
+            spool: self.spool.clone(),
+            acceptor: self.core.acceptor.clone(),
+            db: self.core.db.clone(),
+            live: self.core.live.clone(),
+            damaged: self.damaged.clone(),
+        };
+        leftovers.clear().await
+    }
+
+    /// Gives mail whose job was held before it made a tree the tree it lacks.
+    async fn keep_held_trees(self: Arc<Self>) -> Result<(), DbError> {
+        // The reason decides the place of the tree.
+        let noting = self
+            .core
+            .db
+            .write(Lane::State, |mut tx| Box::pin(async move { store::note_held(&mut tx).await }));
+        noting.await?;
+        self.sorter.keep_all_held(ROUND).await
+    }
+
+    /// Counts damaged entries, and tells operators of them.
+    async fn tell_damaged(self: Arc<Self>) -> Result<(), DbError> {
+        let entries = self.damaged.count();
+        metrics::gauge!(SPOOL_DAMAGED).set(entries as f64);
+        if let Some(urgency) = self.damaged.due() {
+            urgency.log(
+                entries as i64,
+                self.damaged.oldest(),
+                "damaged entries in the spool wait for an operator",
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the spool takes mail, which `mailhandler` asks too before each; and what is worth knowing though it does.
+    async fn check(self: Arc<Self>) -> Result<Option<String>, String> {
+        let (spool, settings) = (self.spool.clone(), self.core.live.config().spool.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)
+        });
+        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let damaged = self.damaged.count();
+        Ok((damaged > 0).then(|| format!("damaged entries: {damaged}")))
+    }
+}

@@ -1,0 +1,35 @@
+//! What parsing adds to a process with role `worker`.
+
+use super::Parser;
+use crate::config::Role;
+use crate::delivery::{Core, Feature, FeatureSpec, KindHandler};
+use crate::infra::volume::VolumeName;
+use crate::job::Kind;
+use futures_util::FutureExt;
+use std::sync::Arc;
+
+/// Parsing.
+pub const FEATURE: FeatureSpec = FeatureSpec {
+    name: "parse",
+    roles: &[Role::Worker],
+    volumes: &[VolumeName::Inbox],
+    build: |core| async move { Ok(build(&core)) }.boxed(),
+};
+
+fn build(core: &Arc<Core>) -> Feature {
+    if !core.roles.contains(&Role::Worker) {
+        return Feature::default();
+    }
+    let parser = Parser {
+        db: core.db.clone(),
+        host: core.host.clone(),
+        inbox: Arc::clone(core.volumes.get(VolumeName::Inbox)),
+        tmp: core.tmp.clone(),
+        live: core.live.clone(),
+    };
+    let handler = KindHandler::new(Kind::Parse, None, move |run| {
+        let parser = parser.clone();
+        async move { parser.run(run).await }
+    });
+    Feature { handlers: vec![handler], ..Feature::default() }
+}
