@@ -1,15 +1,13 @@
 //! The volumes of this process: opened and registered where its roles need them, looked for everywhere else.
 
 use super::BuildError;
-use crate::config::{Config, Volume as VolumeSettings, VolumeKind};
+use crate::config::{Config, Volume as VolumeSettings};
 use crate::delivery;
+use crate::ids::VolumeName;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::infra::volume::Volume;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// Bytes a volume in memory may hold.
-const MEMORY_VOLUME_BYTES: u64 = 1 << 30;
 
 /// Inbox and archive.
 pub type Volumes = (Arc<Volume>, Arc<Volume>);
@@ -19,22 +17,19 @@ pub type Volumes = (Arc<Volume>, Arc<Volume>);
 /// # Errors
 /// When one is not there, or another one, or the store fails.
 pub async fn open(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
-    let inbox = open_one(db, "inbox", &config.volume.inbox).await?;
-    let archive = open_one(db, "archive", &config.volume.archive).await?;
+    let inbox = open_one(db, "inbox", config.volume.get(VolumeName::Inbox)).await?;
+    let archive = open_one(db, "archive", config.volume.get(VolumeName::Archive)).await?;
     Ok((Arc::new(inbox), Arc::new(archive)))
 }
 
 /// Opens what is on this host; the others are [away](Volume::away). Nothing is made or registered by looking.
 pub async fn look_for(db: &Db, config: &Config) -> Result<Volumes, BuildError> {
-    let inbox = find_one(db, "inbox", &config.volume.inbox).await?;
-    let archive = find_one(db, "archive", &config.volume.archive).await?;
+    let inbox = find_one(db, "inbox", config.volume.get(VolumeName::Inbox)).await?;
+    let archive = find_one(db, "archive", config.volume.get(VolumeName::Archive)).await?;
     Ok((Arc::new(inbox), Arc::new(archive)))
 }
 
 async fn open_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Result<Volume, BuildError> {
-    if settings.kind == VolumeKind::Memory {
-        return Ok(Volume::memory(name, MEMORY_VOLUME_BYTES));
-    }
     let volume = Volume::open(name, &settings.path, registered(db, name).await?)?;
     let marker = volume.id();
     let agreed = db
@@ -50,9 +45,6 @@ async fn open_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Res
 }
 
 async fn find_one(db: &Db, name: &'static str, settings: &VolumeSettings) -> Result<Volume, DbError> {
-    if settings.kind == VolumeKind::Memory {
-        return Ok(Volume::away(name, "it is in the memory of the server"));
-    }
     let Some(marker) = registered(db, name).await? else {
         return Ok(Volume::away(name, "no server had used it when this process started"));
     };

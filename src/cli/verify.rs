@@ -8,10 +8,10 @@ use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use crate::app::App;
-use crate::config::{Config, Role, VolumeKind};
+use crate::config::{Config, Role};
 use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
-use crate::ids::{DeliveryId, Digest, Timestamp};
+use crate::ids::{DeliveryId, Digest, Timestamp, VolumeName};
 use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
 use clap::Args;
@@ -105,7 +105,7 @@ fn line(finding: &Finding, repair: Result<&'static str, String>) -> Value {
 }
 
 async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Failure> {
-    let (inbox, archive) = (open(config, "inbox")?, open(config, "archive")?);
+    let (inbox, archive) = (open(config, VolumeName::Inbox)?, open(config, VolumeName::Archive)?);
     let mut findings = Vec::new();
     let mut paths = BTreeSet::new();
     let mut pages = Pages::new(gateway, "/deliveries", None);
@@ -232,14 +232,8 @@ fn said(interrupted: &Interrupted) -> String {
 }
 
 /// A volume on disk that is there; nothing is made by looking.
-fn open(config: &Config, name: &str) -> Result<Arc<Volume>, Failure> {
-    let settings = if name == "inbox" { &config.volume.inbox } else { &config.volume.archive };
-    if settings.kind != VolumeKind::Disk {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("volume {name} is not on disk: there is nothing to verify"),
-        ));
-    }
+fn open(config: &Config, name: VolumeName) -> Result<Arc<Volume>, Failure> {
+    let settings = config.volume.get(name);
     if !settings.path.is_dir() {
         return Err(Failure::new(
             Exit::NotFound,
@@ -250,5 +244,5 @@ fn open(config: &Config, name: &str) -> Result<Arc<Volume>, Failure> {
         let why = format!("volume {name}: {} has no marker; is it mounted?", settings.path.display());
         return Err(Failure::new(Exit::NotFound, why));
     }
-    Ok(Arc::new(Volume::open(name, &settings.path, None)?))
+    Ok(Arc::new(Volume::open(name.word(), &settings.path, None)?))
 }
