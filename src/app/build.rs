@@ -4,10 +4,11 @@ use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Role, StoreKind};
 use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher};
 use crate::ids::BootId;
+use crate::ids::VolumeName;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
 use crate::infra::telemetry::metrics::Metrics;
-use crate::infra::volume::{VolumeError, VolumeName};
+use crate::infra::volume::VolumeError;
 use crate::job::{self, Leases, Queues, Wake};
 use crate::load::{self, DeclarationError, Tables};
 use crate::web::Keys;
@@ -74,7 +75,7 @@ pub(super) async fn core(
     let volumes = volumes::open(&db, &config, &FEATURES, &roles).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
-    let needs_sandbox = VolumeName::ALL.into_iter().any(|name| volumes::is_used(&FEATURES, &roles, name));
+    let needs_sandbox = VolumeName::ALL.iter().any(|&name| volumes::is_used(&FEATURES, &roles, name));
     let host = if needs_sandbox { Host::start(settings).await? } else { Host::idle(settings).await? };
     let tables = Tables::new(host.declarations())?;
     let made = load::ensure(&db, &tables, TABLES_LOCK).await?;

@@ -2,8 +2,9 @@
 
 use super::FEATURES;
 use crate::delivery::{Core, Feature};
+use crate::ids::VolumeName;
 use crate::infra::host::Host;
-use crate::infra::volume::{Volume, VolumeName};
+use crate::infra::volume::Volume;
 use crate::web::health::Check;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -34,7 +35,7 @@ pub fn checks(core: &Arc<Core>, features: &[Feature], stop: &CancellationToken) 
 /// The volumes that the features of this process use.
 fn used_volumes(core: &Core) -> Vec<VolumeName> {
     let is_used = |name: &VolumeName| super::volumes::is_used(&FEATURES, &core.roles, *name);
-    VolumeName::ALL.into_iter().filter(is_used).collect()
+    VolumeName::ALL.iter().copied().filter(is_used).collect()
 }
 
 /// Asks whether a volume is the one that was opened and can say how much is left. One question at a time: a file system that

@@ -3,8 +3,9 @@
 use super::BuildError;
 use crate::config::{Config, Role, Volume as VolumeSettings};
 use crate::delivery::{self, FeatureSpec};
+use crate::ids::VolumeName;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
-use crate::infra::volume::{Volume, VolumeName, Volumes};
+use crate::infra::volume::{Volume, Volumes};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub async fn open(
     roles: &BTreeSet<Role>,
 ) -> Result<Volumes, BuildError> {
     Volumes::open(async |name| {
-        let settings = settings(config, name);
+        let settings = config.volume.get(name);
         if is_used(features, roles, name) {
             open_one(db, name, settings).await
         } else {
@@ -35,13 +36,6 @@ pub async fn open(
         }
     })
     .await
-}
-
-fn settings(config: &Config, name: VolumeName) -> &VolumeSettings {
-    match name {
-        VolumeName::Inbox => &config.volume.inbox,
-        VolumeName::Archive => &config.volume.archive,
-    }
 }
 
 async fn open_one(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Result<Volume, BuildError> {

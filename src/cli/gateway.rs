@@ -12,9 +12,9 @@
 use super::{Exit, Failure, Global, owner};
 use crate::app::{App, BuildError};
 use crate::config::{Door, Live, Loaded, Role, StoreKind};
+use crate::ids::VolumeName;
 use crate::infra::db::DbErrorKind;
 use crate::infra::telemetry::metrics::Metrics;
-use crate::infra::volume::VolumeName;
 use crate::web::Caller;
 use axum::Router;
 use axum::body::Body;

@@ -7,11 +7,11 @@ use super::gateway::{Gateway, Here};
 use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
-use crate::config::{Config, Role, VolumeKind};
+use crate::config::{Config, Role};
 use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
-use crate::ids::{DeliveryId, Digest, Timestamp};
-use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind, VolumeName};
+use crate::ids::{DeliveryId, Digest, Timestamp, VolumeName};
+use crate::infra::volume::{FileRange, SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
 use clap::Args;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn line(finding: &Finding, repair: Result<&'static str, String>) -> Value {
 }
 
 async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Failure> {
-    let (inbox, archive) = (open(config, "inbox")?, open(config, "archive")?);
+    let (inbox, archive) = (open(config, VolumeName::Inbox)?, open(config, VolumeName::Archive)?);
     let mut findings = Vec::new();
     let mut paths = BTreeSet::new();
     let mut pages = Pages::new(gateway, "/deliveries", None);
@@ -231,14 +231,8 @@ fn said(interrupted: &Interrupted) -> String {
 }
 
 /// A volume on disk that is there; nothing is made by looking.
-fn open(config: &Config, name: &str) -> Result<Arc<Volume>, Failure> {
-    let settings = if name == "inbox" { &config.volume.inbox } else { &config.volume.archive };
-    if settings.kind != VolumeKind::Disk {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("volume {name} is not on disk: there is nothing to verify"),
-        ));
-    }
+fn open(config: &Config, name: VolumeName) -> Result<Arc<Volume>, Failure> {
+    let settings = config.volume.get(name);
     if !settings.path.is_dir() {
         return Err(Failure::new(
             Exit::NotFound,
@@ -249,5 +243,5 @@ fn open(config: &Config, name: &str) -> Result<Arc<Volume>, Failure> {
         let why = format!("volume {name}: {} has no marker; is it mounted?", settings.path.display());
         return Err(Failure::new(Exit::NotFound, why));
     }
-    Ok(Arc::new(Volume::open(name, &settings.path, None)?))
+    Ok(Arc::new(Volume::open(name.word(), &settings.path, None)?))
 }

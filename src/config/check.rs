@@ -1,8 +1,8 @@
-//! Settings that are right one by one and wrong together.
+//! Checks of settings that are valid one by one but not together.
 
 use super::error::{Mistake, nearest};
-use super::tree::Node;
-use super::{Config, Door, KeyPath, Period, Role, Rule, StoreKind, VolumeKind};
+use super::tree::{Node, Value};
+use super::{Config, Door, KeyPath, Origin, Period, Role, Rule, Secret, SourceKind, StoreKind};
 use crate::ids::Slug;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -10,7 +10,7 @@ use std::fmt::Display;
 /// First words of a queue's name.
 const KINDS: [&str; 4] = ["sort", "fetch", "judge", "parse"];
 
-/// Adds to `mistakes` what does not fit. `tree` tells where things were written.
+/// Adds every contradiction to `mistakes`. `tree` knows where each setting was written.
 pub(super) fn check(config: &Config, tree: &Node, mistakes: &mut Vec<Mistake>) {
     let mut check = Check { tree, mistakes };
     check.places(config);
@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, tree: &Node, mistakes: &mut Vec<Mistake>) {
     check.times(config);
     check.listeners(config);
     check.queues(config);
-    check.mail(config);
+    check.sources(config);
     check.customers(config);
     check.rules(config);
 }
@@ -43,18 +43,28 @@ impl Check<'_> {
         self.tree.at(&KeyPath::of(key)).map_or_else(String::new, |node| node.origin.to_string())
     }
 
+    /// Whether only `config.default.toml` says what stands at `key`.
+    fn is_default<const N: usize>(&self, key: [&str; N]) -> bool {
+        let origin = self.tree.at(&KeyPath::of(key)).map(|node| &node.origin);
+        matches!(origin, Some(Origin::Default(_)))
+    }
+
     fn places(&mut self, config: &Config) {
         let absolute = config.server.state_dir.is_absolute();
-        self.expect(absolute, ["server", "state_dir"], "must begin with /");
+        self.expect(absolute, ["server", "state_dir"], "must be an absolute path, starting with /");
         self.expect(
             !config.server.roles.is_empty(),
             ["server", "roles"],
-            "a server without a role does nothing",
+            "must name at least one role: http, mail, worker, relay, keeper",
         );
-        let (inbox, archive) = (&config.volume.inbox, &config.volume.archive);
-        let both_disk = inbox.kind == VolumeKind::Disk && archive.kind == VolumeKind::Disk;
-        let apart = !both_disk || inbox.path != archive.path;
-        self.expect(apart, ["volume", "archive", "path"], "is the directory of volume.inbox too");
+        let mut directories = BTreeMap::new();
+        for (name, volume) in config.volume.iter() {
+            self.once(
+                &mut directories,
+                config.server.state_dir.join(&volume.path).display().to_string(),
+                ["volume", name.word(), "path"],
+            );
+        }
     }
 
     fn store(&mut self, config: &Config) {
@@ -64,18 +74,16 @@ impl Check<'_> {
         self.expect(
             !needed || given,
             ["store", "kind"],
-            "postgres needs store.url, url_file or url_credential",
+            "postgres needs store.url, store.url_file or store.url_credential",
         );
-        self.expect(!given || postgres, ["store", "url"], "does not begin with postgres://");
+        self.expect(!given || postgres, ["store", "url"], "must begin with postgres://");
     }
 
     fn times(&mut self, config: &Config) {
         let (jobs, keeper, modules) = (&config.jobs, &config.keeper, &config.modules);
-        let positive: [([&str; 2], Period); 19] = [
+        let positive: [([&str; 2], Period); 17] = [
             (["store", "statement_timeout"], config.store.statement_timeout),
             (["http", "request_timeout"], config.http.request_timeout),
-            (["http", "idempotency_ttl"], config.http.idempotency_ttl),
-            (["mail", "key_ttl"], config.mail.key_ttl),
             (["modules", "cpu"], modules.cpu),
             (["modules", "wall"], modules.wall),
             (["jobs", "lease"], jobs.lease),
@@ -93,18 +101,22 @@ impl Check<'_> {
             (["keeper", "tmp_every"], keeper.tmp_every),
         ];
         for (key, period) in positive {
-            self.expect(!period.get().is_zero(), key, "must be longer than nothing");
+            self.expect(!period.get().is_zero(), key, "must be longer than zero");
         }
-        self.expect(jobs.poll_min <= jobs.poll_max, ["jobs", "poll_min"], "is longer than jobs.poll_max");
+        self.expect(
+            jobs.poll_min <= jobs.poll_max,
+            ["jobs", "poll_min"],
+            "must not be longer than jobs.poll_max",
+        );
         self.expect(
             jobs.backoff_base <= jobs.backoff_max,
             ["jobs", "backoff_base"],
-            "is longer than jobs.backoff_max",
+            "must not be longer than jobs.backoff_max",
         );
         self.expect(
             jobs.soft_timeout <= jobs.hard_timeout,
             ["jobs", "soft_timeout"],
-            "is longer than jobs.hard_timeout",
+            "must not be longer than jobs.hard_timeout",
         );
         let renewed = jobs.heartbeat() > jobs.claim_lag.get().max(jobs.finish_linger.get());
         let lease = "must be more than three times jobs.claim_lag and jobs.finish_linger, or it ends before it is renewed";
@@ -112,23 +124,23 @@ impl Check<'_> {
         self.expect(
             modules.wall <= jobs.soft_timeout,
             ["modules", "wall"],
-            "is longer than jobs.soft_timeout",
+            "must not be longer than jobs.soft_timeout",
         );
         let pages = config.http.default_page <= config.http.max_page;
-        self.expect(pages, ["http", "default_page"], "is more than http.max_page");
+        self.expect(pages, ["http", "default_page"], "must not be more than http.max_page");
     }
 
     fn listeners(&mut self, config: &Config) {
         let http = config.server.roles.contains(&Role::Http);
         let api = config.listen.iter().any(|listen| listen.doors.contains(&Door::Api));
-        self.expect(!http || api, ["listen"], "role http needs an address whose doors include api");
+        self.expect(!http || api, ["listen"], "role http needs an address that serves door api");
         let mut seen = BTreeMap::new();
         for (position, listen) in config.listen.iter().enumerate() {
             let index = position.to_string();
             self.expect(
                 !listen.doors.is_empty(),
                 ["listen", &index, "doors"],
-                "an address without doors serves nothing",
+                "must name at least one door: api",
             );
             if listen.address.port() != 0 {
                 self.once(&mut seen, listen.address, ["listen", &index, "address"]);
@@ -156,10 +168,60 @@ impl Check<'_> {
         }
     }
 
-    fn mail(&mut self, config: &Config) {
-        let delimiter = config.mail.recipient_delimiter;
-        let fits = delimiter.is_ascii_punctuation() && delimiter != '@';
-        self.expect(fits, ["mail", "recipient_delimiter"], "must be a punctuation character other than @");
+    fn sources(&mut self, config: &Config) {
+        for (name, source) in &config.sources {
+            let at = name.as_str();
+            self.expect(
+                !name.is_reserved(),
+                ["source", at],
+                "names starting with _ are reserved for headworks",
+            );
+            self.fields(at, source.kind);
+            let kept = source.key_ttl.is_none_or(|ttl| !ttl.get().is_zero());
+            self.expect(kept, ["source", at, "key_ttl"], "must be longer than zero");
+            let is_delimiter = |delimiter: char| delimiter.is_ascii_punctuation() && delimiter != '@';
+            let fits = source.recipient_delimiter.is_none_or(is_delimiter);
+            let key = ["source", at, "recipient_delimiter"];
+            self.expect(fits, key, "must be a punctuation character other than @");
+        }
+        for kind in [SourceKind::Mail, SourceKind::Rest] {
+            let mut names: Vec<_> = config.sources_in_use(kind).map(|(name, _)| name.as_str()).collect();
+            names.sort_by_key(|name| !self.is_default(["source", name, "kind"]));
+            let [first, others @ ..] = names.as_slice() else { continue };
+            for other in others {
+                let place = self.place(["source", first, "kind"]);
+                let message = format!(
+                    "source.{first} at {place} is of kind {kind} too, and only one of them can be in use; \
+                     set `source.{first}.enabled = false` or this one's"
+                );
+                self.expect(false, ["source", other, "kind"], message);
+            }
+        }
+        let takes_mail = config.server.roles.contains(&Role::Mail);
+        let message =
+            "role mail needs a source of kind mail that is enabled, or nobody would empty the spool";
+        self.expect(!takes_mail || config.mail_source().is_some(), ["server", "roles"], message);
+    }
+
+    /// The fields of the source `name` are those of its kind.
+    fn fields(&mut self, name: &str, kind: SourceKind) {
+        let Some(Value::Table(section)) =
+            self.tree.at(&KeyPath::of(["source", name])).map(|node| &node.value)
+        else {
+            return;
+        };
+        let stem = |key| Secret::SUFFIXES.iter().find_map(|end| str::strip_suffix(key, end)).unwrap_or(key);
+        let written: Vec<_> = section.iter().map(|(key, _)| (key, stem(key))).collect();
+        let fields = kind.fields();
+        let known: Vec<&str> = ["kind"].iter().chain(fields.needed).chain(fields.optional).copied().collect();
+        for (key, _) in written.iter().filter(|(_, field)| !known.contains(field)) {
+            let message =
+                format!("a source of kind {kind} does not have this setting; it has {}", known.join(", "));
+            self.expect(false, ["source", name, key], message);
+        }
+        for field in fields.needed.iter().filter(|field| !written.iter().any(|(_, known)| known == *field)) {
+            self.expect(false, ["source", name], format!("a source of kind {kind} needs `{field}`"));
+        }
     }
 
     /// Says at `key` where `word` was used before, if it was.
@@ -170,7 +232,7 @@ impl Check<'_> {
         key: [&str; N],
     ) {
         match seen.get(&word) {
-            Some(first) => self.expect(false, key, format!("{word} is already taken at {first}")),
+            Some(first) => self.expect(false, key, format!("{word} is already used at {first}")),
             None => {
                 seen.insert(word, self.place(key));
             }
@@ -180,10 +242,15 @@ impl Check<'_> {
     fn customers(&mut self, config: &Config) {
         let (mut names, mut recipients, mut extensions, mut domains) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let has_domains = config.mail_source().is_some_and(|source| !source.domains.is_empty());
         for (position, customer) in config.customers.iter().enumerate() {
             let index = position.to_string();
             let name = ["customer", &index, "name"];
-            self.expect(!customer.name.is_reserved(), name, "names starting with _ are headworks' own");
+            self.expect(
+                !customer.name.is_reserved(),
+                name,
+                "names starting with _ are reserved for headworks",
+            );
             self.once(&mut names, &customer.name, name);
             for (at, recipient) in customer.recipients.iter().enumerate() {
                 self.once(&mut recipients, recipient, ["customer", &index, "recipients", &at.to_string()]);
@@ -194,7 +261,7 @@ impl Check<'_> {
             if let Some(plus) = &customer.plus {
                 let key = ["customer", &index, "plus"];
                 self.once(&mut extensions, plus, key);
-                self.expect(!config.spool.domains.is_empty(), key, "plus addresses need spool.domains");
+                self.expect(has_domains, key, "plus addresses need a source of kind mail with domains");
             }
         }
     }
@@ -213,7 +280,7 @@ impl Check<'_> {
                 }
                 let complete = !rule.stop || set_before.contains(coordinate);
                 let message =
-                    format!("ends the search, but neither it nor a rule before it sets {coordinate}");
+                    format!("ends the search, but neither this rule nor an earlier one sets {coordinate}");
                 self.expect(complete, ["rule", &index], message);
             }
         }
@@ -231,12 +298,13 @@ impl Check<'_> {
         }
         let empty =
             rule.when.attachment.as_ref().is_some_and(|like| like.name.is_none() && like.type_.is_none());
-        self.expect(!empty, ["rule", index, "when", "attachment"], "says nothing about the attachment");
+        self.expect(!empty, ["rule", index, "when", "attachment"], "needs `name` or `type`");
         let mut captures = BTreeSet::new();
         for (condition, pattern) in rule.when.patterns() {
             for name in pattern.capture_names() {
-                let message =
-                    format!("capture {name} of condition {condition} is also one of another condition");
+                let message = format!(
+                    "capture {name} of condition {condition} has the same name as one of another condition"
+                );
                 self.expect(captures.insert(name), ["rule", index, "when"], message);
             }
         }

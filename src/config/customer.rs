@@ -6,21 +6,21 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::fmt;
 
-/// One customer. Recognised by the envelope recipient alone, never by what a mail says.
+/// One customer, recognised by the envelope recipient alone, never by the contents of a mail.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Customer {
-    /// First directory of every path of the customer; `[a-z0-9_-]`, not starting with `_`.
+    /// Name, and first directory of the customer's paths: `[a-z0-9_-]`, not starting with `_`.
     #[schemars(with = "String")]
     pub name: Slug,
-    /// What people call the customer.
+    /// Name for people to read.
     pub title: Option<String>,
-    /// Addresses that are the customer's.
+    /// Addresses of the customer.
     #[serde(default)]
     pub recipients: Vec<Address>,
-    /// Extension that is the customer's: `anything+bobs` at a domain of `spool.domains`.
+    /// Extension of the customer's plus addresses: `anything+bobs` at a domain of the mail source.
     pub plus: Option<Folded>,
-    /// Domains whose every address is the customer's, where nothing above says otherwise.
+    /// Domains whose addresses all belong to the customer, except those that another customer names.
     #[serde(default)]
     pub domains: Vec<Folded>,
 }
@@ -48,7 +48,7 @@ impl std::str::FromStr for Folded {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() || text.contains(|c: char| c == '@' || c.is_whitespace() || c.is_control()) {
-            return Err(format!("{text:?} must be one word without @"));
+            return Err(format!("{text:?} is not one word without @"));
         }
         Ok(Self::of(text))
     }

@@ -20,16 +20,6 @@ impl Fault {
         Self { message: message.into(), suggestion: None, missing: None, place: None }
     }
 
-    /// A word that is not known here.
-    fn unknown(what: &str, word: &str, known: &[&str]) -> Self {
-        let suggestion = nearest(word, known.iter().copied());
-        let message = match suggestion {
-            Some(_) => what.to_owned(),
-            None => format!("{what}, known are {}", known.join(", ")),
-        };
-        Self { suggestion, ..Self::new(message) }
-    }
-
     /// Remembers the innermost place.
     pub fn at(mut self, path: &KeyPath, origin: &Origin) -> Self {
         self.place.get_or_insert_with(|| (path.clone(), origin.clone()));
@@ -43,11 +33,36 @@ impl de::Error for Fault {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("unknown key", field, expected)
+        let suggestion = nearest(field, expected.iter().copied());
+        let message = match suggestion {
+            Some(_) => "unknown key".to_owned(),
+            None => format!("unknown key; known are {}", expected.join(", ")),
+        };
+        Self { suggestion, ..Self::new(message) }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown(&format!("{variant:?} is not known here"), variant, expected)
+        let message = match expected {
+            [one] => format!("{variant:?} is unknown; only {one} is allowed"),
+            _ => format!("{variant:?} is not one of {}", expected.join(", ")),
+        };
+        Self { suggestion: nearest(variant, expected.iter().copied()), ..Self::new(message) }
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let expected = match expected.to_string().as_str() {
+            "u16" | "u32" | "u64" => "a number that is not negative".to_owned(),
+            "a nonzero u32" => "a number of at least 1".to_owned(),
+            "a boolean" => "true or false".to_owned(),
+            "a string" => "text in quotes".to_owned(),
+            "socket address" => "an address with a port, such as \"127.0.0.1:25025\"".to_owned(),
+            other => other.to_owned(),
+        };
+        Self::new(format!("must be {expected}, not {found}"))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
     }
 
     fn missing_field(field: &'static str) -> Self {

@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// What is served there: api.
+    /// Doors served there: api.
     pub doors: BTreeSet<Door>,
 }
 
@@ -25,24 +25,22 @@ pub enum Door {
     Api,
 }
 
-/// Limits of every request.
+/// Limits for every HTTP request.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// Largest body of a request, where a door does not say otherwise.
+    /// Largest request body, unless a door has a limit of its own.
     pub body_bytes: ByteSize,
-    /// Largest header of a request, all fields together.
+    /// Largest request header, all fields together.
     pub header_bytes: ByteSize,
-    /// Most header fields of a request.
+    /// Most header fields in a request.
     pub header_fields: NonZeroU32,
-    /// Longest time from the first byte of a request to its answer.
+    /// Time limit from the first byte of a request to its answer.
     pub request_timeout: Period,
-    /// Most connections open at once, per address.
+    /// Most open connections per listening address.
     pub connections: NonZeroU32,
-    /// Entries of a page when the caller does not say.
+    /// Entries on a page when the caller gives no limit.
     pub default_page: NonZeroU32,
-    /// Most entries of a page.
+    /// Most entries on a page.
     pub max_page: NonZeroU32,
-    /// How long a request with `Idempotency-Key` is remembered.
-    pub idempotency_ttl: Period,
 }

@@ -13,11 +13,10 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqA
 use std::cell::RefCell;
 use std::path::Path;
 
-/// A secret that was read, and by which key.
+/// A secret that was read, where it is written, and how it is given.
 pub(super) struct Used {
-    pub section: KeyPath,
-    pub name: String,
-    pub way: String,
+    pub path: KeyPath,
+    pub way: Way,
     pub value: Secret,
 }
 
@@ -41,8 +40,10 @@ impl<'a> Context<'a> {
 
 /// How a setting is given.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+pub(super) enum Way {
     Value,
+    /// Under a name the operator chose, which therefore says nothing about the way.
+    Named,
     File,
     Credential,
     /// In two ways at once.
@@ -66,9 +67,9 @@ impl<'a> Input<'a> {
     /// Runs `read` on the value; a mistake inside that has no place yet gets this one.
     fn with<T>(self, read: impl FnOnce(&Self, &'a Value) -> Result<T, Fault>) -> Result<T, Fault> {
         let result = match self.way {
-            Way::Value => read(&self, &self.node.value),
-            Way::Twice => Err(Fault::new("is given in two ways, and neither is later")),
-            Way::File | Way::Credential => Err(Fault::new("unknown key: only a secret is given this way")),
+            Way::Value | Way::Named => read(&self, &self.node.value),
+            Way::Twice => Err(Fault::new(TWICE)),
+            Way::File | Way::Credential => Err(Fault::new(NO_SECRET)),
         };
         result.map_err(|fault| fault.at(&self.path, &self.node.origin))
     }
@@ -87,28 +88,32 @@ impl<'a> Input<'a> {
 
     fn secret(&self) -> Result<String, Fault> {
         let text = match &self.node.value {
+            _ if self.way == Way::Twice => return Err(Fault::new(TWICE)),
+            Value::Secret { value, .. } => return Ok(value.reveal().to_owned()),
             Value::Words(words) => words,
             Value::Scalar(toml::Value::String(text)) => text,
-            _ => return Err(Fault::new("a secret is text, in quotes")),
+            _ => return Err(Fault::new("a secret must be text in quotes")),
         };
         match self.way {
-            Way::Twice => Err(Fault::new("is given in two ways, and neither is later")),
-            Way::Value if self.node.origin == Origin::Flag => Err(Fault::new(
-                "a secret is never a flag, which every user of this machine can read; give it by `_file` or `_credential`",
-            )),
-            Way::Value => Ok(text.clone()),
             Way::File if Path::new(text).is_absolute() => secret_in(Path::new(text)),
-            Way::File => Err(Fault::new("the path of a secret's file begins with /")),
-            Way::Credential if text.contains('/') => Err(Fault::new("the name of a credential has no /")),
+            Way::File => Err(Fault::new("must be an absolute path, starting with /")),
+            Way::Credential if text.contains('/') => {
+                Err(Fault::new("must be the name of a credential, without /"))
+            }
             Way::Credential => match self.context.credentials {
                 Some(directory) => secret_in(&directory.join(text)),
-                None => {
-                    Err(Fault::new("there are no systemd credentials: $CREDENTIALS_DIRECTORY is not set"))
-                }
+                None => Err(Fault::new("systemd passed no credentials: $CREDENTIALS_DIRECTORY is not set")),
             },
+            _ if self.node.origin == Origin::Flag => Err(Fault::new(
+                "a secret cannot be given as a flag, because every user of this machine can read flags; use `_file` or `_credential`",
+            )),
+            _ => Ok(text.clone()),
         }
     }
 }
+
+const TWICE: &str = "is given in two ways by the same layer; keep one of them";
+const NO_SECRET: &str = "unknown key: only secrets can be given by `_file` or `_credential`";
 
 /// The secret a file holds, without the line end editors put there.
 fn secret_in(file: &Path) -> Result<String, Fault> {
@@ -130,9 +135,9 @@ impl<'de> Deserializer<'de> for Input<'_> {
                 None => visitor.visit_str(words),
             },
             Value::Scalar(scalar) => visit_scalar(scalar, visitor),
-            Value::List(list) => visitor.visit_seq(Items { input, list, next: 0 }),
+            Value::List(list) => visitor.visit_seq(Items { input, list, way: Way::Value, next: 0 }),
             Value::Table(table) => visitor.visit_map(Entries::of_map(input, table)),
-            Value::Hidden(_) | Value::Dropped => Err(Fault::new("no value")),
+            Value::Secret { .. } | Value::Dropped => Err(Fault::new("has no value")),
         })
     }
 
@@ -164,20 +169,30 @@ impl<'de> Deserializer<'de> for Input<'_> {
             return visitor.visit_newtype_struct(self);
         }
         let secret = self.secret().map_err(|fault| fault.at(&self.path, &self.node.origin))?;
-        if let Some((section, way)) = self.path.split_last() {
-            let ends = Secret::SUFFIXES
-                .iter()
-                .find_map(|end| way.strip_suffix(end))
-                .filter(|_| self.way != Way::Value);
-            let (name, way) = (ends.unwrap_or(way).to_owned(), way.to_owned());
-            self.context.used.borrow_mut().push(Used {
-                section,
-                name,
-                way,
-                value: Secret::from(secret.clone()),
-            });
-        }
+        let value = Secret::from(secret.clone());
+        self.context.used.borrow_mut().push(Used { path: self.path, way: self.way, value });
         visitor.visit_string(secret)
+    }
+
+    // What is not of the expected form is never quoted here: it may be a secret that was put one level too high.
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.with(|input, value| match value {
+            Value::Table(table) => visitor.visit_map(Entries::of_map(input, table)),
+            _ => Err(Fault::new("must be a section with entries of its own, not a value")),
+        })
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
+        let indirect = matches!(self.way, Way::File | Way::Credential);
+        let item = self.way;
+        if indirect && matches!(&self.node.value, Value::List(list) if !list.is_empty()) {
+            self.way = Way::Value; // Whether its items are secrets, they know themselves.
+        }
+        self.with(|input, value| match value {
+            Value::List(list) => visitor.visit_seq(Items { input, list, way: item, next: 0 }),
+            _ => Err(Fault::new("must be a list")),
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -188,8 +203,7 @@ impl<'de> Deserializer<'de> for Input<'_> {
     ) -> Result<V::Value, Fault> {
         self.with(|input, value| match value {
             Value::Table(table) => visitor.visit_map(Entries::of_section(input, table, fields)),
-            // Says nothing of the value: it may be a secret that was put one level too high.
-            _ => Err(Fault::new("is a section with settings of its own, not a value")),
+            _ => Err(Fault::new("must be a section with settings of its own, not a value")),
         })
     }
 
@@ -206,7 +220,7 @@ impl<'de> Deserializer<'de> for Input<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 bytes byte_buf unit unit_struct seq tuple tuple_struct map
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 bytes byte_buf unit unit_struct tuple tuple_struct
         identifier ignored_any
     }
 }
@@ -225,6 +239,7 @@ fn visit_scalar<'de, V: Visitor<'de>>(scalar: &toml::Value, visitor: V) -> Resul
 struct Items<'a, 'r> {
     input: &'r Input<'a>,
     list: &'a [Node],
+    way: Way,
     next: usize,
 }
 
@@ -236,7 +251,7 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
             let path = self.input.path.key(&self.next.to_string());
             self.next += 1;
             if !matches!(node.value, Value::Dropped) {
-                let input = Input { node, path, way: Way::Value, context: self.input.context };
+                let input = Input { node, path, way: self.way, context: self.input.context };
                 return seed.deserialize(input).map(Some);
             }
         }
@@ -258,7 +273,7 @@ impl<'a, 'r> Entries<'a, 'r> {
 
     /// Names are free.
     fn of_map(input: &'r Input<'a>, table: &'a Table) -> Self {
-        let direct = |(key, node): (&str, &'a Node)| (key.to_owned(), key.to_owned(), Way::Value, node);
+        let direct = |(key, node): (&str, &'a Node)| (key.to_owned(), key.to_owned(), Way::Named, node);
         Self::new(input, table.iter().map(direct).collect())
     }
 

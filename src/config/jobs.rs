@@ -12,13 +12,13 @@ use std::time::Duration;
 pub struct Jobs {
     /// How long a claimed job belongs to its worker; renewed every third of it.
     pub lease: Period,
-    /// Shortest pause between two looks for work.
+    /// Shortest pause between two checks for work.
     pub poll_min: Period,
-    /// Longest pause between two looks for work.
+    /// Longest pause between two checks for work.
     pub poll_max: Period,
-    /// Pause between two looks for work that the ordinary look cannot see: expired leases, late commits.
+    /// How often to look for work that the ordinary check misses: expired leases, late commits.
     pub sweep: Period,
-    /// How far behind the newest claim a look starts, for commits that arrive out of order.
+    /// How far behind the newest claim a check starts, because commits can arrive out of order.
     pub claim_lag: Period,
     /// How long a finished job waits for others to share one commit.
     pub finish_linger: Period,
@@ -28,13 +28,13 @@ pub struct Jobs {
     pub concurrency: NonZeroU32,
     /// Failed attempts before a job fails for good.
     pub max_attempts: NonZeroU32,
-    /// Times a job may take its process down before it is held as poisoned.
+    /// How often a job may crash its process before it is held as poisoned.
     pub max_crashes: NonZeroU32,
-    /// Times a lease may only expire before the job is held.
+    /// How often the lease of a job may expire before the job is held.
     pub max_lost: NonZeroU32,
-    /// Pause after the first failure; doubles with each further one, with jitter.
+    /// Delay after the first failure. It doubles with each further failure, with jitter.
     pub backoff_base: Period,
-    /// Longest pause after a failure.
+    /// Longest delay after a failure.
     pub backoff_max: Period,
     /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Period,

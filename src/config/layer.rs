@@ -56,6 +56,7 @@ pub(super) fn merged(sources: &Sources) -> (Table, Vec<Mistake>) {
     layers.push(environment(&sources.environment, layers.len() + 1, &mut mistakes));
     layers.push(flags(&sources.flags, layers.len() + 1, &mut mistakes));
     layers.into_iter().for_each(|layer| merged.merge(&KeyPath::default(), layer));
+    super::source::inherit(&mut merged, &defaults());
     (merged, mistakes)
 }
 
@@ -178,7 +179,7 @@ fn environment(variables: &[(OsString, OsString)], layer: usize, mistakes: &mut 
         let key = KeyPath::from_iter(key.split("__").map(str::to_ascii_lowercase));
         match value.to_str() {
             Some(value) => set(&mut settings, &key, value, &origin, layer),
-            None => mistakes.push(Mistake::new(origin, key, "not UTF-8")),
+            None => mistakes.push(Mistake::new(origin, key, "is not UTF-8")),
         }
     }
     settings
@@ -196,7 +197,7 @@ fn flags(flags: &[String], layer: usize, mistakes: &mut Vec<Mistake>) -> Table {
             None => mistakes.push(Mistake::new(
                 Origin::Flag,
                 KeyPath::default(),
-                "not of the form section.key=value",
+                "must have the form section.key=value",
             )),
         }
     }

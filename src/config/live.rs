@@ -1,23 +1,23 @@
 //! The configuration of a running server, and what a reload may change of it.
 
 use super::tree::{Table, Value};
-use super::{Config, Errors, Http, Jobs, KeyPath, Loaded, Modules, Server, Sources, Spool, load};
+use super::{Config, Errors, KeyPath, Loaded, Sources, load};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// What takes effect without a restart: settings, and sections with all that is in them. Everything that reads one of these
-/// asks [`Live`] each time. The head of `config.default.toml` tells the same (a test compares them).
-pub(super) const RELOADED: [&[&str]; 25] = [
+/// What takes effect without a restart: settings, and sections with everything in them. [`Live::reload`] takes over exactly
+/// these, so whatever uses one must ask [`Live`] each time. The head of `config.default.toml` lists the same (a test compares
+/// them).
+pub(super) const RELOADED: [&[&str]; 24] = [
     &["customer"],
     &["rule"],
+    &["source"],
     &["mail"],
     &["queue"],
     &["history"],
     &["log"],
     &["keeper"],
     &["server", "time_zone"],
-    &["spool", "domains"],
-    &["http", "idempotency_ttl"],
     &["jobs", "prefetch"],
     &["jobs", "concurrency"],
     &["jobs", "max_attempts"],
@@ -82,74 +82,41 @@ impl Live {
         let new = load(sources)?;
         let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let (started, last) = &mut *loaded;
+        let adopted = started.adopt(&new)?;
         let difference = Difference {
-            reloaded: last.reloadable_difference(&new).reloaded,
-            restart: started.reloadable_difference(&new).restart,
+            reloaded: last.difference(&new).reloaded,
+            restart: started.difference(&new).restart,
         };
-        self.0.current.send_modify(|config| *config = Arc::new(adopt(config, new.config())));
+        self.0.current.send_replace(adopted.config);
         *last = new;
         Ok(difference)
     }
 }
 
-/// The settings of `now` with what may change taken from `new`; names the same settings as [`RELOADED`].
-fn adopt(now: &Config, new: &Config) -> Config {
-    Config {
-        customers: new.customers.clone(),
-        rules: new.rules.clone(),
-        mail: new.mail.clone(),
-        queue: new.queue.clone(),
-        history: new.history.clone(),
-        log: new.log.clone(),
-        keeper: new.keeper.clone(),
-        server: Server { time_zone: new.server.time_zone.clone(), ..now.server.clone() },
-        spool: Spool { domains: new.spool.domains.clone(), ..now.spool.clone() },
-        http: Http { idempotency_ttl: new.http.idempotency_ttl, ..now.http.clone() },
-        jobs: adopt_jobs(&now.jobs, &new.jobs),
-        modules: adopt_modules(&now.modules, &new.modules),
-        ..now.clone()
-    }
-}
-
-fn adopt_jobs(now: &Jobs, new: &Jobs) -> Jobs {
-    Jobs {
-        prefetch: new.prefetch,
-        concurrency: new.concurrency,
-        max_attempts: new.max_attempts,
-        backoff_base: new.backoff_base,
-        backoff_max: new.backoff_max,
-        soft_timeout: new.soft_timeout,
-        hard_timeout: new.hard_timeout,
-        ..now.clone()
-    }
-}
-
-fn adopt_modules(now: &Modules, new: &Modules) -> Modules {
-    Modules {
-        rows: new.rows,
-        row_bytes: new.row_bytes,
-        findings: new.findings,
-        archive_depth: new.archive_depth,
-        archive_members: new.archive_members,
-        archive_member_bytes: new.archive_member_bytes,
-        archive_ratio: new.archive_ratio,
-        archive_ratio_after: new.archive_ratio_after,
-        ..now.clone()
-    }
-}
-
 impl Loaded {
+    /// These settings with what a reload takes over from `new`.
+    fn adopt(&self, new: &Self) -> Result<Self, Errors> {
+        let mut tree = self.tree.clone();
+        for setting in RELOADED {
+            let path = KeyPath::from_iter(setting.iter().map(|step| (*step).to_owned()));
+            tree.replace(&path, new.tree.at(&path).cloned());
+        }
+        Self::of(tree, None, Vec::new()).map_err(|Errors(mut mistakes)| {
+            for mistake in &mut mistakes {
+                mistake.message.push_str(" (while other changes of this configuration wait for a restart)");
+            }
+            Errors(mistakes)
+        })
+    }
+
     /// The settings in which `new` differs: those a reload takes over, and those that need a restart.
     #[must_use]
-    pub fn reloadable_difference(&self, new: &Self) -> Difference {
+    pub fn difference(&self, new: &Self) -> Difference {
         let mut changed = Vec::new();
         if let (Value::Table(old), Value::Table(new)) = (&self.tree.value, &new.tree.value) {
             compare(&KeyPath::default(), old, new, &mut changed);
         }
-        let keys = self.secrets.iter().filter(|(key, secret)| new.secrets.get(*key) != Some(*secret));
-        changed.extend(keys.map(|(key, _)| key.clone()));
         changed.sort();
-        changed.dedup();
         let mut difference = Difference::default();
         for key in changed {
             let reloaded = RELOADED.iter().any(|known| key.starts_with(known));

@@ -1,4 +1,4 @@
-//! What one mail may cost, and how long it is remembered.
+//! What one mail may cost, and how long mails are gathered.
 
 use super::{ByteSize, Period};
 use module_api::frame::MimeLimits;
@@ -6,27 +6,23 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 
-/// Limits and habits of mail intake and sorting. A mail beyond a limit is kept as one part, never refused for it; held only where its header is.
+/// Limits and delays of mail intake and sorting. Mail beyond a limit is never refused: it is kept as one part, or held if its header is too large.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
     /// Largest mail that is split into parts.
     pub message_bytes: ByteSize,
-    /// Most parts of a mail.
+    /// Most parts in a mail.
     pub parts: NonZeroU32,
     /// Deepest nesting of parts and enclosed mails.
     pub depth: NonZeroU32,
-    /// Largest header of a mail.
+    /// Largest mail header.
     pub header_bytes: ByteSize,
-    /// Most header lines of a mail.
+    /// Most header lines in a mail.
     pub header_lines: NonZeroU32,
-    /// Character between the name and the extension of a plus address, as in Postfix.
-    pub recipient_delimiter: char,
     /// How long intake waits for more mails to share one commit.
     pub intake_linger: Period,
-    /// How long a mail is remembered, so that a second copy is known as one.
-    pub key_ttl: Period,
-    /// How long after its commit a tree is made durable and its spool entry dropped.
+    /// How long after its commit a tree is made durable and its spool entry removed.
     pub seal_after: Period,
 }
 

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! [`load`] reports every mistake of shape at once; only settings that are each right are compared with each other. A
-//! list in a later layer replaces the earlier one, but customers and rules are added to those before. Secrets leave the
-//! tree as soon as they are read, so nothing that prints a configuration can print one.
+//! list in a later layer replaces the earlier one, but customers and rules are added to those before. Secrets are masked
+//! in the tree as soon as they are read, so nothing that prints a configuration can print one.
 
 mod check;
 mod customer;
@@ -34,6 +34,7 @@ mod schema;
 mod secret;
 mod server;
 mod size;
+mod source;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -56,15 +57,17 @@ pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Format, Level, Role, Server, Telemetry, Zone};
 pub use size::ByteSize;
+pub use source::{MailSource, RestSource, Source, SourceKind};
 pub use store::{Store, StoreKind};
 pub use tree::Origin;
 pub use upkeep::{History, Keeper, Log};
 pub use volume::{Spool, Volume, VolumeKind, Volumes};
 
+use crate::ids::Slug;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Everything that can be set. `config.default.toml` holds the defaults; the structs have none, so that there is one
@@ -74,29 +77,33 @@ use std::sync::Arc;
 pub struct Config {
     /// The process and its place on disk.
     pub server: Server,
-    /// What the process tells about its own work.
+    /// What the process writes to its own log.
     pub telemetry: Telemetry,
-    /// Which database, and how it is used.
+    /// The database.
     pub store: Store,
     /// Addresses to listen on.
     pub listen: Vec<Listen>,
-    /// Limits of every request.
+    /// Limits for every HTTP request.
     pub http: Http,
     /// The named stores of files.
     pub volume: Volumes,
-    /// The directory Postfix and LMTP put mail into, and how Postfix is told to.
+    /// The configured ways in, by name.
+    #[serde(rename = "source")]
+    #[schemars(with = "BTreeMap<String, Source>")]
+    pub sources: BTreeMap<Slug, Source>,
+    /// The directory into which Postfix and LMTP put mail, and what the lines for Postfix say.
     pub spool: Spool,
-    /// Limits and habits of mail intake and sorting. A mail beyond a limit is kept as one part, never refused for it; held only where its header is.
+    /// Limits and delays of mail intake and sorting. Mail beyond a limit is never refused: it is kept as one part, or held if its header is too large.
     pub mail: Mail,
-    /// The module processes and what one delivery may cost there.
+    /// The module processes and their limits for one delivery.
     pub modules: Modules,
     /// How jobs are leased, run and retried (`[queue.<name>]` makes exceptions).
     pub jobs: Jobs,
-    /// What is known of finished jobs.
+    /// Records of finished jobs.
     pub history: History,
-    /// The log of events that leave.
+    /// The log of outgoing events.
     pub log: Log,
-    /// How often the keeper does its duties.
+    /// How often the keeper's duties run.
     pub keeper: Keeper,
     /// Exceptions per queue; a queue is named by its kind, `parse`, or by kind and module, `"parse/hydrastor"`.
     #[serde(default)]
@@ -114,7 +121,6 @@ pub struct Config {
 pub struct Loaded {
     config: Arc<Config>,
     tree: tree::Node,
-    secrets: BTreeMap<KeyPath, Secret>,
 }
 
 /// Reads and checks the settings of `sources`.
@@ -122,36 +128,39 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake, each with its place.
 pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
-    let (table, mut mistakes) = layer::merged(sources);
-    let Some(read) = read::read(table, sources.credentials.as_deref(), &mut mistakes) else {
-        return Err(Errors(mistakes));
-    };
-    let read::Read { mut config, tree, secrets } = read;
-    check::check(&config, &tree, &mut mistakes);
-    if !mistakes.is_empty() {
-        return Err(Errors(mistakes));
-    }
-    config.anchor_paths();
-    Ok(Loaded { config: Arc::new(config), tree, secrets })
+    let (table, mistakes) = layer::merged(sources);
+    Loaded::of(read::root(table), sources.credentials.as_deref(), mistakes)
 }
 
 impl Loaded {
+    /// The settings of `tree`, right one by one and together. `mistakes` are those that were found before.
+    fn of(
+        mut tree: tree::Node,
+        credentials: Option<&Path>,
+        mut mistakes: Vec<Mistake>,
+    ) -> Result<Self, Errors> {
+        let read = read::read::<Config>(&mut tree, layer::defaults(), credentials, &mut mistakes);
+        let Some(mut config) = read else { return Err(Errors(mistakes)) };
+        check::check(&config, &tree, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(Errors(mistakes));
+        }
+        config.anchor_paths();
+        Ok(Self { config: Arc::new(config), tree })
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 
-    /// Secrets that were given by file or credential: the setting, and which.
+    /// Every file and credential that a secret was read from, with the setting that names it.
     #[must_use]
     pub fn secret_places(&self) -> Vec<(String, String)> {
-        let given = |path: &KeyPath| {
-            let (section, name) = path.split_last()?;
-            let way = |end| self.tree.at(&section.key(&format!("{name}{end}")));
-            let node = Secret::SUFFIXES.into_iter().find_map(way)?;
-            Some((path.to_string(), node.value.to_string().trim_matches('"').to_owned()))
-        };
-        self.secrets.keys().filter_map(given).collect()
+        let mut found = Vec::new();
+        self.tree.secret_places(&KeyPath::default(), &mut found);
+        found
     }
 
     /// The settings as a TOML file that means the same, secrets as `***`; `origin` adds where each was written.
@@ -175,8 +184,7 @@ impl Config {
         let anchor = |path: &mut PathBuf| *path = self.server.state_dir.join(&*path);
         anchor(&mut self.server.tmp_dir);
         anchor(&mut self.server.control_socket);
-        anchor(&mut self.volume.inbox.path);
-        anchor(&mut self.volume.archive.path);
+        self.volume.iter_mut().for_each(|volume| anchor(&mut volume.path));
         anchor(&mut self.spool.path);
     }
 }

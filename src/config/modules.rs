@@ -7,41 +7,41 @@ use serde::Deserialize;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-/// The module processes and what one delivery may cost there.
+/// The module processes and their limits for one delivery.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Modules {
-    /// The program; a bare name is looked for beside the running `headworks`.
+    /// The program. A bare name means a file beside the running `headworks`.
     pub program: PathBuf,
-    /// Processes at work at the same time.
+    /// Most processes that work at the same time.
     pub children: NonZeroU32,
-    /// Processes kept ready without work, at least `children`; each takes mails apart, or parses for one customer.
+    /// Processes kept ready, at least `children`. Each either splits mails or parses for one customer.
     pub warm: NonZeroU32,
-    /// Deliveries a process parses before it is replaced.
+    /// Deliveries that a process handles before it is replaced.
     pub recycle_after: NonZeroU32,
-    /// Processor time per delivery.
+    /// CPU time per delivery.
     pub cpu: Period,
-    /// Wall clock per delivery.
+    /// Elapsed time per delivery.
     pub wall: Period,
-    /// Memory of a process.
+    /// Most memory of a process.
     pub memory_bytes: ByteSize,
-    /// Most rows of a delivery.
+    /// Most rows from a delivery.
     pub rows: NonZeroU32,
-    /// Most bytes of rows of a delivery.
+    /// Most bytes of rows from a delivery.
     pub row_bytes: ByteSize,
-    /// Most findings kept of a delivery; the rest is counted.
+    /// Most findings kept from a delivery; further ones are only counted.
     pub findings: NonZeroU32,
-    /// Largest expansion of a delivery, all parts and archive members together.
+    /// Largest size of a delivery when unpacked, all parts and archive members together.
     pub spill_bytes: ByteSize,
-    /// Archives in archives: deepest nesting that is opened.
+    /// Deepest nesting of archives in archives that is opened.
     pub archive_depth: NonZeroU32,
-    /// Most members of the archives of a delivery.
+    /// Most members in all archives of a delivery.
     pub archive_members: NonZeroU32,
-    /// Largest member of an archive.
+    /// Largest archive member.
     pub archive_member_bytes: ByteSize,
-    /// Most bytes out per byte in, once `archive_ratio_after` are out.
+    /// Most unpacked bytes per packed byte, checked once `archive_ratio_after` is reached.
     pub archive_ratio: NonZeroU32,
-    /// Bytes an archive may expand to before its ratio counts.
+    /// Unpacked size below which `archive_ratio` is not checked.
     pub archive_ratio_after: ByteSize,
 }
 

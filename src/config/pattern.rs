@@ -81,7 +81,7 @@ impl std::str::FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let broken = || format!("{text:?}: a brace opens a capture, \"{{name}}\", and must be closed");
+        let broken = || format!("{text:?} has an unpaired brace; a capture is written {{name}}");
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((literal, opened)) = rest.split_once('{') {

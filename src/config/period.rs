@@ -40,7 +40,7 @@ impl std::str::FromStr for Period {
         // A thousand years: far beyond any use, and safely inside what every clock can add.
         match count.checked_mul(*factor) {
             Some(millis) if millis <= 52_000 * UNITS[0].1 => Ok(Self::from_millis(millis)),
-            _ => Err(format!("{text:?} is longer than a thousand years")),
+            _ => Err(format!("{text:?} is too long; at most 52000w")),
         }
     }
 }

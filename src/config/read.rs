@@ -2,35 +2,37 @@
 //! and everything read again, until nothing wrong is left: every mistake is found, each with its place.
 
 use super::error::Mistake;
-use super::input::{Context, Input, Used};
-use super::layer::defaults;
+use super::input::{Context, Input, Used, Way};
 use super::tree::{Node, Origin, Table, Value};
-use super::{Config, KeyPath, Secret};
-use serde::Deserialize;
-use std::collections::{BTreeMap, HashSet};
+use super::{KeyPath, Secret};
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Mistakes beyond this many are not looked for.
 const MOST_MISTAKES: usize = 100;
 
-/// Typed settings, and the tree they were read from with every secret taken out.
-pub(super) struct Read {
-    pub config: Config,
-    pub tree: Node,
-    pub secrets: BTreeMap<KeyPath, Secret>,
+/// The tree of a whole configuration.
+pub(super) fn root(table: Table) -> Node {
+    Node { value: Value::Table(table), origin: Origin::Default(1), layer: 0 }
 }
 
-/// Reads `table`; `None` when there were mistakes, which are then in `mistakes`.
-pub(super) fn read(table: Table, credentials: Option<&Path>, mistakes: &mut Vec<Mistake>) -> Option<Read> {
-    let root = |table| Node { value: Value::Table(table), origin: Origin::Default(1), layer: 0 };
-    let (mut tree, defaults) = (root(table), root(defaults()));
+/// Reads `tree`, and masks every secret in it; `None` when there were mistakes, which are then in `mistakes`. What is
+/// wrong is replaced by what `defaults` say, to look for more.
+pub(super) fn read<T: DeserializeOwned>(
+    tree: &mut Node,
+    defaults: Table,
+    credentials: Option<&Path>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
+    let defaults = root(defaults);
     let mut put_back = HashSet::new();
     while mistakes.len() < MOST_MISTAKES {
         let context = Context::new(credentials);
-        let fault = match Config::deserialize(Input::root(&tree, &context)) {
-            Ok(config) => {
-                let secrets = context.used().into_iter().map(|secret| hide(&mut tree, secret)).collect();
-                return mistakes.is_empty().then_some(Read { config, tree, secrets });
+        let fault = match T::deserialize(Input::root(tree, &context)) {
+            Ok(settings) => {
+                context.used().into_iter().for_each(|secret| mask(tree, secret));
+                return mistakes.is_empty().then_some(settings);
             }
             Err(fault) => fault,
         };
@@ -41,8 +43,12 @@ pub(super) fn read(table: Table, credentials: Option<&Path>, mistakes: &mut Vec<
             mistake.suggestion = fault.suggestion;
             mistakes.push(mistake);
         }
-        if !restore(&mut tree, &defaults, &path) {
+        if !restore(tree, &defaults, &path) {
             return None;
+        }
+        if let Some((section, name)) = path.split_last() {
+            let stem = Secret::SUFFIXES.iter().find_map(|end| name.strip_suffix(end));
+            put_back.extend(stem.map(|stem| section.key(stem)));
         }
         put_back.insert(path);
     }
@@ -70,15 +76,33 @@ fn restore(tree: &mut Node, defaults: &Node, path: &KeyPath) -> bool {
     true
 }
 
-/// Takes a secret's text, and the ways that lost against the one used, out of the tree.
-fn hide(tree: &mut Node, used: Used) -> (KeyPath, Secret) {
-    if let Some(Value::Table(table)) = tree.at_mut(&used.section).map(|node| &mut node.value) {
-        let ways =
-            std::iter::once(used.name.clone()).chain(Secret::SUFFIXES.map(|end| used.name.clone() + end));
-        ways.filter(|way| *way != used.way).for_each(|way| table.remove(&way));
-        if let Some(node) = table.get_mut(&used.name) {
-            node.value = Value::Hidden(!used.value.is_empty());
+/// Puts a masked value in place of a secret's text, and takes out the ways that lost against the one used.
+fn mask(tree: &mut Node, used: Used) {
+    let Used { path, way, value } = used;
+    if let Some(node) = tree.at_mut(&path) {
+        let place = match (&node.value, way) {
+            (Value::Secret { place, .. }, _) => place.clone(),
+            (Value::Words(text) | Value::Scalar(toml::Value::String(text)), Way::File | Way::Credential) => {
+                Some(text.clone())
+            }
+            _ => None,
+        };
+        node.value = Value::Secret { value, place };
+    }
+    let mut field = path;
+    while let Some((section, name)) = field.split_last() {
+        match tree.at_mut(&section).map(|node| &mut node.value) {
+            Some(Value::List(_)) => field = section,
+            Some(Value::Table(table)) if way != Way::Named => {
+                let stem = Secret::SUFFIXES.iter().find_map(|end| name.strip_suffix(end));
+                let stem = stem.filter(|_| way != Way::Value).unwrap_or(name);
+                let ways = Secret::SUFFIXES.map(|end| format!("{stem}{end}")).into_iter();
+                ways.chain([stem.to_owned()])
+                    .filter(|other| other != name)
+                    .for_each(|other| table.remove(&other));
+                return;
+            }
+            _ => return,
         }
     }
-    (used.section.key(&used.name), used.value)
 }

@@ -6,26 +6,26 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// One rule. Rules are tried in the order of the configuration; all conditions of a rule must hold.
+/// One rule. Rules are tried in the order of the configuration; a rule matches if all its conditions hold.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Its name, as shown in manifests and explanations.
     #[schemars(with = "String")]
     pub name: Slug,
-    /// Its conditions; without any it holds for every mail.
+    /// Its conditions. A rule without any matches every mail.
     #[serde(default)]
     pub when: When,
     /// The coordinates it sets.
     #[serde(default)]
     pub set: Assignment,
-    /// What it tells the module: zone, locale and the like, as the module documents them.
+    /// Settings for the module, such as zone or locale; each module documents its own.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
-    /// Whether it ends the search; otherwise later rules may add to what it set, or set it anew.
+    /// Whether a match ends the search. Otherwise later rules may add to what this one sets, or replace it.
     #[serde(default = "yes")]
     pub stop: bool,
-    /// Whether the original is copied to volume `archive`; when absent, as an earlier rule said, else no.
+    /// Whether the original is copied to volume `archive`. Default: what an earlier matching rule set, else false.
     pub archive: Option<bool>,
 }
 
@@ -38,12 +38,12 @@ const fn yes() -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct When {
-    /// The customer it is for.
+    /// Name of the customer.
     #[schemars(with = "Option<String>")]
     pub customer: Option<Slug>,
-    /// The envelope recipient.
+    /// Envelope recipient.
     pub recipient: Option<Pattern>,
-    /// The envelope sender; empty for a bounce.
+    /// Envelope sender; empty for a bounce.
     pub sender: Option<Pattern>,
     /// Header `From`.
     pub from: Option<Pattern>,
@@ -51,10 +51,10 @@ pub struct When {
     pub to: Option<Pattern>,
     /// Header `Subject`.
     pub subject: Option<Pattern>,
-    /// Other headers by name, each found in at least one of its lines.
+    /// Other headers by name. Each must match in at least one of its lines.
     #[serde(default)]
     pub header: BTreeMap<String, Pattern>,
-    /// At least one attachment that is like this.
+    /// At least one attachment must match.
     pub attachment: Option<AttachmentLike>,
 }
 
@@ -62,9 +62,9 @@ pub struct When {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentLike {
-    /// Its declared file name.
+    /// Declared file name.
     pub name: Option<Pattern>,
-    /// Its type as its first bytes tell, for example `application/gzip`; upper and lower case are the same.
+    /// Type detected from the first bytes, such as `application/gzip`, in upper or lower case.
     #[serde(rename = "type")]
     pub type_: Option<String>,
 }
@@ -78,7 +78,7 @@ pub struct Assignment {
     /// Format.
     #[serde(rename = "type")]
     pub type_: Option<Template>,
-    /// What the mail is about; `none` when no rule sets it.
+    /// What the mail is about; `none` if no rule sets it.
     pub group: Option<Template>,
 }
 

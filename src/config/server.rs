@@ -11,17 +11,17 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Directory of everything headworks keeps on this host; relative paths of other settings are below it.
+    /// Where headworks keeps everything it has on this host. Relative paths in other settings start here.
     pub state_dir: PathBuf,
-    /// Scratch directory; must be on the same file system as the volumes on disk.
+    /// Scratch directory. It must be on the same file system as the volumes.
     pub tmp_dir: PathBuf,
-    /// Socket that commands on this host speak to. Every `serve` has one: several on one host need a name each.
+    /// Socket for commands on this host. Every `serve` has its own: several on one host need different names.
     pub control_socket: PathBuf,
     /// What this process does: http, mail, worker, keeper.
     pub roles: BTreeSet<Role>,
-    /// How long running work may go on after a stop was asked for.
+    /// How long running work may continue after the process is told to stop.
     pub shutdown_grace: Period,
-    /// Time zone of the date directories in volumes.
+    /// Time zone of the dates in volume paths.
     pub time_zone: Zone,
 }
 
@@ -88,13 +88,13 @@ impl JsonSchema for Zone {
     }
 }
 
-/// What the process tells about its own work.
+/// What the process writes to its own log.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
-    /// Least important level that is written: error, warn, info, debug, trace.
+    /// Lowest level that is written: error, warn, info, debug, trace.
     pub level: Level,
-    /// Form of the lines: json, pretty, or auto (pretty on a terminal, json elsewhere).
+    /// Format of the lines: json, pretty, or auto (pretty on a terminal, json elsewhere).
     pub format: Format,
 }
 

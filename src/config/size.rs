@@ -46,7 +46,7 @@ impl std::str::FromStr for ByteSize {
         count
             .checked_mul(*factor)
             .map(Self)
-            .ok_or_else(|| format!("{text:?} is more bytes than 64 bits count"))
+            .ok_or_else(|| format!("{text:?} is too large; at most 16777215TiB"))
     }
 }
 

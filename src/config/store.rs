@@ -5,29 +5,29 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 
-/// Which database, and how it is used.
+/// The database.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// sqlite (one process, files in the state directory) or postgres (many processes).
+    /// Kind of database: sqlite (one process, files in the state directory) or postgres (many processes).
     pub kind: StoreKind,
-    /// Postgres: where it is and who we are, `postgres://user:password@host/database`; or by `url_file`, `url_credential`.
+    /// Postgres: address and login, `postgres://user:password@host/database`; or give `url_file` or `url_credential`.
     pub url: Secret,
     /// Postgres: connections for accepting, claiming and finishing.
     pub queue_connections: NonZeroU32,
     /// Postgres: connections for large loads.
     pub bulk_connections: NonZeroU32,
-    /// Postgres: connections for what people and programs ask.
+    /// Postgres: connections for queries of people and programs.
     pub read_connections: NonZeroU32,
-    /// Postgres: longest run of one statement; large loads, removals of old data and migrations take as long as they need.
+    /// Postgres: time limit of one statement. Large loads, removal of old data and migrations have none.
     pub statement_timeout: Period,
-    /// SQLite: connections for what people and programs ask, per file.
+    /// SQLite: connections for queries of people and programs, per file.
     pub sqlite_readers: NonZeroU32,
     /// How long a commit waits for others to join it.
     pub batch_linger: Period,
-    /// How many items share one commit at most.
+    /// Most items in one commit.
     pub batch_items: NonZeroU32,
-    /// How many items may wait for a commit before callers are told to come back.
+    /// How many items may wait for a commit before callers are told to try again later.
     pub queue_bound: NonZeroU32,
 }
 

@@ -1,6 +1,6 @@
 //! Settings before they have types: what was written, and where.
 
-use super::KeyPath;
+use super::{KeyPath, Secret};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,8 +46,11 @@ pub(super) enum Value {
     Words(String),
     List(Vec<Node>),
     Table(Table),
-    /// A secret that was read. Its text is gone from the tree; `false` when it was empty.
-    Hidden(bool),
+    /// A secret that was read, and the file or credential that is written in its place. Shows only the latter.
+    Secret {
+        value: Secret,
+        place: Option<String>,
+    },
     /// Was wrong and has been reported. Keeps its place in a list, so that the others keep their number.
     Dropped,
 }
@@ -81,6 +84,11 @@ impl Table {
         }
     }
 
+    /// Takes out what only the defaults say.
+    pub fn drop_defaults(&mut self) {
+        self.0.retain(|(_, node)| node.layer > 0);
+    }
+
     pub fn remove(&mut self, key: &str) {
         self.0.retain(|(name, _)| name != key);
     }
@@ -108,6 +116,32 @@ impl Node {
         })
     }
 
+    /// Puts `node` at `path` below this one, or takes out what is there. The section around it must exist.
+    pub fn replace(&mut self, path: &KeyPath, node: Option<Self>) {
+        let Some((section, name)) = path.split_last() else { return };
+        if let Some(Value::Table(table)) = self.at_mut(&section).map(|node| &mut node.value) {
+            match node {
+                Some(node) => table.put(name, node),
+                None => table.remove(name),
+            }
+        }
+    }
+
+    /// Every file and credential that a secret was read from, with the setting that names it.
+    pub fn secret_places(&self, path: &KeyPath, found: &mut Vec<(String, String)>) {
+        match &self.value {
+            Value::Secret { place: Some(place), .. } => found.push((path.to_string(), place.clone())),
+            Value::Table(table) => {
+                table.iter().for_each(|(name, node)| node.secret_places(&path.key(name), found));
+            }
+            Value::List(list) => {
+                let items = list.iter().enumerate();
+                items.for_each(|(at, node)| node.secret_places(&path.key(&at.to_string()), found));
+            }
+            _ => {}
+        }
+    }
+
     /// The node at `path` below this one.
     pub fn at_mut(&mut self, path: &KeyPath) -> Option<&mut Self> {
         path.steps().try_fold(self, |node, step| match &mut node.value {
@@ -123,6 +157,9 @@ impl Value {
     pub fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Scalar(a), Self::Scalar(b)) => a == b,
+            (Self::Secret { value: a, place: at }, Self::Secret { value: b, place: there }) => {
+                a == b && at == there
+            }
             (Self::List(a), Self::List(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.value.same(&b.value))
             }
@@ -157,8 +194,9 @@ impl std::fmt::Display for Value {
                     .collect();
                 write!(f, "{{ {} }}", items.join(", "))
             }
-            Self::Hidden(true) => write!(f, "\"{}\"", super::Secret::MASK),
-            Self::Hidden(false) | Self::Dropped => f.write_str("\"\""),
+            Self::Secret { place: Some(place), .. } => toml::Value::from(place.as_str()).fmt(f),
+            Self::Secret { value, .. } if !value.is_empty() => write!(f, "\"{}\"", Secret::MASK),
+            Self::Secret { .. } | Self::Dropped => f.write_str("\"\""),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Period;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What is known of finished jobs.
+/// Records of finished jobs.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct History {
@@ -12,7 +12,7 @@ pub struct History {
     pub retention: Period,
 }
 
-/// The log of events that leave.
+/// The log of outgoing events.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -20,18 +20,18 @@ pub struct Log {
     pub retention: Period,
 }
 
-/// How often the keeper does its duties.
+/// How often the keeper's duties run.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keeper {
-    /// Pause between two looks for jobs whose time has come.
+    /// How often jobs whose time has come are made available.
     pub promote_every: Period,
-    /// Pause between two removals of what nobody needs to remember: keys, receipts.
+    /// How often expired keys and receipts are removed.
     pub expire_every: Period,
-    /// Pause between two makings of the days ahead and droppings of days past retention.
+    /// How often daily partitions are created ahead and expired ones dropped.
     pub partition_every: Period,
-    /// Pause between two looks at the spool for cut-short mail and leftovers.
+    /// How often the spool is checked for mail that was cut short and for leftover files.
     pub spool_every: Period,
-    /// Pause between two looks at scratch files nobody owns any more.
+    /// How often scratch files that no process owns are removed.
     pub tmp_every: Period,
 }

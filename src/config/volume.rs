@@ -1,25 +1,23 @@
 //! Where bytes live: volumes and the spool.
 
-use super::{ByteSize, Folded};
+use super::ByteSize;
+use crate::ids::VolumeName;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The named stores of files.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Volumes {
-    /// What arrived, split into parts, sealed.
-    pub inbox: Volume,
-    /// Copies of originals, for the rules that ask for one.
-    pub archive: Volume,
-}
+/// The settings of every volume.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Volumes(BTreeMap<VolumeName, Volume>);
 
 /// One named store of files.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Volume {
-    /// disk, or memory (gone when the process ends).
+    /// Where it is: disk.
     pub kind: VolumeKind,
     /// Disk: its directory.
     pub path: PathBuf,
@@ -31,26 +29,65 @@ pub struct Volume {
 pub enum VolumeKind {
     /// A directory.
     Disk,
-    /// Nothing outlives the process; for tests and trials.
-    Memory,
 }
 
-/// The directory Postfix and LMTP put mail into, and how Postfix is told to.
+impl Volumes {
+    /// The settings of the volume `name`.
+    #[must_use]
+    pub fn get(&self, name: VolumeName) -> &Volume {
+        &self.0[&name] // Reading the configuration made sure of it.
+    }
+
+    /// Every volume with its settings, in the order of [`VolumeName::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (VolumeName, &Volume)> {
+        self.0.iter().map(|(name, volume)| (*name, volume))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Volume> {
+        self.0.values_mut()
+    }
+}
+
+impl<'de> Deserialize<'de> for Volumes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let volumes = BTreeMap::<VolumeName, Volume>::deserialize(deserializer)?;
+        match VolumeName::ALL.iter().find(|name| !volumes.contains_key(name)) {
+            Some(name) => Err(D::Error::missing_field(name.word())),
+            None => Ok(Self(volumes)),
+        }
+    }
+}
+
+impl JsonSchema for Volumes {
+    fn schema_name() -> Cow<'static, str> {
+        "Volumes".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut properties = serde_json::Map::new();
+        for name in VolumeName::ALL {
+            let mut volume = generator.subschema_for::<Volume>();
+            volume.insert("description".to_owned(), name.holds().into());
+            properties.insert(name.to_string(), volume.to_value());
+        }
+        schemars::json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
+    }
+}
+
+/// The directory into which Postfix and LMTP put mail, and what the lines for Postfix say.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spool {
-    /// Its directory.
+    /// The directory.
     pub path: PathBuf,
-    /// Mail is deferred while the file system has fewer free bytes.
+    /// Mail is deferred while the file system has fewer free bytes than this.
     pub min_free_bytes: ByteSize,
-    /// Mail is deferred while the file system has fewer free inodes.
+    /// Mail is deferred while the file system has fewer free inodes than this.
     pub min_free_inodes: u64,
-    /// Mail whose length differs at all from what Postfix announced is taken as cut short.
+    /// Whether mail counts as cut short at any difference from the length that Postfix announced.
     pub strict_size: bool,
-    /// Postfix: path of the program it runs per mail.
+    /// Postfix: path of the program that it runs for each mail.
     pub mailhandler: PathBuf,
-    /// Postfix: user the program runs as, the same as the server's.
+    /// Postfix: user that runs this program; must be the server's user.
     pub user: String,
-    /// Domains whose mail is ours; also where plus addresses are looked at.
-    pub domains: Vec<Folded>,
 }

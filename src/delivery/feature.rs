@@ -16,9 +16,9 @@
 
 use super::{Core, Work};
 use crate::config::{self, Config, Role};
+use crate::ids::VolumeName;
 use crate::ids::{DeliveryId, SpoolId};
 use crate::infra::db::DbError;
-use crate::infra::volume::VolumeName;
 use crate::job::{Handler, Interrupted, Kind, Outcome, Run};
 use crate::web::health::Check;
 use crate::web::{Dialect, Kit, Streams};

@@ -4,11 +4,13 @@ mod coordinates;
 mod hex;
 mod scope;
 mod time;
+mod volume;
 
 pub use coordinates::{Coordinates, Slug};
 pub use hex::{from_hex, hex};
 pub use scope::{Grant, Scope};
 pub use time::Timestamp;
+pub use volume::VolumeName;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -3,7 +3,7 @@
 use super::{Api, Door, routes};
 use crate::config::Role;
 use crate::delivery::{Core, Feature, FeatureSpec};
-use crate::infra::volume::VolumeName;
+use crate::ids::VolumeName;
 use futures_util::FutureExt;
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 use super::damaged::Damaged;
 use super::record::MailRecord;
 use super::watch::{Heard, watch};
-use crate::config::{Config, Live};
+use crate::config::{Config, Live, MailSource};
 use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
 use crate::job::{Kind, Priority, QueueName};
@@ -17,8 +17,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Name of the source in receipts, paths of held mail and metrics.
-pub const SOURCE: &str = "mail";
 const BATCH: usize = 256;
 const HEARD_BOUND: usize = 4096;
 /// A scan this often finds what a watch may have missed.
@@ -127,6 +125,8 @@ impl Intake {
 
     /// Accepts a batch; `false` when something is to be tried again.
     async fn accept(&self, batch: Vec<EntryName>, seen: &mut Seen) -> bool {
+        let config = self.live.config();
+        let Some(source) = config.mail_source() else { return false };
         let spool = self.spool.clone();
         let read = blocking(move || {
             let entries: Vec<_> = batch.into_iter().map(|name| (name, spool.read(name))).collect();
@@ -150,7 +150,7 @@ impl Intake {
                     self.damaged.is_good(&name);
                     let acceptor = self.acceptor.clone();
                     let record = MailRecord::of(entry.envelope());
-                    let delivery = delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
+                    let delivery = delivery(&entry, SpoolId(self.spool.id()), (&config, source), &record);
                     waiting.push(async move { (name, acceptor.accept(delivery).await) });
                 }
                 Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
@@ -199,7 +199,7 @@ impl Intake {
 pub fn delivery(
     entry: &headworks_spool::Entry,
     home: SpoolId,
-    config: &Config,
+    (config, source): (&Config, MailSource<'_>),
     record: &MailRecord,
 ) -> NewDelivery {
     let envelope = entry.envelope();
@@ -209,8 +209,8 @@ pub fn delivery(
         digest: Digest(entry.digest()),
         bytes: entry.message_bytes(),
         reuse: Reuse::Flag,
-        key_ttl: config.mail.key_ttl.get(),
-        source: SOURCE.into(),
+        key_ttl: source.key_ttl,
+        source: source.name.to_string(),
         received_at: Timestamp(envelope.received_at),
         envelope: serde_json::to_value(record).unwrap_or_default(),
         home: Some(home),

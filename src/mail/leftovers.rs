@@ -99,7 +99,9 @@ impl Leftovers {
         }
         let mut record = MailRecord::of(envelope);
         record.problems.push(CUT_SHORT.into());
-        let delivery = intake::delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
+        let config = self.live.config();
+        let Some(source) = config.mail_source() else { return Ok(()) };
+        let delivery = intake::delivery(&entry, SpoolId(self.spool.id()), (&config, source), &record);
         match self.acceptor.accept(delivery).await {
             Ok(_) => {
                 tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")

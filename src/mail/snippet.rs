@@ -1,6 +1,6 @@
 //! The lines that make Postfix hand its mail to this installation: the files of `postfix/`, filled in.
 
-use crate::config::Config;
+use crate::config::{Config, MailSource};
 use headworks_spool::Spool;
 
 const MAIN_CF: &str = include_str!("../../postfix/main.cf");
@@ -9,20 +9,18 @@ const MASTER_CF: &str = include_str!("../../postfix/master.cf");
 /// `main.cf` and `master.cf` for the installation at hand, one after the other, each under a comment with its name.
 ///
 /// # Errors
-/// When the configuration names no domain of ours: then there is nothing Postfix could route here.
+/// When no domain is configured: then there is nothing Postfix could route here.
 pub fn snippet(config: &Config, spool: &Spool) -> Result<String, String> {
-    if config.spool.domains.is_empty() {
-        return Err("spool.domains is empty: name the domains whose mail is ours".into());
+    let source = config.mail_source().ok_or("there is no source of kind mail, or it is not enabled")?;
+    if source.domains.is_empty() {
+        return Err(format!("source.{}.domains is empty: name the domains of your mail", source.name));
     }
-    Ok(format!(
-        "# main.cf\n{}\n# master.cf\n{}",
-        fill(MAIN_CF, config, spool),
-        fill(MASTER_CF, config, spool)
-    ))
+    let filled = |template| fill(template, config, &source, spool);
+    Ok(format!("# main.cf\n{}\n# master.cf\n{}", filled(MAIN_CF), filled(MASTER_CF)))
 }
 
-fn fill(template: &str, config: &Config, spool: &Spool) -> String {
-    let domains: Vec<String> = config.spool.domains.iter().map(ToString::to_string).collect();
+fn fill(template: &str, config: &Config, source: &MailSource<'_>, spool: &Spool) -> String {
+    let domains: Vec<String> = source.domains.iter().map(ToString::to_string).collect();
     let routes: Vec<String> = domains.iter().map(|domain| format!("{domain}=mailhandler:")).collect();
     let values = [
         ("@DOMAIN@=mailhandler:", routes.join(", ")),

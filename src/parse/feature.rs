@@ -3,7 +3,7 @@
 use super::Parser;
 use crate::config::Role;
 use crate::delivery::{Core, Feature, FeatureSpec, KindHandler};
-use crate::infra::volume::VolumeName;
+use crate::ids::VolumeName;
 use crate::job::Kind;
 use futures_util::FutureExt;
 use std::sync::Arc;

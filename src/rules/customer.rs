@@ -22,6 +22,7 @@ impl Recipients {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let customers = || config.customers.iter();
+        let source = config.mail_source();
         Self {
             addresses: customers()
                 .flat_map(|customer| {
@@ -34,8 +35,8 @@ impl Recipients {
             domains: customers()
                 .flat_map(|customer| customer.domains.iter().map(|own| (own.clone(), customer.name.clone())))
                 .collect(),
-            ours: config.spool.domains.iter().cloned().collect(),
-            delimiter: config.mail.recipient_delimiter,
+            ours: source.iter().flat_map(|source| source.domains).cloned().collect(),
+            delimiter: source.map_or('+', |source| source.recipient_delimiter),
         }
     }
 

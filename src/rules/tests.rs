@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 const CUSTOMERS: &str = r#"
-spool.domains = ["ingest.example.com"]
+source.mail.domains = ["ingest.example.com"]
 [[customer]]
 name = "bobs"
 recipients = ["Bobs@Ingest.example.com", '"odd@name"@ingest.example.com']

@@ -53,6 +53,7 @@ backoff_base = "100ms"
 [spool]
 min_free_bytes = "1MiB"
 min_free_inodes = 10
+[source.mail]
 domains = ["ingest.example.com"]
 "#;
 

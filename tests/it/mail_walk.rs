@@ -49,6 +49,21 @@ async fn mail_that_no_rule_expects_is_held_and_sealed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_mail_source_is_named_as_the_configuration_names_it() {
+    each_site(|site| async move {
+        site.edit("[source.mail]\n", "[source.mail]\nenabled = false\n[source.incoming]\nkind = \"mail\"\n");
+        let appliance = site.start().await;
+        let receipt = appliance.deposit("4Q2", TO, b"Subject: lunch?\n\nAt noon.\n");
+        assert_eq!(appliance.settled(receipt).await, ReceiptState::Held);
+        let delivery = appliance.delivery(receipt, |_| true).await;
+        assert_eq!(delivery.source, "incoming");
+        assert!(site.state().join("inbox/_held/incoming/no_rule").is_dir());
+        appliance.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mail_deposited_while_nothing_runs_is_taken_in_at_start() {
     each_site(|site| async move {
         let first = site.start().await;

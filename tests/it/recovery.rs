@@ -7,9 +7,10 @@ use headworks::app::App;
 use headworks::delivery::store::stored_ends;
 use headworks::delivery::tree::{self, Found};
 use headworks::delivery::{Operator, ReceiptState, Work};
+use headworks::ids::VolumeName;
 use headworks::ids::{JobId, ReceiptId, Scope};
 use headworks::infra::db::View;
-use headworks::infra::volume::{SubPath, VolumeName};
+use headworks::infra::volume::SubPath;
 use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
 use headworks::job::{
     self, Became, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, Run, State,

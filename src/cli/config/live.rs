@@ -10,13 +10,15 @@
 use super::super::gateway::{answers, version};
 use super::super::local;
 use crate::app::beside_this_program;
-use crate::config::{Config, Loaded, Role, StoreKind, Volume as Settings, VolumeKind};
+use crate::config::{Config, Loaded, Role, StoreKind, Volume as Settings};
 use crate::delivery::store::registered_volume;
+use crate::ids::VolumeName;
 use crate::infra::db::{DbError, ReadOnly, Schema, View, path_of};
 use crate::infra::volume::Volume;
 use crate::load::Tables;
 use headworks_spool::Spool;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -67,13 +69,17 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
     lines.extend(directories(config));
     let (of_store, known) = store(config).await;
     lines.extend(of_store);
-    for (name, settings, at) in [("inbox", &config.volume.inbox, 0), ("archive", &config.volume.archive, 1)] {
-        let registered = known.map(|known| known[at]);
-        lines.push(Line::new(name, settings.path.display(), volume(name, settings, registered)));
+    for (name, settings) in config.volume.iter() {
+        let registered = known.as_ref().map(|known| known.get(&name).copied());
+        lines.push(Line::new(name.word(), settings.path.display(), volume(name, settings, registered)));
     }
     if config.server.roles.contains(&Role::Mail) {
         let path = &config.spool.path;
-        lines.push(Line::new("spool", path.display(), spool(config, known == Some([None, None]))));
+        lines.push(Line::new(
+            "spool",
+            path.display(),
+            spool(config, known.is_some_and(|known| known.is_empty())),
+        ));
     }
     let program = beside_this_program(&config.modules.program);
     lines.push(Line::new("modules", program.display(), modules(config).await));
@@ -89,11 +95,11 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
 /// The state directory, and the scratch directory, which must be on the file system of the volumes.
 fn directories(config: &Config) -> [Line; 2] {
     let (state, tmp) = (&config.server.state_dir, &config.server.tmp_dir);
-    let volumes = [&config.volume.inbox, &config.volume.archive].into_iter();
-    let disks = volumes.filter(|volume| volume.kind == VolumeKind::Disk);
-    let elsewhere =
-        disks.filter(|volume| matches!((device(&volume.path), device(tmp)), (Some(a), Some(b)) if a != b));
-    let elsewhere: Vec<_> = elsewhere.map(|volume| volume.path.display().to_string()).collect();
+    let elsewhere = config
+        .volume
+        .iter()
+        .filter(|(_, volume)| matches!((device(&volume.path), device(tmp)), (Some(a), Some(b)) if a != b));
+    let elsewhere: Vec<_> = elsewhere.map(|(_, volume)| volume.path.display().to_string()).collect();
     let near = match elsewhere.is_empty() {
         true => writable(tmp),
         false => Err(format!("on another file system than {}", elsewhere.join(", "))),
@@ -115,8 +121,8 @@ fn writable(directory: &Path) -> Result<String, String> {
     }
 }
 
-/// Markers of `inbox` and `archive` as the store knows them; `None` where it could not be asked.
-type Known = Option<[Option<Uuid>; 2]>;
+/// Markers of the volumes that the store knows; `None` where it could not be asked.
+type Known = Option<BTreeMap<VolumeName, Uuid>>;
 
 async fn store(config: &Config) -> (Vec<Line>, Known) {
     if config.store.kind == StoreKind::Postgres {
@@ -128,7 +134,7 @@ async fn store(config: &Config) -> (Vec<Line>, Known) {
     let [state, results] = [View::State, View::Results].map(|view| path_of(directory, view));
     let (of_state, known) = match state.exists() {
         true => look(ReadOnly::at_file(directory, View::State).await, true).await,
-        false => (Ok(FIRST_START.into()), Some([None, None])),
+        false => (Ok(FIRST_START.into()), Some(BTreeMap::new())),
     };
     let of_results = match (results.exists(), state.exists()) {
         (true, _) => look(ReadOnly::at_file(directory, View::Results).await, false).await.0,
@@ -147,7 +153,7 @@ async fn look(opened: Result<ReadOnly, DbError>, knows_volumes: bool) -> (Result
     let schema = look.schema().await;
     let known = match &schema {
         Ok(Schema { version: Some(_), .. }) if knows_volumes => markers(&mut look).await,
-        Ok(Schema { version: None, .. }) if knows_volumes => Ok(Some([None, None])),
+        Ok(Schema { version: None, .. }) if knows_volumes => Ok(Some(BTreeMap::new())),
         _ => Ok(None),
     };
     look.close().await;
@@ -158,8 +164,11 @@ async fn look(opened: Result<ReadOnly, DbError>, knows_volumes: bool) -> (Result
 }
 
 async fn markers(look: &mut ReadOnly) -> Result<Known, DbError> {
-    let inbox = registered_volume(&mut look.tx(), "inbox").await?;
-    Ok(Some([inbox, registered_volume(&mut look.tx(), "archive").await?]))
+    let mut known = BTreeMap::new();
+    for name in VolumeName::ALL {
+        known.extend(registered_volume(&mut look.tx(), name.word()).await?.map(|marker| (*name, marker)));
+    }
+    Ok(Some(known))
 }
 
 fn remark(schema: Schema) -> String {
@@ -175,15 +184,12 @@ fn remark(schema: Schema) -> String {
 }
 
 /// `registered`: its marker as the store knows it, where the store could be asked.
-fn volume(name: &str, settings: &Settings, registered: Option<Option<Uuid>>) -> Result<String, String> {
-    if settings.kind == VolumeKind::Memory {
-        return Ok("in memory".into());
-    }
+fn volume(name: VolumeName, settings: &Settings, registered: Option<Option<Uuid>>) -> Result<String, String> {
     match (registered, Volume::is_marked(&settings.path)) {
         (Some(None), false) => Ok(FIRST_START.into()),
         (_, false) => Err("there is no marker; is it mounted?".into()),
         (registered, true) => {
-            let opened = Volume::open(name, &settings.path, registered.flatten());
+            let opened = Volume::open(name.word(), &settings.path, registered.flatten());
             opened.map(|volume| format!("marker {}", volume.id())).map_err(|error| error.to_string())
         }
     }

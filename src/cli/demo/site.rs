@@ -45,7 +45,8 @@ impl Site {
         let site = Self(tempfile::Builder::new().prefix("headworks-demo.").tempdir()?);
         let config = format!(
             "[server]\nstate_dir = {:?}\n\n[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n\n\
-             [spool]\nmailhandler = {:?}\nmin_free_bytes = \"64MiB\"\ndomains = [\"bobs.example.com\"]\n{RULES}",
+             [source.mail]\ndomains = [\"bobs.example.com\"]\n\n\
+             [spool]\nmailhandler = {:?}\nmin_free_bytes = \"64MiB\"\n{RULES}",
             site.path().join("state"),
             beside_this_program(Path::new("mailhandler")),
         );

@@ -56,6 +56,15 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
     let exceptions = &schema()["properties"]["queue"]["additionalProperties"]["description"];
     assert_eq!(file.remove("queue.parse").as_deref(), exceptions.as_str());
     assert!(structs.remove("queue").is_some() && structs.remove("volume").is_some());
+    // The file shows what each source has; sections say what it is, structs what any source is.
+    for (source, lacks) in [("mail", &["delivery_bytes"][..]), ("rest", &["domains", "recipient_delimiter"])]
+    {
+        let section = format!("source.{source}");
+        texts_of_structs(&section, &schema()["properties"]["source"]["additionalProperties"], &mut structs);
+        lacks.iter().for_each(|lack| assert!(structs.remove(&format!("{section}.{lack}")).is_some()));
+        assert!(file.remove(&section).is_some());
+    }
+    assert!(structs.remove("source").is_some());
     assert!(
         file.remove("rule.when.header.X-Mailer").is_some() && file.remove("rule.settings.zone").is_some()
     );
@@ -75,8 +84,8 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
 
 #[test]
 fn the_head_of_the_file_names_what_a_reload_takes_over() {
-    let (_, told) = DEFAULTS.split_once("It takes over, sections whole:\n").unwrap();
-    let (told, _) = told.split_once(".\n# Every other change").unwrap();
+    let (_, told) = DEFAULTS.split_once("These settings and whole sections then take effect:\n").unwrap();
+    let (told, _) = told.split_once(".\n# Other changes").unwrap();
     let told: Vec<&str> = told.split([',', '\n', '#', ' ']).filter(|word| !word.is_empty()).collect();
     assert_eq!(told, RELOADED.map(|key| key.join(".")));
 }
@@ -91,7 +100,7 @@ fn the_defaults_alone_are_right_and_so_are_the_examples() {
         })
         .map(|line| format!("{line}\n"))
         .collect();
-    let setup = super::Setup::new(&examples).flag("spool.domains=[\"ingest.example.com\"]");
+    let setup = super::Setup::new(&examples).flag("source.mail.domains=[\"ingest.example.com\"]");
     let config =
         setup.load().map(|loaded| loaded.config().clone()).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!((config.customers.len(), config.rules.len(), config.queue.len()), (1, 1, 1));
@@ -113,4 +122,15 @@ fn the_schema_requires_nothing_that_has_a_default_and_tells_it() {
     assert_eq!(schema.get("required"), None);
     assert_eq!(schema["properties"]["customer"]["items"]["required"][0], "name");
     assert_eq!(schema["properties"]["jobs"]["additionalProperties"], false);
+}
+
+#[test]
+fn the_schema_knows_volumes_by_name_and_sources_by_kind() {
+    let schema = schema();
+    let volume = &schema["properties"]["volume"];
+    assert_eq!(volume["properties"]["inbox"]["properties"]["path"]["default"], "inbox");
+    assert_eq!((&volume["additionalProperties"], volume.get("required")), (&Value::Bool(false), None));
+    let source = &schema["properties"]["source"]["additionalProperties"];
+    assert_eq!(source["properties"]["kind"]["oneOf"].as_array().map(Vec::len), Some(2), "{source:#}");
+    assert_eq!(source.get("required"), None, "a section for `mail` or `rest` need not repeat its kind");
 }

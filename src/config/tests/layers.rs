@@ -3,6 +3,7 @@
 use super::super::live::RELOADED;
 use super::super::{Difference, Live};
 use super::Setup;
+use crate::ids::VolumeName;
 use std::collections::BTreeSet;
 
 fn level(setup: &Setup) -> String {
@@ -34,18 +35,18 @@ fn words_mean_what_their_setting_is() {
         .env("HEADWORKS__SPOOL__USER", "1000")
         .env("HEADWORKS__SPOOL__STRICT_SIZE", "false")
         .env("HEADWORKS__SERVER__ROLES", "[\"http\", \"worker\"]")
-        .env("HEADWORKS__VOLUME", "{ inbox = { kind = \"memory\" } }")
+        .env("HEADWORKS__VOLUME", "{ inbox = { path = \"mail\" } }")
         .flag("jobs.lease = \"1m\"")
-        .flag("spool.domains=['a.example']");
+        .flag("source.mail.domains=['a.example']");
     let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
     assert_eq!(
         (config.jobs.prefetch, config.spool.user.as_str(), config.spool.strict_size),
         (7, "1000", false)
     );
     assert_eq!((config.server.roles.len(), config.jobs.lease.get().as_secs()), (2, 60));
-    assert_eq!(config.spool.domains[0].as_str(), "a.example");
-    assert_eq!(config.volume.inbox.kind, super::super::VolumeKind::Memory);
-    assert_eq!(config.volume.inbox.path, config.server.state_dir.join("inbox"));
+    assert_eq!(config.mail_source().unwrap().domains[0].as_str(), "a.example");
+    assert_eq!(config.volume.get(VolumeName::Inbox).path, config.server.state_dir.join("mail"));
+    assert_eq!(config.volume.get(VolumeName::Archive).path, config.server.state_dir.join("archive"));
 }
 
 #[test]
@@ -106,10 +107,12 @@ fn what_a_reload_says_it_took_over_is_what_it_took_over() {
         "store.batch_items = 7",
         "listen = []\nserver.roles = ['mail']",
         "http.max_page = 500",
-        "http.idempotency_ttl = '1h'",
-        "volume.inbox.kind = 'memory'",
+        "source.rest.key_ttl = '1h'",
+        "source.mail.domains = ['a.example']",
+        "source.rest.enabled = false",
+        "[source.mail]\nenabled = false\n[source.post]\nkind = 'mail'",
+        "volume.inbox.path = 'elsewhere'",
         "spool.user = 'other'",
-        "spool.domains = ['a.example']",
         "mail.depth = 7",
         "modules.children = 7",
         "modules.spill_bytes = '1GiB'",
@@ -153,6 +156,19 @@ fn what_a_reload_says_it_took_over_is_what_it_took_over() {
     for setting in RELOADED.map(|key| key.join(".")) {
         assert!(taken.iter().any(|key| key.starts_with(&setting)), "{setting} was not changed here");
     }
+}
+
+#[test]
+fn what_a_reload_takes_over_must_fit_what_waits_for_a_restart() {
+    let setup = Setup::new("");
+    let live = Live::new(setup.load().unwrap_or_else(|errors| panic!("{errors}")));
+    let before = live.config();
+    setup.rewrite("server.roles = ['http']\nsource.mail.enabled = false");
+    assert!(setup.load().is_ok(), "after a restart it is right");
+    let errors = live.reload(&setup.sources).unwrap_err().to_string();
+    assert!(errors.contains("server.roles: role mail needs a source of kind mail"), "{errors}");
+    assert!(errors.ends_with("wait for a restart)"), "{errors}");
+    assert_eq!(live.config(), before);
 }
 
 #[test]

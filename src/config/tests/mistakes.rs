@@ -14,7 +14,7 @@ fn an_unknown_key_is_told_with_line_column_and_what_was_meant() {
         mistakes.contains("environment HEADWORKS__STROE__URL: stroe: unknown key, did you mean `store`?"),
         "{mistakes}"
     );
-    assert!(mistakes.contains("flag: jobs.zzz: unknown key, known are lease, "), "{mistakes}");
+    assert!(mistakes.contains("flag: jobs.zzz: unknown key; known are lease, "), "{mistakes}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod complete;
 mod layers;
 mod mistakes;
 mod secrets;
+mod sources;
 
 use super::{Errors, Loaded, Sources, load};
 use std::path::Path;

@@ -24,12 +24,10 @@ mod conformance;
 mod disk;
 mod error;
 mod memory;
-mod name;
 mod source;
 mod sub_path;
 mod volumes;
 
-pub use name::VolumeName;
 pub use volumes::Volumes;
 
 pub use error::{VolumeError, VolumeErrorKind};

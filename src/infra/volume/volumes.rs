@@ -1,6 +1,7 @@
 //! The volumes of a process, by name.
 
-use super::{Volume, VolumeName};
+use super::Volume;
+use crate::ids::VolumeName;
 use std::sync::Arc;
 
 /// One volume for every name; cheap to clone. Those that this process does not use are [away](Volume::away).
@@ -14,7 +15,7 @@ impl Volumes {
     /// The first that `open` returns.
     pub async fn open<E>(mut open: impl AsyncFnMut(VolumeName) -> Result<Volume, E>) -> Result<Self, E> {
         let mut volumes = Vec::with_capacity(VolumeName::ALL.len());
-        for name in VolumeName::ALL {
+        for &name in VolumeName::ALL {
             volumes.push(Arc::new(open(name).await?));
         }
         Ok(Self(volumes.into()))

@@ -3,6 +3,7 @@
 use super::post::{Post, Terms};
 use super::staging::Staging;
 use super::wire::Taken;
+use crate::config::{Config, RestSource};
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
 use crate::infra::volume::Stored;
 use crate::job::QueueName;
@@ -80,9 +81,16 @@ pub async fn take(
     Query(place): Query<Place>,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
+    let config = api.live.config();
+    let source = config.rest_source().ok_or_else(|| {
+        Problem::new(
+            Kind::NotFound,
+            "no source of kind rest is enabled: this installation takes no deliveries here",
+        )
+    })?;
     let coordinates = place.coordinates(may.scope())?;
     let idempotency_key = idempotency_key(request.headers())?;
-    let staged = stage(&api, request).await?;
+    let staged = stage(&api, source.delivery_bytes, request).await?;
     let post = Post {
         principal: may.caller().name.clone(),
         idempotency_key,
@@ -93,7 +101,7 @@ pub async fn take(
         stored: staged.stored,
         received_at: Timestamp::now(),
     };
-    let terms = terms(&api, &post.coordinates);
+    let terms = terms(&api, &config, source, &post.coordinates);
     let accepted = api.door.take(post, &terms).await?;
     let location = format!("{BASE}/receipts/{}", accepted.receipt_id);
     let headers = [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())];
@@ -119,11 +127,11 @@ impl Place {
     }
 }
 
-fn terms(api: &Api, coordinates: &Coordinates) -> Terms {
-    let config = api.live.config();
+fn terms(api: &Api, config: &Config, source: RestSource<'_>, coordinates: &Coordinates) -> Terms {
     let queue = QueueName::parse(&format!("{}/{}", coordinates.category, coordinates.type_));
     Terms {
-        key_ttl: config.http.idempotency_ttl.get(),
+        source: source.name.to_string(),
+        key_ttl: source.key_ttl,
         max_attempts: api.attempts(&queue),
         zone: config.server.time_zone.get().clone(),
     }
@@ -151,8 +159,7 @@ fn media_type(given: Option<String>) -> Result<String, Problem> {
     }
 }
 
-async fn stage(api: &Api, request: Request) -> Result<Staged, Problem> {
-    let most = api.live.config().mail.message_bytes.bytes();
+async fn stage(api: &Api, most: u64, request: Request) -> Result<Staged, Problem> {
     let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declared = declared.map(str::to_owned);
     let staging = Staging::begin(&api.tmp, most).await?;

@@ -26,8 +26,8 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Name of the source, and of the door in envelopes.
-pub const SOURCE: &str = "rest";
+/// Name of the door in envelopes.
+const DOOR: &str = "rest";
 /// What a mail is declared as.
 const MAIL: &str = "message/rfc822";
 
@@ -55,6 +55,8 @@ pub struct Post {
 /// What taking needs to be told by the configuration.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    /// Name of the source.
+    pub source: String,
     /// How long a key is remembered.
     pub key_ttl: Duration,
     /// Failed runs the first job may have.
@@ -242,7 +244,7 @@ fn key(post: &Post) -> [u8; 32] {
 
 fn envelope(post: &Post) -> Envelope {
     Envelope {
-        door: SOURCE.into(),
+        door: DOOR.into(),
         sender: RawText::of(post.principal.as_bytes()),
         recipient: RawText::of(post.coordinates.customer.as_str().as_bytes()),
         original_recipient: None,
@@ -259,7 +261,7 @@ fn delivery(post: &Post, key: [u8; 32], terms: &Terms) -> NewDelivery {
         bytes: post.stored.len_bytes,
         reuse: Reuse::Refuse,
         key_ttl: terms.key_ttl,
-        source: SOURCE.into(),
+        source: terms.source.clone(),
         received_at: post.received_at,
         envelope: serde_json::json!(envelope(post)),
         home: None,

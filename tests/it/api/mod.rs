@@ -38,10 +38,19 @@ use uuid::Uuid;
 const FILE_BYTES: usize = 4096;
 const SPOOL: SpoolId = SpoolId(Uuid::from_u128(1));
 
+/// The configuration of [`Server`], and `more`.
+fn sources(more: &[&str]) -> Sources {
+    let limits =
+        ["mail.message_bytes", "source.rest.delivery_bytes"].map(|limit| format!("{limit}={FILE_BYTES}B"));
+    let flags = limits.into_iter().chain(more.iter().map(|flag| (*flag).to_owned())).collect();
+    Sources { flags, ..Sources::default() }
+}
+
 /// A server with two customers, alpha and beta, and keys of all kinds.
 struct Server {
     db: Db,
     address: SocketAddr,
+    live: Live,
     inbox: Arc<Volume>,
     /// A spool on the host of the server.
     spool: Spool,
@@ -86,11 +95,10 @@ impl Server {
         register(db, "alpha").await;
         register(db, "beta").await;
         let tmp = tempfile::tempdir().unwrap();
-        let spool = Spool::create(&tmp.path().join("spool")).unwrap();
         let path = tmp.path().join("spool");
-        let flags =
-            vec![format!("mail.message_bytes={FILE_BYTES}B"), format!("spool.path={}", path.display())];
-        let live = Live::new(load(&Sources { flags, ..Sources::default() }).unwrap());
+        let spool = Spool::create(&path).unwrap();
+        let spool_path = format!("spool.path={}", path.display());
+        let live = Live::new(load(&sources(&[&spool_path])).unwrap());
         let limits = Limits {
             body_bytes: 64 << 10,
             body_idle: Duration::from_secs(2),
@@ -119,7 +127,7 @@ impl Server {
         let api = Api {
             db: db.clone(),
             kit: kit.clone(),
-            live,
+            live: live.clone(),
             tables: tables.clone(),
             modules: Arc::new([declaration(), another()]),
             door,
@@ -136,6 +144,7 @@ impl Server {
         Self {
             db: db.clone(),
             address,
+            live,
             inbox,
             spool,
             acceptor,
