@@ -5,8 +5,7 @@
 //!                                                                                  └▶ spool ─▶ sorter, sealer, intake
 //! ```
 //!
-//! Where something low must cause something above it, the function is passed in here: the job runner gets `perform`, which
-//! knows the kinds, and `finish`, which knows deliveries.
+//! Where something low must cause something above it, the function is passed in here: the job runner gets its handlers and `finish`, which knows deliveries.
 
 mod build;
 mod customers;
@@ -24,8 +23,8 @@ use crate::infra::db::Db;
 use crate::infra::host::Host;
 use crate::infra::volume::Volume;
 use crate::job::{
-    Backoff, Finish, HoldReason, Kind, Leases, Outcome, Perform, QueueName, QueueRules, Queues, RulesOf, Run,
-    Runner, RunnerSettings, Wake,
+    Backoff, Finish, Handler, Handlers, Kind, Leases, QueueName, QueueRules, Queues, RulesOf, Runner,
+    RunnerSettings, Wake,
 };
 use crate::jobs_api::{self, Api};
 use crate::load::Tables;
@@ -189,16 +188,17 @@ impl App {
                 max_finishing: self.live.config().store.batch_items.get() as usize * 2,
                 grace: self.live.config().server.shutdown_grace.get(),
             },
+            handlers: self.handlers(),
+            homes: self.spool.iter().map(|home| SpoolId(home.spool.id())).collect(),
             rules: self.rules(),
             wake: self.wake.clone(),
             leases: self.leases.clone(),
-            perform: self.perform(),
             finish: self.finish(),
         }
     }
 
-    /// What each kind of job does: the one place that lists them.
-    fn perform(&self) -> Perform<Work> {
+    /// What each kind of job does: the one place that lists them. Kinds of roles that this process has not are left out.
+    fn handlers(&self) -> Handlers<Work> {
         let parser = Parser {
             db: self.db.clone(),
             host: self.host.clone(),
@@ -206,22 +206,21 @@ impl App {
             tmp: self.tmp.clone(),
             live: self.live.clone(),
         };
-        let sorter = self.spool.as_ref().map(|home| self.sorter(home));
-        Arc::new(move |run: Run| {
-            let (parser, sorter) = (parser.clone(), sorter.clone());
-            Box::pin(async move {
-                match (run.job.kind(), sorter) {
-                    (Some(Kind::Sort), Some(sorter)) => sorter.run(run).await,
-                    (Some(Kind::Parse), _) => parser.run(run).await,
-                    (Some(Kind::Sort), None) => Outcome::Released,
-                    (None, _) => Outcome::Hold {
-                        reason: HoldReason::Operator,
-                        detail: format!("job kind {} is of a newer version", run.job.kind_code),
-                        work: None,
-                    },
-                }
-            })
-        })
+        let parse: Handler<Work> = Arc::new(move |run| {
+            let parser = parser.clone();
+            Box::pin(async move { parser.run(run).await })
+        });
+        let sort = self.spool.as_ref().map(|home| {
+            let sorter = self.sorter(home);
+            let sort: Handler<Work> = Arc::new(move |run| {
+                let sorter = sorter.clone();
+                Box::pin(async move { sorter.run(run).await })
+            });
+            (Kind::Sort, sort)
+        });
+        let roles = self.live.config().server.roles.clone();
+        let all = sort.into_iter().chain([(Kind::Parse, parse)]);
+        all.filter(|(kind, _)| roles.contains(&kind.facts().role)).collect()
     }
 
     /// The sorter of this process's spool.
@@ -247,26 +246,16 @@ impl App {
         })
     }
 
-    /// Which queues are this process's, and their limits.
+    /// Limits of queues.
     fn rules(&self) -> RulesOf {
         let live = self.live.clone();
-        let home = self.spool.as_ref().map(|home| SpoolId(home.spool.id()));
-        Arc::new(move |queue: &QueueName| {
-            let config = live.config();
-            let mine = match queue.kind {
-                Kind::Sort => queue.home.is_some() && queue.home == home,
-                Kind::Parse => config.server.roles.contains(&Role::Worker),
-            };
-            mine.then(|| queue_rules(&config, queue)).flatten()
-        })
+        Arc::new(move |queue: &QueueName| queue_rules(&live.config(), queue))
     }
 }
 
 /// The limits of a queue; none of one that the configuration pauses.
 fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
-    let family =
-        queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
-    let limits = config.queue_limits(queue.kind.word(), family);
+    let limits = config.queue_limits(queue);
     (!limits.paused).then(|| QueueRules {
         concurrency: limits.concurrency.get(),
         prefetch: limits.prefetch,

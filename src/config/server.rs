@@ -1,6 +1,7 @@
 //! The process itself: what it runs, where it keeps things, what it says about itself.
 
 use super::Period;
+use crate::ids::Role;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -23,22 +24,6 @@ pub struct Server {
     pub shutdown_grace: Period,
     /// Time zone of the date directories in volumes.
     pub time_zone: Zone,
-}
-
-/// One part of `serve` that may run in a process of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Every HTTP door.
-    Http,
-    /// LMTP and this host's spool.
-    Mail,
-    /// Runs jobs.
-    Worker,
-    /// Copies the log to Kafka.
-    Relay,
-    /// Periodic duties.
-    Keeper,
 }
 
 /// A time zone by its IANA name.
