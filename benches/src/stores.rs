@@ -1,7 +1,7 @@
 //! Stores to measure on, and the bare connections they are measured against.
 
-use headworks::ids::BootId;
-use headworks::infra::db::{Db, DbError, Lane, Lite, LiteSettings, Pg, PgSettings, Tx};
+use headworks::ids::{BootId, QueueName};
+use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, Tx};
 use headworks::job::store;
 use headworks::on_either;
 use sqlx::postgres::PgConnectOptions;
@@ -77,8 +77,13 @@ pub async fn execute(db: &Db, statement: &str) -> Result<(), DbError> {
 
 /// The row of a queue.
 pub async fn queue(db: &Db, name: &'static str) -> Result<i16, DbError> {
-    db.write(Lane::State, move |mut tx: Tx<'_>| Box::pin(async move { store::queue_id(&mut tx, name).await }))
-        .await
+    let name: QueueName = name.parse().map_err(|error: String| DbError::new(DbErrorKind::Content, error))?;
+    let row = db
+        .write(Lane::State, move |mut tx: Tx<'_>| {
+            Box::pin(async move { store::queue_row(&mut tx, &name).await })
+        })
+        .await?;
+    Ok(row.id)
 }
 
 /// The row of a worker that just started.

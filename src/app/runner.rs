@@ -1,46 +1,28 @@
 //! The job runner, folded from the handlers of the features.
 
-use crate::config::{Config, QueueLimits};
+use crate::config::Config;
 use crate::delivery::{Core, Feature, KindHandler, Work};
-use crate::job::{
-    Backoff, Finish, Handler, HoldReason, Outcome, QueueName, QueueRules, Run, Runner, RunnerSettings,
-};
+use crate::ids::QueueName;
+use crate::job::{Backoff, Finish, Handlers, QueueRules, Runner, RunnerSettings};
 use std::sync::Arc;
 
 /// The runner of this process; `None` where no feature runs jobs here.
 pub fn of(core: &Arc<Core>, features: &[Feature]) -> Option<Runner<Work>> {
-    let handlers: Arc<[KindHandler]> = features.iter().flat_map(|feature| feature.handlers.clone()).collect();
+    let all = || features.iter().flat_map(|feature| &feature.handlers);
+    let handlers: Handlers<Work> =
+        all().map(|KindHandler { kind, run, .. }| (*kind, Arc::clone(run))).collect();
     let worker = core.worker.filter(|_| !handlers.is_empty())?;
-    let rules_core = Arc::clone(core);
-    let mine = Arc::clone(&handlers);
+    let live = core.live.clone();
     Some(Runner {
         db: core.db.clone(),
         worker,
         settings: settings(&core.live.config()),
-        rules: Arc::new(move |queue: &QueueName| {
-            let runs = |handler: &KindHandler| handler.kind == queue.kind && handler.home == queue.home;
-            mine.iter().any(runs).then(|| queue_rules(&rules_core, queue)).flatten()
-        }),
+        handlers,
+        homes: all().filter_map(|handler| handler.home).collect(),
+        rules: Arc::new(move |queue: &QueueName| queue_rules(&live.config(), queue)),
         wake: core.wake.clone(),
         leases: core.leases.clone(),
-        perform: perform(handlers),
         finish: finish(core),
-    })
-}
-
-fn perform(handlers: Arc<[KindHandler]>) -> Handler<Work> {
-    Arc::new(move |run: Run| {
-        let kind = run.job.kind();
-        match handlers.iter().find(|handler| Some(handler.kind) == kind) {
-            Some(handler) => (handler.run)(run),
-            None => Box::pin(async move {
-                Outcome::Hold {
-                    reason: HoldReason::Operator,
-                    detail: format!("job kind {} is of a newer version", run.job.kind_code),
-                    work: None,
-                }
-            }),
-        }
     })
 }
 
@@ -68,8 +50,8 @@ fn settings(config: &Config) -> RunnerSettings {
 }
 
 /// The limits of a queue; `None` for one that the configuration pauses.
-fn queue_rules(core: &Core, queue: &QueueName) -> Option<QueueRules> {
-    let (config, limits): (_, QueueLimits) = (core.live.config(), core.queue_limits(queue));
+fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
+    let limits = config.queue_limits(queue);
     (!limits.paused).then(|| QueueRules {
         concurrency: limits.concurrency.get(),
         prefetch: limits.prefetch,

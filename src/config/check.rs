@@ -3,12 +3,9 @@
 use super::error::{Mistake, nearest};
 use super::tree::{Node, Value};
 use super::{Config, Door, KeyPath, Origin, Period, Role, Rule, Secret, SourceKind, StoreKind};
-use crate::ids::Slug;
+use crate::ids::QueueName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-
-/// First words of a queue's name.
-const KINDS: [&str; 4] = ["sort", "fetch", "judge", "parse"];
 
 /// Adds every contradiction to `mistakes`. `tree` knows where each setting was written.
 pub(super) fn check(config: &Config, tree: &Node, mistakes: &mut Vec<Mistake>) {
@@ -150,18 +147,14 @@ impl Check<'_> {
 
     fn queues(&mut self, config: &Config) {
         for (name, exception) in &config.queue {
-            let (kind, module) =
-                name.split_once('/').map_or((name.as_str(), None), |(kind, module)| (kind, Some(module)));
-            if !KINDS.contains(&kind) {
-                let near = nearest(kind, KINDS).map_or_else(
-                    || format!("known are {}", KINDS.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                self.expect(false, ["queue", name], format!("{kind:?} is no kind of job, {near}"));
-            }
-            let slug = module.is_none_or(|module| module.parse::<Slug>().is_ok());
-            self.expect(slug, ["queue", name], "what follows the / must be the name of a module");
-            let limits = config.queue_limits(kind, module);
+            let queue: QueueName = match name.parse() {
+                Ok(queue) => queue,
+                Err(message) => {
+                    self.expect(false, ["queue", name], message);
+                    continue;
+                }
+            };
+            let limits = config.queue_limits(&queue);
             let fits = limits.soft_timeout <= limits.hard_timeout;
             let key = if exception.soft_timeout.is_some() { "soft_timeout" } else { "hard_timeout" };
             self.expect(fits, ["queue", name, key], "leaves soft_timeout longer than hard_timeout");

@@ -50,7 +50,7 @@ impl Jobs {
     }
 }
 
-/// Exceptions for one queue; what is not set is as in `[jobs]`.
+/// Exceptions for one queue, `"parse:hydrastor/alert"`, or all below a prefix, `parse`. The most specific wins; the rest is as in `[jobs]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueException {
@@ -86,7 +86,7 @@ pub struct QueueLimits {
 }
 
 impl QueueLimits {
-    /// The limits of `[jobs]`, then each of `exceptions` on top, the most special one last.
+    /// The limits of `[jobs]`, then each of `exceptions` on top, the most specific one last.
     pub(super) fn new<'a>(jobs: &Jobs, exceptions: impl Iterator<Item = &'a QueueException>) -> Self {
         let mut limits = Self {
             concurrency: jobs.concurrency,

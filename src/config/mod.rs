@@ -42,6 +42,7 @@ mod tree;
 mod upkeep;
 mod volume;
 
+pub use crate::ids::Role;
 pub use customer::{Address, Customer, Folded};
 pub use error::{Errors, KeyPath, Mistake};
 pub use http::{Door, Http, Listen};
@@ -55,7 +56,7 @@ pub use period::Period;
 pub use rule::{Assignment, AttachmentLike, Rule, When};
 pub use schema::schema;
 pub use secret::Secret;
-pub use server::{Format, Level, Role, Server, Telemetry, Zone};
+pub use server::{Format, Level, Server, Telemetry, Zone};
 pub use size::ByteSize;
 pub use source::{MailSource, RestSource, Source, SourceKind};
 pub use store::{Store, StoreKind};
@@ -63,7 +64,7 @@ pub use tree::Origin;
 pub use upkeep::{History, Keeper, Log};
 pub use volume::{Spool, Volume, VolumeKind, Volumes};
 
-use crate::ids::Slug;
+use crate::ids::{QueueName, Slug};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -105,7 +106,7 @@ pub struct Config {
     pub log: Log,
     /// How often the keeper's duties run.
     pub keeper: Keeper,
-    /// Exceptions per queue; a queue is named by its kind, `parse`, or by kind and module, `"parse/hydrastor"`.
+    /// Exceptions for queues. A section names one queue, `"parse:hydrastor/alert"`, or all below a prefix: `"parse:hydrastor"`, `parse`.
     #[serde(default)]
     pub queue: BTreeMap<String, QueueException>,
     /// Customers, in the order of the configuration.
@@ -171,12 +172,13 @@ impl Loaded {
 }
 
 impl Config {
-    /// The limits of the queue of `kind`, for one module where it is `parse`.
+    /// The limits of one queue: those of `[jobs]`, then of each section that names it or a prefix of it; for each setting the
+    /// most specific section wins.
     #[must_use]
-    pub fn queue_limits(&self, kind: &str, module: Option<&str>) -> QueueLimits {
-        let of_kind = self.queue.get(kind);
-        let of_module = module.and_then(|module| self.queue.get(&format!("{kind}/{module}")));
-        QueueLimits::new(&self.jobs, of_kind.into_iter().chain(of_module))
+    pub fn queue_limits(&self, queue: &QueueName) -> QueueLimits {
+        // A prefix sorts before the names below it.
+        let sections = self.queue.iter().filter(|(name, _)| queue.is_below(name));
+        QueueLimits::new(&self.jobs, sections.map(|(_, exception)| exception))
     }
 
     /// Puts relative paths below the state directory.

@@ -1,6 +1,7 @@
 //! The process itself: what it runs, where it keeps things, what it says about itself.
 
 use super::Period;
+use crate::ids::Role;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -23,36 +24,6 @@ pub struct Server {
     pub shutdown_grace: Period,
     /// Time zone of the dates in volume paths.
     pub time_zone: Zone,
-}
-
-/// One part of `serve` that may run in a process of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Every HTTP door.
-    Http,
-    /// LMTP and this host's spool.
-    Mail,
-    /// Runs jobs.
-    Worker,
-    /// Will copy the log to Kafka; refused while nothing runs in it.
-    Relay,
-    /// Periodic duties.
-    Keeper,
-}
-
-impl Role {
-    /// The word in the configuration and on the command line.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Mail => "mail",
-            Self::Worker => "worker",
-            Self::Relay => "relay",
-            Self::Keeper => "keeper",
-        }
-    }
 }
 
 /// A time zone by its IANA name.

@@ -5,7 +5,7 @@ use super::store;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
 use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
-use crate::job::{Kind, NewJob, Priority, QueueName, Queues, Wake};
+use crate::job::{NewJob, Priority, QueueName, QueueRow, Queues, Wake};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,8 +39,6 @@ pub struct NewDelivery {
     pub settings: serde_json::Value,
     /// Queue of its first job.
     pub queue: QueueName,
-    /// What that job does.
-    pub kind: Kind,
     /// How soon.
     pub priority: Priority,
     /// Failed runs that job may have.
@@ -89,7 +87,7 @@ pub enum AcceptError {
 #[derive(Clone)]
 pub struct Acceptor {
     queues: Queues,
-    batcher: Batcher<(NewDelivery, i16), Result<Accepted, AcceptError>>,
+    batcher: Batcher<(NewDelivery, QueueRow), Result<Accepted, AcceptError>>,
 }
 
 impl Acceptor {
@@ -121,7 +119,7 @@ impl Acceptor {
     }
 
     async fn join(&self, delivery: NewDelivery) -> Result<Accepted, AcceptError> {
-        let queue = self.queues.id(&delivery.queue).await?;
+        let queue = self.queues.row(&delivery.queue).await?;
         self.batcher.join((delivery, queue)).await.map_err(|_| AcceptError::Busy)?
     }
 }
@@ -150,7 +148,7 @@ pub fn receipt_id(key: &[u8; 32], digest: &Digest) -> ReceiptId {
     ReceiptId(headworks_spool::receipt_id(key, &digest.0))
 }
 
-async fn commit(db: &Db, items: Vec<(NewDelivery, i16)>) -> Vec<Result<Accepted, AcceptError>> {
+async fn commit(db: &Db, items: Vec<(NewDelivery, QueueRow)>) -> Vec<Result<Accepted, AcceptError>> {
     let items: Arc<[_]> = items.into();
     match write(db, Arc::clone(&items)).await {
         Ok(accepted) => accepted,
@@ -177,7 +175,7 @@ async fn commit(db: &Db, items: Vec<(NewDelivery, i16)>) -> Vec<Result<Accepted,
 
 type Answers = Vec<Result<Accepted, AcceptError>>;
 
-async fn write(db: &Db, items: Arc<[(NewDelivery, i16)]>) -> Result<Answers, DbError> {
+async fn write(db: &Db, items: Arc<[(NewDelivery, QueueRow)]>) -> Result<Answers, DbError> {
     db.write(Lane::State, move |mut tx| {
         Box::pin(async move {
             // One of each key and digest; the others get its answer.
@@ -203,7 +201,7 @@ async fn write(db: &Db, items: Arc<[(NewDelivery, i16)]>) -> Result<Answers, DbE
                 .zip(fates)
                 .map(|(&at, fate)| (receipt_id(&items[at].0.key, &items[at].0.digest), fate))
                 .collect();
-            let answer = |(at, (item, _)): (usize, &(NewDelivery, i16))| {
+            let answer = |(at, (item, _)): (usize, &(NewDelivery, QueueRow))| {
                 let id = receipt_id(&item.key, &item.digest);
                 let fate = fates.get(&id).copied().unwrap_or_default();
                 if fate.refused {
@@ -223,10 +221,9 @@ async fn write(db: &Db, items: Arc<[(NewDelivery, i16)]>) -> Result<Answers, DbE
     .await
 }
 
-fn first_job(delivery: &NewDelivery, queue: i16) -> NewJob {
+fn first_job(delivery: &NewDelivery, queue: QueueRow) -> NewJob {
     NewJob {
         queue,
-        kind: delivery.kind,
         priority: delivery.priority,
         delivery_id: Some(delivery.id),
         receipt_id: Some(receipt_id(&delivery.key, &delivery.digest)),

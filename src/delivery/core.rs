@@ -1,13 +1,13 @@
 //! What every feature stands on: one of each part of a process, built once by `app.rs`.
 
 use super::{Acceptor, Finisher};
-use crate::config::{Live, QueueLimits, Role};
+use crate::config::{Live, Role};
 use crate::ids::BootId;
 use crate::infra::db::Db;
 use crate::infra::host::Host;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::infra::volume::Volumes;
-use crate::job::{Leases, QueueName, Queues, Wake};
+use crate::job::{Leases, Queues, Wake};
 use crate::load::Tables;
 use crate::web::{Keys, Kit, Limits};
 use std::collections::BTreeSet;
@@ -68,13 +68,5 @@ impl Core {
             max_page: http.max_page.get(),
         };
         Kit { keys: self.keys.clone(), limits }
-    }
-
-    /// The limits of a queue, as configured now.
-    #[must_use]
-    pub fn queue_limits(&self, queue: &QueueName) -> QueueLimits {
-        let family =
-            queue.module.as_deref().map(|module| module.split_once('/').map_or(module, |(family, _)| family));
-        self.live.config().queue_limits(queue.kind.word(), family)
     }
 }

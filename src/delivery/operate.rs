@@ -15,7 +15,7 @@ use super::store;
 use crate::ids::{Coordinates, DeliveryId, JobId, Scope, Slug};
 use crate::infra::db::{Db, DbError, Fut, Lane, Tx};
 use crate::job::store::{Act, Filter, JobView, NewJob, Note};
-use crate::job::{self, Kind, Priority, State, Wake};
+use crate::job::{self, Priority, QueueName, QueueRow, State, Wake};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl Operator {
                 if job::store::release(&mut tx, id).await? != Act::Done {
                     return Ok(wrong("the job is not held any more"));
                 }
-                if let (Kind::Sort, Some(delivery)) = (job.kind, job.delivery_id) {
+                if let Some(delivery) = to_be_sorted(&job) {
                     store::start_over(&mut tx, delivery).await?;
                 }
                 no_longer_held(&mut tx, &job).await?;
@@ -103,7 +103,7 @@ impl Operator {
                     Ok(job) => job,
                     Err(refused) => return Ok(Err(refused)),
                 };
-                let (Kind::Sort, Some(delivery)) = (job.kind, job.delivery_id) else {
+                let Some(delivery) = to_be_sorted(&job) else {
                     return Ok(wrong("only mail that waits to be sorted can be given coordinates"));
                 };
                 let foreign = scope.customer().is_some_and(|own| own != coordinates.customer.as_str());
@@ -200,7 +200,10 @@ impl Operator {
                 let Some(args) = job::store::arguments(&mut tx, id).await? else {
                     return Ok(Err(OperateError::NotFound));
                 };
-                let queue = job::store::queue_id(&mut tx, &job.queue).await?;
+                let Ok(queue) = job.queue.parse::<QueueName>() else {
+                    return Ok(wrong(format!("this version does not know jobs of kind {}", job.kind)));
+                };
+                let queue = job::store::queue_row(&mut tx, &queue).await?;
                 let new = repetition(&job, queue, args);
                 let made = job::store::insert(&mut tx, &[new]).await?;
                 let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
@@ -234,10 +237,9 @@ fn of_job(note: Note, job: &JobView) -> Note {
     Note { delivery_id: job.delivery_id, job_id: Some(job.id), ..note }
 }
 
-fn repetition(job: &JobView, queue: i16, args: serde_json::Value) -> NewJob {
+fn repetition(job: &JobView, queue: QueueRow, args: serde_json::Value) -> NewJob {
     NewJob {
         queue,
-        kind: job.kind,
         priority: Priority::Urgent,
         delivery_id: job.delivery_id,
         receipt_id: job.receipt_id,
@@ -248,6 +250,11 @@ fn repetition(job: &JobView, queue: i16, args: serde_json::Value) -> NewJob {
         delay: Duration::ZERO,
         args,
     }
+}
+
+/// The delivery that a run of the job would sort.
+fn to_be_sorted(job: &JobView) -> Option<DeliveryId> {
+    job.delivery_id.filter(|_| job.kind.known().is_some_and(|kind| kind.facts().sorts))
 }
 
 async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<ActResult<JobView>, DbError> {

@@ -8,7 +8,7 @@ use super::store::{self, DeliveryRow};
 use crate::ids::{DeliveryId, JobId};
 use crate::infra::db::View;
 use crate::job::store::{JobView, NewJob, Note};
-use crate::job::{self, Kind, Priority, QueueName};
+use crate::job::{self, Priority, QueueName, QueueRow};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ impl Operator {
                 if let Some(live) = jobs.iter().find(|job| !job.state.is_final()) {
                     return Ok(wrong(format!("job {} of it is {}", live.id, live.state.word())));
                 }
-                let row = job::store::queue_id(&mut tx, &queue.to_string()).await?;
-                let new = first_job(&delivery, queue.kind, row, max_attempts, &jobs);
+                let row = job::store::queue_row(&mut tx, &queue).await?;
+                let new = first_job(&delivery, row, max_attempts, &jobs);
                 let made = job::store::insert(&mut tx, &[new]).await?;
                 let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
                 if from == Again::Sort {
@@ -82,15 +82,14 @@ fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> Act
 }
 
 /// The job names the newest one of its kind, whose end counts in the receipt no more.
-fn first_job(delivery: &DeliveryRow, kind: Kind, queue: i16, max_attempts: u16, jobs: &[JobView]) -> NewJob {
+fn first_job(delivery: &DeliveryRow, queue: QueueRow, max_attempts: u16, jobs: &[JobView]) -> NewJob {
     NewJob {
         queue,
-        kind,
         priority: Priority::Low,
         delivery_id: Some(delivery.id),
         receipt_id: Some(delivery.receipt_id),
         parent_id: None,
-        retry_of: jobs.iter().filter(|job| job.kind == kind).map(|job| job.id).max(),
+        retry_of: jobs.iter().filter(|job| job.kind.known() == Some(queue.kind)).map(|job| job.id).max(),
         signals: None,
         max_attempts,
         delay: Duration::ZERO,

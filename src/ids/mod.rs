@@ -1,13 +1,19 @@
-//! Words of the lowest floor: ids, instants, digests, coordinates, and who may see what.
+//! Words of the lowest floor: ids, instants, digests, coordinates, kinds of jobs, names of queues, and who may see what.
 
 mod coordinates;
 mod hex;
+mod kind;
+mod queue;
+mod role;
 mod scope;
 mod time;
 mod volume;
 
 pub use coordinates::{Coordinates, Slug};
 pub use hex::{from_hex, hex};
+pub use kind::{Exhausted, Home, Kind, KindFacts, StoredKind};
+pub use queue::QueueName;
+pub use role::Role;
 pub use scope::{Grant, Scope};
 pub use time::Timestamp;
 pub use volume::VolumeName;

@@ -1,12 +1,12 @@
-//! When to tell operators that something waits for them: at once, when there is twice as much as they were told of, and when the
-//! oldest has waited for an hour, four hours, and every day from then on.
+//! When to tell operators that something waits for them: at once, when the number has doubled since they were told, and when the
+//! oldest has waited for an hour, four hours, and every further day.
 
 use std::time::Duration;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// What operators were told last.
+/// What operators were last told.
 #[derive(Debug, Default)]
 pub struct Attention {
     waiting: i64,
@@ -37,11 +37,11 @@ impl Urgency {
 }
 
 impl Attention {
-    /// Whether operators are to be told now that so many things are `waiting`, the oldest for `oldest`.
+    /// Whether to tell operators now that `waiting` things wait, the oldest for `oldest`.
     pub fn due(&mut self, waiting: i64, oldest: Duration) -> Option<Urgency> {
         let step = step(oldest.as_secs());
         let due = waiting > 0 && (waiting >= (2 * self.waiting).max(1) || step > self.step);
-        // Fewer or younger ones are good news, and begin anew.
+        // When fewer things wait, or younger ones, counting starts again.
         self.waiting = if due { waiting } else { self.waiting.min(waiting) };
         self.step = step;
         due.then_some(match step {
@@ -52,7 +52,7 @@ impl Attention {
     }
 }
 
-/// Steps that `seconds` have passed: an hour, four hours, each day.
+/// The number of steps passed after `seconds`: an hour, four hours, each day.
 const fn step(seconds: u64) -> u64 {
     match seconds {
         0..HOUR => 0,

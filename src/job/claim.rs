@@ -6,10 +6,10 @@ use crate::infra::db::{Db, DbError, Lane};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Where to begin looking in one queue and priority.
+/// Where a claim starts in each queue and priority.
 ///
-/// The floor is the highest `pos` claimed at least `lag` ago: inserters that commit out of sequence order by less than
-/// that are not passed over. Everything else below the floor (expired leases, stragglers) is found by the sweep.
+/// The floor is the highest `pos` claimed at least `lag` ago, so jobs that commit out of order by less than that are not
+/// missed. The sweep finds everything else below the floor (expired leases, later commits).
 #[derive(Debug, Clone, Default)]
 pub struct Floors {
     classes: HashMap<(i16, i16), Floor>,
@@ -40,7 +40,7 @@ impl Floors {
     }
 }
 
-/// What a process needs to claim: its floors, shares, and when it may take over expired leases.
+/// The state of claiming in a process: floors, shares, and since when it may take over expired leases.
 #[derive(Debug)]
 pub struct Claimer {
     db: Db,
@@ -73,10 +73,11 @@ impl Claimer {
         }
     }
 
-    /// Claims for queues with free slots: `(queue, slots)`; `take_over` allows expired leases. May return up to three jobs more per queue than it has slots.
+    /// Claims for queues with free slots, given as `(queue, slots)`; `take_over` allows taking over expired leases. May return
+    /// up to three jobs more per queue than it has slots.
     ///
     /// # Errors
-    /// When the store fails; expired leases are then left alone for one lease period after it is back.
+    /// When the store fails; expired leases are then not taken over for one lease period after it is back.
     pub async fn claim(&mut self, free: &[(i16, u32)], take_over: bool) -> Result<Vec<Job>, DbError> {
         let now = Instant::now();
         let sweep = self.is_sweep_due();
@@ -106,13 +107,13 @@ impl Claimer {
         }
     }
 
-    /// Whether the next claim looks below the floors. A sweep takes at most a twentieth of the time, however slow it is.
+    /// Whether the next claim looks below the floors. Sweeps take at most a twentieth of the time, however slow they are.
     #[must_use]
     pub fn is_sweep_due(&self) -> bool {
         self.swept.is_none_or(|at| at.elapsed() >= self.sweep_every.max(self.sweep_took * 20))
     }
 
-    /// Whether the last claim left nothing in this queue that could be claimed.
+    /// Whether the last claim took everything that could be claimed from this queue.
     #[must_use]
     pub fn is_dry(&self, queue: i16) -> bool {
         self.shares.get(&queue).is_some_and(Shares::is_dry)

@@ -1,6 +1,6 @@
-//! A run that could not come to an end of its own: something it stands on failed.
+//! A run that was interrupted because something it depends on failed.
 //!
-//! Whether that is worth waiting for, costs an attempt, or is evidence against the input is decided here, once.
+//! Here is decided whether the job waits, loses an attempt, or is suspected of crashing its module.
 
 use super::outcome::Outcome;
 use crate::infra::db::DbError;
@@ -8,19 +8,19 @@ use crate::infra::host::{RunError, RunErrorKind};
 use crate::infra::volume::{VolumeError, VolumeErrorKind};
 use std::time::Duration;
 
-/// How long a run waits for something that is away.
+/// How long a job waits for something that is unavailable.
 const SNOOZE: Duration = Duration::from_secs(5);
 
 /// What stopped a run. Becomes an [`Outcome`].
 #[derive(Debug)]
 pub enum Interrupted {
-    /// It may go well another time; costs an attempt.
+    /// Another attempt may succeed; costs an attempt.
     Failed(String),
-    /// Something is away; costs none.
+    /// Something is unavailable; costs no attempt.
     Away(String),
-    /// The module child died on the input.
+    /// The module process died on the input.
     Crashed(String),
-    /// It was called off, or its lease is somebody else's.
+    /// It was cancelled, or it lost its lease.
     GivenUp,
 }
 
@@ -46,7 +46,7 @@ impl From<VolumeError> for Interrupted {
         use VolumeErrorKind as Kind;
         let text = format!("{error}: {}", error.source);
         match error.kind {
-            // The volume's trouble, not this delivery's: whoever mends it finds all its work waiting.
+            // The volume is at fault, not this delivery: its jobs wait until the volume is repaired.
             Kind::Full | Kind::Denied | Kind::Foreign | Kind::Away | Kind::Io => Self::Away(text),
             Kind::NotFound | Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => {
                 Self::Failed(text)

@@ -14,16 +14,16 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// A candidate. A leader that says nothing for `term` is replaced.
+    /// A candidate. A leader that does not report for `term` is replaced.
     #[must_use]
     pub const fn new(db: Db, boot: BootId, term: Duration) -> Self {
         Self { db, boot, term }
     }
 
-    /// Takes or keeps `duty` for one term; `false` when somebody else has it. The time is the store's.
+    /// Takes or keeps `duty` for one term; `false` if another process has it. The time is the store's.
     ///
     /// # Errors
-    /// When the store fails: then nobody knows who leads, and the duty waits.
+    /// When the store fails; the duty must then wait, because nobody knows who leads.
     pub async fn leads(&self, duty: &'static str) -> Result<bool, DbError> {
         let (boot, term) = (self.boot, self.term);
         self.db

@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 /// Why a run is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Somebody called the job off.
+    /// The job was cancelled.
     Cancelled,
-    /// The lease is somebody else's now: whatever the run does is in vain.
+    /// The job belongs to another run now: nothing this run does will be kept.
     Lost,
-    /// This process is going down.
+    /// This process is shutting down.
     Shutdown,
 }
 
-/// One run's lease: lets it hear that it should stop, and say how far it is.
+/// The lease of one run: tells it to stop, and takes its progress.
 #[derive(Debug, Clone)]
 pub struct LeaseHandle {
     id: JobId,
@@ -31,31 +31,31 @@ pub struct LeaseHandle {
     state: Arc<Mutex<HandleState>>,
 }
 
-/// What a run and whoever watches it show each other.
+/// What a run and its watchers tell each other.
 #[derive(Debug, Default)]
 struct Signs {
     /// Why the run should stop.
     stop: Option<Stop>,
-    /// The run waits for others.
+    /// The run is waiting for others; that time does not count as its own.
     waits: bool,
 }
 
 #[derive(Debug, Default)]
 struct HandleState {
-    /// How far the run is, as it said last.
+    /// The last progress the run reported.
     progress: Option<Value>,
-    /// That is in the store.
+    /// Whether the store has it.
     progress_stored: bool,
-    /// The end is being committed: the row may vanish at any moment, and that is no loss.
+    /// The end is being committed: the row may disappear at any moment, which does not mean that the lease was lost.
     finishing: bool,
 }
 
 impl LeaseHandle {
-    /// Resolves when nobody waits for the run any more.
+    /// Resolves when the run should stop.
     pub async fn stopped(&self) -> Stop {
         let mut signs = self.signs.subscribe();
         let found = signs.wait_for(|signs| signs.stop.is_some()).await;
-        // The sender lives in `self`, so there is always a reason in the end.
+        // The sender lives in `self`, so waiting cannot fail.
         found.ok().and_then(|signs| signs.stop).unwrap_or(Stop::Shutdown)
     }
 
@@ -65,25 +65,25 @@ impl LeaseHandle {
         self.signs.borrow().stop
     }
 
-    /// Says how far the run is. The last value goes out with the next heartbeat.
+    /// Reports progress. The next heartbeat stores the last value.
     pub fn progress(&self, progress: Value) {
         let mut state = lock(&self.state);
         state.progress_stored &= state.progress.as_ref() == Some(&progress);
         state.progress = Some(progress);
     }
 
-    /// What the run said last of how far it is.
+    /// The last progress the run reported.
     pub(super) fn last_progress(&self) -> Option<Value> {
         lock(&self.state).progress.clone()
     }
 
-    /// The progress that the next heartbeat takes along.
+    /// The progress that the next heartbeat must store.
     fn progress_to_store(&self) -> Option<Value> {
         let state = lock(&self.state);
         state.progress.clone().filter(|_| !state.progress_stored)
     }
 
-    /// The first reason stands.
+    /// Asks the run to stop. The first reason stays.
     pub(super) fn stop(&self, why: Stop) {
         self.signs.send_if_modified(|signs| {
             let first = signs.stop.is_none();
@@ -92,7 +92,7 @@ impl LeaseHandle {
         });
     }
 
-    /// Awaits `free`; time until then does not count as the run's.
+    /// Awaits `free`; that time does not count as the run's.
     pub(super) async fn waiting<T>(&self, free: impl Future<Output = T>) -> T {
         self.signs.send_modify(|signs| signs.waits = true);
         let freed = free.await;
@@ -100,7 +100,7 @@ impl LeaseHandle {
         freed
     }
 
-    /// Resolves when the run has been at work for `limit`, what it waited for others not counted.
+    /// Resolves when the run has worked for `limit`, not counting time spent waiting for others.
     pub(super) async fn at_work_for(&self, limit: Duration) {
         let mut signs = self.signs.subscribe();
         let mut left = limit;
@@ -114,12 +114,12 @@ impl LeaseHandle {
         }
     }
 
-    /// From now on the row may vanish: its end is being committed.
+    /// Says that the end of the run is being committed: from now on the row may disappear.
     pub(super) fn finishing(&self) {
         lock(&self.state).finishing = true;
     }
 
-    /// Notes that `progress` is in the store.
+    /// Notes that the store has `progress`.
     fn stored(&self, progress: Option<&Value>) {
         let mut state = lock(&self.state);
         state.progress_stored |= progress.is_some() && state.progress.as_ref() == progress;
@@ -127,18 +127,18 @@ impl LeaseHandle {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole at every instant: a panic elsewhere has not broken it.
+    // These mutexes guard values that are valid at every moment: a panic elsewhere has not broken them.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every lease this process holds and renews; cheap to clone.
+/// The leases that this process holds and renews; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
     handles: Arc<Mutex<HashMap<JobId, LeaseHandle>>>,
 }
 
 impl Leases {
-    /// Adds a claimed job. A run of this process that still has an older lease on it has lost it.
+    /// Adds a claimed job. A run of this process that still has an older lease on the job has lost it.
     pub fn hold(&self, id: JobId, token: LeaseToken) -> LeaseHandle {
         let handle = LeaseHandle { id, token, signs: watch::Sender::default(), state: Arc::default() };
         if let Some(older) = lock(&self.handles).insert(id, handle.clone()) {
@@ -147,7 +147,7 @@ impl Leases {
         handle
     }
 
-    /// Takes a lease out: its job is finished or put back. A newer lease on the same job stays.
+    /// Removes the lease of a job that was finished or put back. A newer lease on the same job stays.
     pub fn drop(&self, id: JobId, token: LeaseToken) {
         let mut handle = lock(&self.handles);
         if handle.get(&id).is_some_and(|handle| handle.token == token) {
@@ -155,19 +155,19 @@ impl Leases {
         }
     }
 
-    /// Number of leases handle.
+    /// Number of leases.
     #[must_use]
     pub fn len(&self) -> usize {
         lock(&self.handles).len()
     }
 
-    /// Whether none is handle.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Asks one run to stop; `false` when this process does not run it.
+    /// Asks one run to stop; `false` if this process does not run it.
     pub fn stop(&self, id: JobId, why: Stop) -> bool {
         let handle = lock(&self.handles).get(&id).cloned();
         handle.inspect(|handle| handle.stop(why)).is_some()
@@ -179,7 +179,7 @@ impl Leases {
         all.iter().for_each(|handle| handle.stop(why));
     }
 
-    /// Renews every lease every third of its length, until `stop`.
+    /// Renews all leases every third of their length, until `stop`.
     pub async fn renew_until(&self, db: &Db, lease: Duration, stop: &CancellationToken) {
         let mut beat = tokio::time::interval(lease / 3);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -189,12 +189,12 @@ impl Leases {
                 _ = beat.tick() => {}
             }
             if let Err(error) = self.renew(db, lease).await {
-                tracing::warn!(%error, "heartbeat failed; leases stand until they expire");
+                tracing::warn!(%error, "heartbeat failed; leases hold until they expire");
             }
         }
     }
 
-    /// One heartbeat: renews, passes on cancellations, and tells runs whose lease is gone.
+    /// One heartbeat: renews leases, passes on cancellations, and stops runs that lost their lease.
     async fn renew(&self, db: &Db, lease: Duration) -> Result<(), DbError> {
         let mut all: Vec<LeaseHandle> = lock(&self.handles).values().cloned().collect();
         if all.is_empty() {
@@ -226,7 +226,7 @@ impl Leases {
         self.tell_lost(db, missing).await
     }
 
-    /// A row that was not renewed is locked by somebody, or no longer ours; only the second is a loss.
+    /// Stops the runs that lost their lease. A row that was not renewed may also just be locked by another transaction.
     async fn tell_lost(&self, db: &Db, missing: Vec<LeaseHandle>) -> Result<(), DbError> {
         if missing.is_empty() {
             return Ok(());
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_to_stop_stands() {
+    fn the_first_reason_to_stop_stays() {
         let handle = Leases::default().hold(JobId(1), LeaseToken::fresh());
         for said in [Stop::Cancelled, Stop::Lost, Stop::Shutdown] {
             handle.stop(said);

@@ -1,62 +1,73 @@
 //! What a run returns: a value, never a side effect.
 
 use super::store::Job;
+use crate::ids::Timestamp;
 use std::time::Duration;
 
-/// The end of one run, as its handler sees it. `W` is what a finished job wants written in its finishing commit.
+/// The result of one run. `W` is what the run wants to write; it is written in the commit that ends the run.
 #[derive(Debug)]
 pub enum Outcome<W> {
-    /// Done: commit this together with the end of the job.
+    /// The job is done.
     Done(W),
-    /// Cannot be done, now or ever. The job ends as failed; `W` is written all the same (findings, a load record).
+    /// The job can never be done. It ends as failed; `work` is written all the same (findings, a load record).
     Failed {
         /// Why, as a lower-case fragment.
         error: String,
-        /// What to keep of the run.
+        /// What to write.
         work: Option<W>,
     },
-    /// Went wrong and may go well another time. Costs an attempt.
+    /// The run failed, and another one may succeed. Costs an attempt.
     Retry {
         /// What went wrong.
         error: String,
     },
-    /// Something it needs is away. Costs no attempt.
+    /// Something the run needs is unavailable. Costs no attempt.
     Snooze {
-        /// When to look again.
+        /// Time until the next run.
         after: Duration,
-        /// What is away.
+        /// What is unavailable.
         reason: String,
     },
-    /// An operator must decide. `W` is written in the same commit.
+    /// The job waits for a signal, at most until a deadline. Costs no attempt. A signal that came since the last wait, even
+    /// before this run, ends the wait at once.
+    Wait {
+        /// The deadline, by the clock of the store.
+        until: Timestamp,
+        /// What it waits for.
+        reason: String,
+        /// What to write.
+        work: Option<W>,
+    },
+    /// An operator must decide.
     Hold {
         /// Why.
         reason: HoldReason,
-        /// What exactly.
+        /// The details.
         detail: String,
-        /// What to keep of the run.
+        /// What to write.
         work: Option<W>,
     },
-    /// The module child died on it. At the second time it is held as poisoned.
+    /// The module process died on the job. After the second crash the job is held as poisoned.
     Crashed {
-        /// How the child ended.
+        /// How the process ended.
         how: String,
     },
-    /// It was called off while it ran.
+    /// The job was cancelled while it ran.
     Cancelled,
-    /// This process is going down; the job is given back as if it had never been claimed.
+    /// This process is shutting down; the job is put back as if it had never been claimed.
     Released,
 }
 
-/// What became of a job when its run was over, as the store knows it.
+/// What happened to a job at the end of its run, as the store knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Became {
-    /// Nothing: its lease was lost, and it is another run's.
+    /// Nothing: the lease was lost, and the job belongs to another run.
     Lost,
-    /// It was called off in the meantime, and has ended as cancelled instead of going on or being held.
+    /// It was cancelled in the meantime and has ended as cancelled.
     Cancelled,
-    /// It waits for an operator.
+    /// It is held for an operator.
     Held,
-    /// What its run meant: it has ended, or will go on.
+    /// What its run asked for: it has ended, or will run again.
     AsMeant,
 }
 
@@ -69,6 +80,7 @@ impl<W> Outcome<W> {
             Self::Failed { .. } => "failed",
             Self::Retry { .. } => "retry",
             Self::Snooze { .. } => "snooze",
+            Self::Wait { .. } => "wait",
             Self::Hold { .. } => "held",
             Self::Crashed { .. } => "crashed",
             Self::Cancelled => "cancelled",
@@ -77,7 +89,7 @@ impl<W> Outcome<W> {
     }
 }
 
-/// A run that ends its job, and what is to be committed with the end.
+/// A run that is over, and what to commit with its end.
 #[derive(Debug)]
 pub struct Finished<W> {
     /// The job with its token.
@@ -88,17 +100,24 @@ pub struct Finished<W> {
     pub end: FinishedEnd,
 }
 
-/// How a job leaves its last run.
+/// How a job leaves a run that may write something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FinishedEnd {
     /// Completed.
     Completed,
     /// Failed, with the error.
     Failed(String),
-    /// Called off.
+    /// Cancelled.
     Cancelled,
     /// Held, with reason and detail.
     Held(HoldReason, String),
+    /// Waiting for a signal.
+    Waiting {
+        /// The deadline, by the clock of the store.
+        until: Timestamp,
+        /// What it waits for.
+        reason: String,
+    },
 }
 
 /// Why a job waits for an operator. Words are stable: they stand in paths, filters and metrics.
@@ -110,15 +129,15 @@ pub enum HoldReason {
     UnknownCustomer,
     /// Malformed where that decides routing: two From, two Subject.
     Malformed,
-    /// It was cut short on its way and never came whole.
+    /// It was cut short on its way, and the rest never arrived.
     CutShort,
     /// No module reads this category and type.
     NoModule,
-    /// It killed its module child twice.
+    /// Its module process crashed twice.
     Poisoned,
-    /// Its lease expired ten times without anybody to blame.
+    /// Its lease expired ten times for no known reason.
     Lost,
-    /// Sorting failed as often as it may.
+    /// Its last allowed attempt failed.
     OutOfAttempts,
     /// An operator stopped it.
     Operator,

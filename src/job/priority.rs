@@ -1,10 +1,37 @@
-//! Shares of the priorities of one queue: a deficit counter, so that none starves and none idles a slot.
+//! Priorities, and how the slots of one queue are shared among them: a deficit counter, so that no priority starves and no
+//! slot idles.
 //!
-//! While several classes have work, slots go 8 : 4 : 2 : 1. A class that gave less than it was asked for counts as
-//! empty; it is still probed for one job per claim, so at most three jobs more than there are slots come back, and wait
-//! in the process under their lease.
+//! While several priorities have jobs, slots are shared 8 : 4 : 2 : 1. A priority that returned fewer jobs than asked counts
+//! as empty. It is still asked for one job per claim, so a claim may return up to three jobs more than there are slots; they
+//! wait in the process under their lease.
 
-use super::kind::Priority;
+use serde::{Deserialize, Serialize};
+
+/// How soon a job is claimed among those of its queue. No priority starves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// An operator waits for it.
+    Urgent,
+    /// New arrivals.
+    #[default]
+    Normal,
+    /// Replays.
+    Low,
+    /// Runs when there is nothing else.
+    Idle,
+}
+
+impl Priority {
+    /// Every priority, soonest first.
+    pub const ALL: [Self; 4] = [Self::Urgent, Self::Normal, Self::Low, Self::Idle];
+
+    /// The number in the store, 0 to 3.
+    #[must_use]
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+}
 
 /// Number of priorities.
 pub const CLASSES: usize = Priority::ALL.len();

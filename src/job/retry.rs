@@ -1,4 +1,4 @@
-//! When a job that went wrong is tried again.
+//! How long a failed job waits before its next attempt.
 
 use std::time::Duration;
 

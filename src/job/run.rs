@@ -1,11 +1,11 @@
-//! One run of a job, as its handler sees it: what to do, how long it may take, how to say how far it is.
+//! One run of a job, as its handler sees it: the job, its time limit, its progress.
 
 use super::interrupted::Interrupted;
 use super::lease::LeaseHandle;
 use super::store::Job;
 use std::time::Duration;
 
-/// What a handler gets: the job, and the lease that tells it to stop.
+/// The argument of a handler: the job, and the lease that tells it to stop.
 #[derive(Debug)]
 pub struct Run {
     /// The claimed job.
@@ -17,12 +17,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// Says what the run turns to next, for whoever looks at the job while it runs.
+    /// Records the current step, shown as the job's progress.
     pub fn at(&self, step: &str) {
         self.lease.progress(serde_json::json!({ "step": step }));
     }
 
-    /// Waits for what others must make free first: that time is not the run's.
+    /// Waits for something that others must free first; that time does not count as the run's.
     ///
     /// # Errors
     /// Those of `free`.
@@ -33,7 +33,7 @@ impl Run {
         self.lease.waiting(free).await.map_err(E::into)
     }
 
-    /// Does the work of the run, or drops it where it is when it takes too long; the error says where that was.
+    /// Runs `work`, and drops it after `soft_timeout`; the error then names the last step.
     ///
     /// # Errors
     /// Those of `work`, and [`Interrupted::Failed`].

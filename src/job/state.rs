@@ -1,9 +1,9 @@
-//! States. The store keeps a lane and a lease; the state follows from them and is never stored.
+//! States. The store keeps lane and lease; the state follows from them and is never stored.
 
 use crate::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Where a live job stands in the table. Entering or leaving a lane is rare; claiming is not, and changes no lane.
+/// The part of the table in which a live job stands. Changing lanes is rare; claiming is not, and changes no lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Can be claimed, or is running.
@@ -32,9 +32,9 @@ pub enum Ended {
     Completed,
     /// It could not be done.
     Failed,
-    /// Somebody called it off.
+    /// It was cancelled.
     Cancelled,
-    /// An operator decided it need not be done.
+    /// An operator decided that it need not be done.
     Discarded,
 }
 
@@ -53,43 +53,43 @@ impl Ended {
         Self::ALL.into_iter().find(|&end| State::of_end(end) == state)
     }
 
-    /// The end of a number; `None` for one this program does not know.
+    /// The end of a number; `None` if this version does not know it.
     #[must_use]
     pub fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|end| end.code() == code)
     }
 }
 
-/// What an operator sees.
+/// The state of a job, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = JobState)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Waits to be claimed.
+    /// Ready to be claimed.
     Available,
-    /// Somebody holds its lease.
+    /// A run holds its lease.
     Running,
     /// Its lease expired; it can be claimed again.
     Orphaned,
-    /// Waits for its time and has not failed.
+    /// Due later, and has not failed.
     Scheduled,
-    /// Waits for its time after an error.
+    /// Due later, after an error.
     Retryable,
     /// Waits for a signal.
     Waiting,
     /// Waits for an operator.
     Held,
-    /// Ended well.
+    /// Done.
     Completed,
-    /// Ended badly.
+    /// Could not be done.
     Failed,
-    /// Called off.
+    /// Cancelled.
     Cancelled,
-    /// Need not be done.
+    /// Need not be done, as an operator decided.
     Discarded,
 }
 
-/// What of a live row decides its state.
+/// The columns of a live row that decide its state.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
     /// Lane number.

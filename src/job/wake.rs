@@ -1,8 +1,8 @@
-//! Wake-ups: somebody inserted a job, so look now instead of at the next poll.
+//! Wake-ups: a job was inserted, so look now instead of at the next poll.
 //!
 //! In the process a [`Notify`](tokio::sync::Notify); between processes on Postgres a NOTIFY, coalesced to at most twenty
-//! a second and sent on a connection of its own after the commit: inside the inserting transaction it would serialise
-//! every commit of the cluster (jobs.md 0.5). Polling is always on; a lost wake-up costs one poll interval.
+//! a second and sent on a connection of its own after the commit, because inside the inserting transaction it would serialise
+//! every commit of the cluster (jobs.md 0.5). Polling never stops; a lost wake-up costs one poll interval.
 
 use crate::infra::db::Db;
 use crate::infra::db::Listen;
@@ -34,7 +34,7 @@ impl Wake {
         self.here.notified().await;
     }
 
-    /// Passes wake-ups between processes until `stop`. Returns at once where there is one process only.
+    /// Passes wake-ups between processes until `stop`. Returns at once with SQLite, which has one process.
     pub async fn relay(&self, db: &Db, stop: &CancellationToken) {
         let Some(listen) = Listen::of(db) else { return };
         let receive = async {

@@ -87,8 +87,7 @@ impl Api {
 
     /// Failed runs a job of a queue may have.
     fn attempts(&self, queue: &QueueName) -> u16 {
-        let family = queue.module.as_deref().and_then(|module| module.split('/').next());
-        let limits = self.live.config().queue_limits(queue.kind.word(), family);
+        let limits = self.live.config().queue_limits(queue);
         u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX)
     }
 }

@@ -9,7 +9,7 @@ use super::watch::{Heard, watch};
 use crate::config::{Config, Live, MailSource};
 use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
-use crate::job::{Kind, Priority, QueueName};
+use crate::job::{Priority, QueueName};
 use headworks_spool::{EntryName, Spool, SpoolError, State};
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
@@ -203,7 +203,7 @@ pub fn delivery(
     record: &MailRecord,
 ) -> NewDelivery {
     let envelope = entry.envelope();
-    let max_attempts = config.queue_limits(Kind::Sort.word(), None).max_attempts.get();
+    let max_attempts = config.queue_limits(&QueueName::sort(home)).max_attempts.get();
     NewDelivery {
         key: headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
         digest: Digest(entry.digest()),
@@ -218,7 +218,6 @@ pub fn delivery(
         path: None,
         settings: serde_json::json!({}),
         queue: QueueName::sort(home),
-        kind: Kind::Sort,
         priority: Priority::Normal,
         max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
         id: DeliveryId::fresh(),

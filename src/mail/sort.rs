@@ -18,9 +18,9 @@ use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::infra::host::{Host, Slot, SplitOutput};
 use crate::infra::volume::{FileRange, SubPath, Volume};
 use crate::job::store::NewJob;
-use crate::job::{HoldReason, Interrupted, Job, Kind, Outcome, Priority, QueueName, Queues, Run};
+use crate::job::{HoldReason, Interrupted, Job, Outcome, Priority, QueueName, Queues, Run};
+use decision::Verdict;
 pub use decision::rule_input;
-use decision::{Sorting, Verdict};
 use headworks_spool::Spool;
 use message::Message;
 use module_api::Problem;
@@ -306,21 +306,15 @@ impl Sorter {
             let work = Work { sorted: Some(sorted(Some(HoldReason::NoModule.word()))), ..Work::default() };
             return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: Some(work) });
         }
-        let child = self.parse_job(delivery, sorting, &module).await?;
+        let child = self.parse_job(delivery, &module).await?;
         Ok(Outcome::Done(Work { sorted: Some(sorted(None)), children: vec![child], ..Work::default() }))
     }
 
-    async fn parse_job(
-        &self,
-        delivery: &DeliveryRow,
-        sorting: &Sorting,
-        module: &str,
-    ) -> Result<NewJob, Interrupted> {
-        let limits =
-            self.live.config().queue_limits(Kind::Parse.word(), Some(sorting.coordinates.category.as_str()));
+    async fn parse_job(&self, delivery: &DeliveryRow, module: &str) -> Result<NewJob, Interrupted> {
+        let queue = QueueName::parse(module);
+        let limits = self.live.config().queue_limits(&queue);
         Ok(NewJob {
-            queue: self.queues.id(&QueueName::parse(module)).await?,
-            kind: Kind::Parse,
+            queue: self.queues.row(&queue).await?,
             priority: Priority::Normal,
             delivery_id: Some(delivery.id),
             receipt_id: Some(delivery.receipt_id),

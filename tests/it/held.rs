@@ -148,7 +148,7 @@ async fn mail_on_which_a_module_process_died_too_often_is_kept_untouched() {
         pause(&idle, &queue, false).await;
         let worker = idle.core.worker.unwrap();
         let poisoned = commit!(idle.core.db, tx => async {
-            let queue = job::store::queue_id(&mut tx, &queue).await?;
+            let queue = job::store::queue_row(&mut tx, &queue.parse().unwrap()).await?.id;
             let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };
             let lease = Duration::from_secs(600);
             let claim = Claim { wants: vec![want], worker, lease, take_expired: false };
@@ -235,7 +235,7 @@ async fn job_of(appliance: &Appliance, receipt: ReceiptId) -> JobId {
 async fn pause(app: &App, queue: &str, paused: bool) {
     let queue = queue.to_owned();
     let known = commit!(app.core.db, tx => async {
-        job::store::queue_id(&mut tx, &queue).await?;
+        job::store::queue_row(&mut tx, &queue.parse().unwrap()).await?;
         set_paused(&mut tx, &queue, paused).await
     });
     assert!(known.unwrap());

@@ -7,13 +7,12 @@ use headworks::app::App;
 use headworks::delivery::store::stored_ends;
 use headworks::delivery::tree::{self, Found};
 use headworks::delivery::{Operator, ReceiptState, Work};
-use headworks::ids::VolumeName;
-use headworks::ids::{JobId, ReceiptId, Scope};
+use headworks::ids::{JobId, ReceiptId, Scope, Timestamp, VolumeName};
 use headworks::infra::db::View;
 use headworks::infra::volume::SubPath;
 use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
 use headworks::job::{
-    self, Became, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, Run, State,
+    self, Became, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, QueueRow, Run, State,
 };
 use headworks::load;
 use headworks::log::{self, Position, Topics};
@@ -186,6 +185,16 @@ fn delivery_id(manifest: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
+    applied_once(FinishedEnd::Completed, State::Completed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_whose_rows_were_committed_is_applied_once_at_the_next_start() {
+    let until = Timestamp::now().after(Duration::from_secs(3600));
+    applied_once(FinishedEnd::Waiting { until, reason: "verdict".into() }, State::Waiting).await;
+}
+
+async fn applied_once(end: FinishedEnd, state: State) {
     let site = Site::new(None, "");
     let queue = QueueName::parse("hydrastor/alert").to_string();
     let first = site.start().await;
@@ -194,7 +203,7 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     let parse = loop {
         let jobs =
             look!(first.app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
-        if let Some(parse) = jobs.iter().find(|job| job.kind == Kind::Parse) {
+        if let Some(parse) = jobs.iter().find(|job| job.kind.known() == Some(Kind::Parse)) {
             break parse.id;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -207,7 +216,7 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     assert_eq!(job.id, parse);
     let before = site.state().join("before.db");
     copy_of_state(&site.state(), &before).await;
-    finish(&crashed, job).await;
+    finish(&crashed, job, end).await;
     crashed.core.db.close().await;
     drop(crashed);
     for file in ["state.db", "state.db-wal", "state.db-shm"] {
@@ -219,7 +228,7 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
         let app = site.build().await;
         let jobs = look!(app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
         let ended = jobs.iter().find(|job| job.id == parse).unwrap();
-        assert_eq!(ended.state, State::Completed, "after start {start}");
+        assert_eq!(ended.state, state, "after start {start}");
         assert_eq!(jobs.iter().filter(|job| job.parent_id == Some(parse)).count(), 1);
         let topic = Topics::new(app.core.db.clone()).id(&load::topic("hydrastor_alert")).await.unwrap();
         let told = look!(app.core.db, tx => log::read(&mut tx, topic, Position::START, 10)).unwrap();
@@ -237,7 +246,7 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
 async fn pause(app: &App, queue: &str, paused: bool) {
     let queue = queue.to_owned();
     let known = commit!(app.core.db, tx => async {
-        job::store::queue_id(&mut tx, &queue).await?;
+        job::store::queue_row(&mut tx, &queue.parse().unwrap()).await?;
         set_paused(&mut tx, &queue, paused).await
     });
     assert!(known.unwrap());
@@ -248,7 +257,7 @@ async fn claim(app: &App, queue: &str) -> Job {
     let queue = queue.to_owned();
     let worker = app.core.worker.unwrap();
     let claimed = commit!(app.core.db, tx => async {
-        let queue = job::store::queue_id(&mut tx, &queue).await?;
+        let queue = job::store::queue_row(&mut tx, &queue.parse().unwrap()).await?.id;
         let want = Want { queue, priority: Priority::Normal as i16, floor: 0, count: 1 };
         let lease = Duration::from_secs(600);
         job::store::claim(&mut tx, &Claim { wants: vec![want], worker, lease, take_expired: false }).await
@@ -257,7 +266,7 @@ async fn claim(app: &App, queue: &str) -> Job {
 }
 
 /// Does a `parse` and commits its end, with a child and a note of the test's own.
-async fn finish(app: &App, job: Job) {
+async fn finish(app: &App, job: Job, end: FinishedEnd) {
     let parser = Parser {
         db: app.core.db.clone(),
         host: app.core.host.clone(),
@@ -272,14 +281,13 @@ async fn finish(app: &App, job: Job) {
         panic!("the module did not read it");
     };
     let work = Work { children: vec![child(&job)], notes: vec![note(job.id)], ..work };
-    let finished = Finished { job, work: Some(work), end: FinishedEnd::Completed };
+    let finished = Finished { job, work: Some(work), end };
     assert_eq!(app.core.finisher.finish(finished).await.unwrap(), Became::AsMeant);
 }
 
 fn child(job: &Job) -> NewJob {
     NewJob {
-        queue: job.queue,
-        kind: Kind::Parse,
+        queue: QueueRow { id: job.queue, kind: Kind::Parse },
         priority: Priority::Normal,
         delivery_id: job.delivery_id,
         receipt_id: job.receipt_id,

@@ -5,7 +5,7 @@ use crate::promises::mail;
 use headworks::delivery::ReceiptState;
 use headworks::ids::{BootId, ReceiptId, Timestamp};
 use headworks::job::QueueName;
-use headworks::job::store::{queue_id, register_worker, set_paused};
+use headworks::job::store::{queue_row, register_worker, set_paused};
 use headworks_spool::{Deposited, EntryName};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn an_expired_key_is_forgotten_once_nothing_of_its_receipt_is_live() {
         let db = &appliance.app.core.db;
         let queue = QueueName::parse("hydrastor/system_report").to_string();
         let paused = commit!(db, tx => async {
-            queue_id(&mut tx, &queue).await?;
+            queue_row(&mut tx, &queue.parse().unwrap()).await?;
             set_paused(&mut tx, &queue, true).await
         });
         assert!(paused.unwrap());

@@ -5,7 +5,7 @@ use crate::rounds::Plan;
 use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
 use headworks::ids::{DeliveryId, Digest, Timestamp};
 use headworks::infra::db::Db;
-use headworks::job::{Kind, Priority, QueueName, Queues, Wake};
+use headworks::job::{Priority, QueueName, Queues, Wake};
 use std::time::{Duration, Instant};
 
 const CALLERS: usize = 32;
@@ -56,7 +56,6 @@ fn new_delivery() -> NewDelivery {
         path: None,
         settings: serde_json::json!({}),
         queue: QueueName::parse("bench"),
-        kind: Kind::Parse,
         priority: Priority::Normal,
         max_attempts: 5,
         id,

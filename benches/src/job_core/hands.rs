@@ -9,7 +9,7 @@ use crate::stores;
 use headworks::ids::{DeliveryId, JobId, LeaseToken, ReceiptId};
 use headworks::infra::db::{Db, DbError, Lane};
 use headworks::job::store::{self, Claim, End, NewJob, Want};
-use headworks::job::{Ended, Kind, Priority};
+use headworks::job::{Ended, Kind, Priority, QueueRow};
 use sqlx::{Executor, PgConnection, Row};
 use std::time::Duration;
 
@@ -54,8 +54,7 @@ pub struct Claimed {
 /// A job as a door makes it.
 pub fn new_job(queue: i16) -> NewJob {
     NewJob {
-        queue,
-        kind: Kind::Parse,
+        queue: QueueRow { id: queue, kind: Kind::Parse },
         priority: Priority::Normal,
         delivery_id: Some(DeliveryId::fresh()),
         receipt_id: Some(ReceiptId(uuid::Uuid::now_v7())),

@@ -8,11 +8,11 @@ use crate::stores;
 use headworks::delivery::{BatchSettings, Finisher, Work};
 use headworks::infra::db::Db;
 use headworks::job::{
-    Backoff, Became, Finish, Handler, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake,
+    Backoff, Became, Finish, Handler, Kind, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake,
 };
 use headworks::load::Tables;
 use headworks::log;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub async fn runner<W>(
     queue: &'static str,
     concurrency: u32,
     wake: &Wake,
-    perform: Handler<W>,
+    handler: Handler<W>,
     finish: Finish<W>,
 ) -> anyhow::Result<Runner<W>> {
     let rules = QueueRules {
@@ -53,10 +53,11 @@ pub async fn runner<W>(
             max_finishing: 512,
             grace: Duration::from_secs(5),
         },
+        handlers: HashMap::from([(Kind::Parse, handler)]),
+        homes: Vec::new(),
         rules: Arc::new(move |name| (name.to_string() == queue).then_some(rules)),
         wake: wake.clone(),
         leases: Leases::default(),
-        perform,
         finish,
     })
 }
@@ -68,7 +69,7 @@ pub async fn work(db: &Db, queue: &'static str, jobs: usize, concurrency: u32) -
     let settings = BatchSettings { items: 256, linger: Duration::from_millis(3), bound: 4096, parallel: 2 };
     let finisher = Finisher::start(db.clone(), Tables::new(&[])?, wake.clone(), settings).await?;
     let entry = log::Entry { topic, key: None, headers: BTreeMap::new(), body: vec![b'x'; BODY_BYTES] };
-    let perform: Handler<Work> = Arc::new(move |_| {
+    let handler: Handler<Work> = Arc::new(move |_| {
         let work = Work { entries: vec![entry.clone()], ..Work::default() };
         Box::pin(std::future::ready(Outcome::Done(work)))
     });
@@ -84,7 +85,7 @@ pub async fn work(db: &Db, queue: &'static str, jobs: usize, concurrency: u32) -
             Ok(became)
         })
     });
-    let runner = runner(db, queue, concurrency, &wake, perform, finish).await?;
+    let runner = runner(db, queue, concurrency, &wake, handler, finish).await?;
     let stop = CancellationToken::new();
     let begun = Instant::now();
     let running = tokio::spawn(runner.run(stop.clone()));

@@ -104,7 +104,7 @@ async fn insert_one(db: &Db, queue: i16) -> anyhow::Result<JobId> {
 async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
     let (sender, started) = mpsc::channel(64);
     let ends = db.clone();
-    let perform: Handler<()> = Arc::new(move |run| {
+    let handler: Handler<()> = Arc::new(move |run| {
         // The receiver is gone only when nobody wants to know any more.
         sender.try_send((run.job.id, Instant::now())).ok();
         Box::pin(std::future::ready(Outcome::Done(())))
@@ -116,7 +116,7 @@ async fn runner(db: &Db, wake: &Wake) -> anyhow::Result<(Runner<()>, Started)> {
             Ok(if hands::end(&db, lease).await? == 1 { Became::AsMeant } else { Became::Lost })
         })
     });
-    Ok((runner::runner(db, QUEUE, 4, wake, perform, finish).await?, started))
+    Ok((runner::runner(db, QUEUE, 4, wake, handler, finish).await?, started))
 }
 
 async fn loss(plan: &Plan, url: &str, report: &mut Report) -> anyhow::Result<()> {

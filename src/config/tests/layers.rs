@@ -65,7 +65,7 @@ fn customers_and_rules_add_up_and_other_lists_are_replaced() {
 #[test]
 fn what_print_shows_can_be_loaded_and_means_the_same() {
     let setup = Setup::new(
-        "[[customer]]\nname = 'bobs'\nrecipients = ['Bobs@Example.com']\n[queue.'parse/hydrastor']\npaused = true\n\
+        "[[customer]]\nname = 'bobs'\nrecipients = ['Bobs@Example.com']\n[queue.'parse:hydrastor/alert']\npaused = true\n\
          [[rule]]\nname = 'r'\nwhen = { header = { 'X-Odd Name' = 'a\"b\\s' } }\nset = { category = 'a', type = 'b' }",
     )
     .env("HEADWORKS__MAIL__PARTS", "12");
@@ -186,14 +186,38 @@ fn a_bad_reload_keeps_what_holds_and_says_why() {
 }
 
 #[test]
-fn a_queue_has_the_limits_of_its_module_then_its_kind_then_all() {
+fn the_most_specific_section_of_a_queue_wins_setting_by_setting() {
     let setup = Setup::new(
-        "[queue.parse]\nmax_attempts = 2\nprefetch = 1\n[queue.'parse/hydrastor']\nprefetch = 9\npaused = true",
+        "[queue.parse]\nmax_attempts = 2\nprefetch = 1\n[queue.'parse:hydrastor']\nprefetch = 9\npaused = true\n\
+         [queue.'parse:hydrastor/alert']\npaused = false\n[queue.sort]\nprefetch = 3",
     );
     let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
-    let parse = config.queue_limits("parse", None);
-    assert_eq!((parse.max_attempts.get(), parse.prefetch, parse.paused), (2, 1, false));
-    let module = config.queue_limits("parse", Some("hydrastor"));
-    assert_eq!((module.max_attempts.get(), module.prefetch, module.paused), (2, 9, true));
-    assert_eq!(config.queue_limits("sort", None).max_attempts, config.jobs.max_attempts);
+    let limits = |name: &str| {
+        let limits = config.queue_limits(&name.parse().unwrap());
+        (limits.max_attempts.get(), limits.prefetch, limits.paused)
+    };
+    assert_eq!(limits("parse:other/alert"), (2, 1, false));
+    assert_eq!(limits("parse:hydra/alert"), (2, 1, false));
+    assert_eq!(limits("parse:hydrastor/report"), (2, 9, true));
+    assert_eq!(limits("parse:hydrastor/alert"), (2, 9, false));
+    let attempts = config.jobs.max_attempts.get();
+    assert_eq!(limits("sort@00000000-0000-0000-0000-000000000007"), (attempts, 3, false));
+}
+
+#[test]
+fn a_section_of_an_unknown_kind_or_a_malformed_name_is_an_error() {
+    let cases = [
+        ("prase", "\"prase\" is not a kind of job; the kinds are sort, parse"),
+        ("judge:x", "\"judge\" is not a kind of job; the kinds are sort, parse"),
+        ("parse/hydrastor", "\"parse/hydrastor\" is not a kind of job; the kinds are sort, parse"),
+        ("parse:a/b/c", "\"parse:a/b/c\" is not the name of a queue: kind[:module][@spool]"),
+        ("sort@here", "\"sort@here\" is not the name of a queue: kind[:module][@spool]"),
+    ];
+    for (name, message) in cases {
+        let mistakes = Setup::new(&format!("[queue.'{name}']\npaused = true\n")).mistakes();
+        assert!(
+            mistakes.starts_with("headworks.toml:1:8: queue.") && mistakes.ends_with(message),
+            "{mistakes}"
+        );
+    }
 }

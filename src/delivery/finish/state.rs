@@ -65,7 +65,10 @@ impl Ending {
             FinishedEnd::Failed(error) => ended(Ended::Failed, Some(error.clone())),
             FinishedEnd::Cancelled => ended(Ended::Cancelled, Some("called off while it ran".into())),
             FinishedEnd::Held(reason, detail) => {
-                Leaving::Held(id, token, PutBack::Hold { reason: *reason, detail: detail.clone() })
+                Leaving::PutBack(id, token, PutBack::Hold { reason: *reason, detail: detail.clone() })
+            }
+            FinishedEnd::Waiting { until, reason } => {
+                Leaving::PutBack(id, token, PutBack::Wait { until: *until, reason: reason.clone() })
             }
         }
     }
@@ -90,8 +93,8 @@ impl Ending {
 pub enum Leaving {
     /// Into the history.
     Ends(End),
-    /// To an operator.
-    Held(JobId, LeaseToken, PutBack),
+    /// To an operator, or to wait for a signal.
+    PutBack(JobId, LeaseToken, PutBack),
 }
 
 /// What follows from the end of a job.
@@ -118,7 +121,7 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbE
     for leaving in leaving {
         match leaving {
             Leaving::Ends(end) => ends.push(end),
-            Leaving::Held(id, token, how) => match job::store::put_back(tx, id, token, &how).await? {
+            Leaving::PutBack(id, token, how) => match job::store::put_back(tx, id, token, &how).await? {
                 Became::Lost => {}
                 became => won.push((id, became)),
             },

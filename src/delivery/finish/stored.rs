@@ -2,7 +2,7 @@
 
 use super::Entry;
 use super::state::{self, Consequences, Ending, Leaving};
-use crate::ids::{JobId, LeaseToken};
+use crate::ids::{JobId, LeaseToken, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx, View};
 use crate::job::store::{End, PutBack};
 use crate::job::{Ended, HoldReason};
@@ -16,6 +16,10 @@ pub struct Stored {
     token: LeaseToken,
     end: Option<Ended>,
     held: Option<String>,
+    /// Deadline of a wait.
+    #[serde(default)]
+    until: Option<Timestamp>,
+    /// Last error; of a hold its details, of a wait its reason.
     error: Option<String>,
     report: Option<serde_json::Value>,
     consequences: Consequences,
@@ -27,50 +31,37 @@ impl Stored {
         let mut consequences = ending.consequences();
         let mine = entries.iter().filter(|(job, _)| *job == ending.job());
         consequences.entries.extend(mine.map(|(_, entry)| entry.clone()));
-        match ending.leaving() {
-            Leaving::Ends(end) => Self {
-                job: end.id,
-                token: end.token,
-                end: Some(end.end),
-                held: None,
-                error: end.error,
-                report: end.report,
-                consequences,
-            },
-            Leaving::Held(job, token, how) => {
-                let (held, error) = match how {
-                    PutBack::Hold { reason, detail } => (reason.word().to_owned(), detail),
-                    _ => (HoldReason::Operator.word().to_owned(), String::new()),
-                };
-                Self {
-                    job,
-                    token,
-                    end: None,
-                    held: Some(held),
-                    error: Some(error),
-                    report: None,
-                    consequences,
-                }
+        let leaving = ending.leaving();
+        let (job, token) = ending.lease();
+        let bare =
+            Self { job, token, end: None, held: None, until: None, error: None, report: None, consequences };
+        match leaving {
+            Leaving::Ends(End { end, error, report, .. }) => Self { end: Some(end), error, report, ..bare },
+            Leaving::PutBack(_, _, PutBack::Wait { until, reason }) => {
+                Self { until: Some(until), error: Some(reason), ..bare }
             }
+            Leaving::PutBack(_, _, PutBack::Hold { reason, detail }) => {
+                Self { held: Some(reason.word().to_owned()), error: Some(detail), ..bare }
+            }
+            Leaving::PutBack(..) => bare,
         }
     }
 
     fn leaving(&self) -> Leaving {
-        match self.end {
-            Some(end) => Leaving::Ends(End {
-                id: self.job,
-                token: self.token,
-                end,
-                error: self.error.clone(),
-                report: self.report.clone(),
-            }),
-            None => {
-                let reason =
-                    self.held.as_deref().and_then(|word| word.parse().ok()).unwrap_or(HoldReason::Operator);
-                let detail = self.error.clone().unwrap_or_default();
-                Leaving::Held(self.job, self.token, PutBack::Hold { reason, detail })
+        let &Self { job: id, token, .. } = self;
+        let error = self.error.clone();
+        let how = match (self.end, self.until) {
+            (Some(end), _) => {
+                return Leaving::Ends(End { id, token, end, error, report: self.report.clone() });
             }
-        }
+            (None, Some(until)) => PutBack::Wait { until, reason: error.unwrap_or_default() },
+            (None, None) => {
+                let reason = self.held.as_deref().and_then(|word| word.parse().ok());
+                let reason = reason.unwrap_or(HoldReason::Operator);
+                PutBack::Hold { reason, detail: error.unwrap_or_default() }
+            }
+        };
+        Leaving::PutBack(id, token, how)
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn insert(connection: &mut SqliteConnection, jobs: &[NewJob]) -> Resul
         .iter()
         .map(|job| {
             json!({
-                "queue": job.queue, "kind": job.kind.code(), "priority": job.priority.code(),
+                "queue": job.queue.id, "kind": job.queue.kind.code(), "priority": job.priority.code(),
                 "delivery_id": job.delivery_id.map(|id| hex(id.0.as_bytes())), "receipt_id": job.receipt_id.map(|id| hex(id.0.as_bytes())),
                 "parent_id": job.parent_id, "retry_of": job.retry_of, "signals": job.signals,
                 "max_attempts": i16::try_from(job.max_attempts).unwrap_or(i16::MAX), "delay": micros(job.delay),
@@ -49,7 +49,7 @@ pub async fn insert(connection: &mut SqliteConnection, jobs: &[NewJob]) -> Resul
     Ok(ids)
 }
 
-/// The cast keeps SQLite from looking at the value bound as LIMIT: for each new value it would prepare the statement again.
+/// The cast keeps SQLite from looking at the value bound as LIMIT; otherwise it would prepare the statement again for each new value.
 const CLAIM: &str = "
 UPDATE job SET lease_token = $5, claimed_by = $6, lease_until = $7 + $8, lost = lost + (lease_until IS NOT NULL),
        first_started_at = coalesce(first_started_at, $7)
@@ -58,8 +58,8 @@ WHERE id IN (SELECT id FROM job INDEXED BY job_fetch
                AND (lease_until IS NULL OR (lease_until < $7 AND $9))
                AND (SELECT NOT paused FROM queue WHERE queue.id = $1)
              ORDER BY pos LIMIT CAST($4 AS INTEGER))
-RETURNING id, pos, queue, kind, priority, delivery_id, receipt_id, retry_of, attempt, crashes, lost, max_attempts, args,
-          created_at, cancel_requested, lease_token";
+RETURNING id, pos, queue, priority, delivery_id, receipt_id, retry_of, attempt, crashes, lost, max_attempts, args, created_at,
+          cancel_requested, lease_token";
 
 pub async fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
     let token = LeaseToken::fresh();
@@ -149,9 +149,13 @@ pub async fn end(connection: &mut SqliteConnection, ends: &[End]) -> Result<Vec<
     Ok(sqlx::query_as(END_REMOVE).bind(&rows).fetch_all(connection).await?)
 }
 
+/// A wait (lane 2) takes a signal that was kept, and does not begin.
 const PUT_BACK: &str = "
-UPDATE job SET lane = $3, run_at = $4, attempt = attempt + $5, crashes = crashes + $6, wait_reason = $7,
-       last_error = coalesce($8, last_error), pos = $9, lease_token = NULL, lease_until = NULL, progress = NULL
+UPDATE job SET lane = CASE WHEN $3 = 2 AND signalled THEN 0 ELSE $3 END,
+       wait_reason = CASE WHEN $3 = 2 AND signalled THEN NULL ELSE $7 END,
+       signalled = signalled AND $3 <> 2,
+       run_at = $4, attempt = attempt + $5, crashes = crashes + $6, last_error = coalesce($8, last_error), pos = $9,
+       lease_token = NULL, lease_until = NULL, progress = NULL
 WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes, cancel_requested";
 
 pub async fn put_back(
@@ -166,7 +170,7 @@ pub async fn put_back(
         .bind(id)
         .bind(token)
         .bind(change.lane.code())
-        .bind(Timestamp::now().after(change.wait))
+        .bind(change.until.unwrap_or_else(|| Timestamp::now().after(change.wait)))
         .bind(change.attempts)
         .bind(change.crashes)
         .bind(change.reason.map(storable))
@@ -225,9 +229,14 @@ pub async fn promote(connection: &mut SqliteConnection, limit: i32) -> Result<u6
 }
 
 pub async fn signal(connection: &mut SqliteConnection, jobs: &[JobId]) -> Result<u64, DbError> {
-    let text = "SELECT id FROM job WHERE lane = 2 AND id IN (SELECT value FROM json_each($1)) ORDER BY id";
+    if jobs.is_empty() {
+        return Ok(0);
+    }
     let listed = json!(jobs).to_string();
-    let waiting: Vec<JobId> = sqlx::query_scalar(text).bind(listed).fetch_all(&mut *connection).await?;
+    let text = "SELECT id FROM job WHERE lane = 2 AND id IN (SELECT value FROM json_each($1)) ORDER BY id";
+    let waiting: Vec<JobId> = sqlx::query_scalar(text).bind(&listed).fetch_all(&mut *connection).await?;
+    let text = "UPDATE job SET signalled = 1 WHERE lane <> 2 AND id IN (SELECT value FROM json_each($1))";
+    sqlx::query(text).bind(&listed).execute(&mut *connection).await?;
     make_available(connection, &waiting).await
 }
 
@@ -237,7 +246,7 @@ INSERT INTO job_done (id, created_at, finished_at, first_started_at, delivery_id
 SELECT id, created_at, $4, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
        $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM job WHERE id = $1";
 
-/// Whoever waits for the job is let go on, whatever its end.
+/// Ends a job without a valid lease, and signals the job that it names.
 async fn end_unleased(
     connection: &mut SqliteConnection,
     id: JobId,

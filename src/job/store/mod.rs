@@ -1,7 +1,7 @@
 //! All SQL of the tables `job`, `job_done`, `queue`, `worker`, `timeline` and `leader`.
 //!
-//! `pg.rs` and `lite.rs` hold the same statements side by side; `read.rs` what both understand. Every function takes
-//! the caller's transaction; multi-row statements go in key order, so no two of them can wait for each other.
+//! `pg.rs` and `lite.rs` hold the same statements side by side; `read.rs` holds those that both stores understand. Every
+//! function takes the caller's transaction. Multi-row statements work in key order, so that they do not deadlock.
 
 mod lite;
 mod pg;
@@ -13,10 +13,11 @@ pub use read::{
     of_receipt, queue_depths, timeline_of_delivery,
 };
 
-use super::kind::{Kind, Priority};
 use super::outcome::{Became, HoldReason};
+use super::priority::Priority;
+use super::queue::QueueRow;
 use super::state::Ended;
-use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, ReceiptId, Timestamp};
+use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, QueueName, ReceiptId, Timestamp};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -25,31 +26,30 @@ use std::time::Duration;
 /// A job to be inserted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewJob {
-    /// Row of its queue.
-    pub queue: i16,
-    /// What it does.
-    pub kind: Kind,
+    /// Its queue, which says what it does.
+    #[serde(flatten)]
+    pub queue: QueueRow,
     /// How soon among its queue.
     pub priority: Priority,
     /// Delivery it works on.
     pub delivery_id: Option<DeliveryId>,
     /// Receipt whose state it counts in.
     pub receipt_id: Option<ReceiptId>,
-    /// Job whose finishing commit inserts it.
+    /// Job whose commit inserts it.
     pub parent_id: Option<JobId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
-    /// Waiting job that its end lets go on.
+    /// Job that its end signals.
     pub signals: Option<JobId>,
     /// Failed runs it may have.
     pub max_attempts: u16,
-    /// Not before so long after its insertion.
+    /// Time from its insertion to its first run.
     pub delay: Duration,
-    /// Small arguments (at most 2 kB): bytes belong into a volume.
+    /// Small arguments (at most 2 kB); larger things belong in a volume.
     pub args: serde_json::Value,
 }
 
-/// A claimed job: what a run knows of it.
+/// A claimed job, as its run knows it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Job {
     /// Never used twice.
@@ -58,9 +58,6 @@ pub struct Job {
     pub pos: i64,
     /// Row of its queue.
     pub queue: i16,
-    /// Number of its kind; [`Kind::from_code`].
-    #[sqlx(rename = "kind")]
-    pub kind_code: i16,
     /// Number of its priority.
     #[sqlx(rename = "priority")]
     pub priority_code: i16,
@@ -72,9 +69,9 @@ pub struct Job {
     pub retry_of: Option<JobId>,
     /// Runs that failed before this one.
     pub attempt: i16,
-    /// Module children that died on it.
+    /// Module processes that died on it.
     pub crashes: i16,
-    /// Leases that only expired, the one before this included.
+    /// Leases that expired for no known reason, including the one before this.
     pub lost: i16,
     /// Failed runs it may have.
     pub max_attempts: i16,
@@ -83,114 +80,114 @@ pub struct Job {
     pub args: serde_json::Value,
     /// When it was inserted.
     pub created_at: Timestamp,
-    /// Somebody called it off while an earlier run, now lost, had it.
+    /// It was cancelled during an earlier run that lost its lease.
     pub cancel_requested: bool,
     /// The right to finish it.
     pub lease_token: LeaseToken,
 }
 
-/// One probe of a claim: so many jobs of this queue and priority above this floor.
+/// One part of a claim: jobs of one queue and priority above a floor.
 #[derive(Debug, Clone, Copy)]
 pub struct Want {
     /// Row of the queue.
     pub queue: i16,
     /// Number of the priority.
     pub priority: i16,
-    /// Ask above this `pos` only.
+    /// Only jobs above this `pos`.
     pub floor: i64,
-    /// At most so many.
+    /// At most this many.
     pub count: i32,
 }
 
 /// A claim for all queues of a process.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// Probes; paused queues are left out by the store.
+    /// What to claim; the store leaves out paused queues.
     pub wants: Vec<Want>,
     /// Worker row of this process.
     pub worker: i32,
     /// Length of the leases.
     pub lease: Duration,
-    /// Whether expired leases may be taken over: not within one lease period of a reconnect.
+    /// Whether expired leases may be taken over; not within one lease period of a reconnect.
     pub take_expired: bool,
 }
 
 /// The end of a leased job.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// Which.
+    /// The job.
     pub id: JobId,
-    /// The run's token: without it nothing happens.
+    /// The token of its run; if the job has another one, nothing happens.
     pub token: LeaseToken,
-    /// How.
+    /// How it ended.
     pub end: Ended,
-    /// Last error, where it did not complete.
+    /// Last error, if it did not complete.
     pub error: Option<String>,
-    /// What the run says of itself, for the timeline.
+    /// The report of its run, for the timeline.
     pub report: Option<serde_json::Value>,
 }
 
 /// A job whose end was accepted.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Won {
-    /// Which.
+    /// The job.
     pub id: JobId,
-    /// Waiting job to be signalled.
+    /// Job to signal.
     pub signals: Option<JobId>,
 }
 
-/// What else a run can do with its job.
+/// How a run gives its job back without ending it.
 #[derive(Debug, Clone)]
 pub enum PutBack {
-    /// It failed: one attempt more, and again after `wait`.
+    /// The run failed: costs an attempt, and the job runs again after `wait`.
     Retry {
         /// Wait before the next run.
         wait: Duration,
         /// What went wrong.
         error: String,
     },
-    /// Something it needs is away: again after `wait`, no attempt used.
+    /// Something the run needs is unavailable: the job runs again after `wait`, at no cost.
     Snooze {
         /// Wait before the next run.
         wait: Duration,
-        /// What is away.
+        /// What is unavailable.
         reason: String,
     },
     /// Waits for an operator.
     Hold {
         /// Why.
         reason: HoldReason,
-        /// What exactly.
+        /// The details.
         detail: String,
     },
-    /// A module child died on it; held as poisoned when that makes `limit`.
+    /// A module process died on it; the job is held as poisoned after `limit` crashes.
     Crash {
-        /// How the child ended.
+        /// How the process ended.
         how: String,
-        /// Crashes that are one too many.
+        /// Crashes after which it is held.
         limit: u16,
     },
     /// As if it had never been claimed.
     Release,
-    /// Waits for a signal, at most so long.
+    /// Waits for a signal; available at once if one has come since the last wait.
     Wait {
-        /// For what.
+        /// The deadline, by the clock of the store.
+        until: Timestamp,
+        /// What it waits for.
         reason: String,
-        /// Deadline from now.
-        deadline: Duration,
     },
 }
 
 /// A renewed lease.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct Renewed {
-    /// Which job.
+    /// The job.
     pub id: JobId,
-    /// Somebody wants it called off.
+    /// Whether its run should stop because the job was cancelled.
     pub cancel_requested: bool,
 }
 
-/// Something that happened to a job or delivery and that no other table can tell.
+/// Something that happened to a job or delivery and that no other table records.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Note {
     /// Delivery it concerns.
@@ -201,18 +198,18 @@ pub struct Note {
     pub event: Cow<'static, str>,
     /// Who did it; `None`: headworks.
     pub actor: Option<String>,
-    /// What exactly.
+    /// The details.
     pub detail: Option<String>,
 }
 
-/// What became of an operator's wish.
+/// The result of an operator's action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Done.
     Done,
-    /// It runs; its run is told at the next heartbeat.
+    /// The job runs; its run is told at the next heartbeat.
     Requested,
-    /// There is such a job, and its state does not allow this.
+    /// The state of the job does not allow it.
     WrongState,
     /// There is no such live job.
     NotFound,
@@ -221,7 +218,7 @@ pub enum Act {
 /// Longest error or detail that is kept, in bytes.
 pub const TEXT_BYTES: usize = 4096;
 
-/// `text` as the store can hold it: without NUL, at most [`TEXT_BYTES`].
+/// `text` as the store can hold it: without NUL, at most [`TEXT_BYTES`] long.
 #[must_use]
 pub fn storable(text: &str) -> String {
     let mut kept = text[..text.floor_char_boundary(TEXT_BYTES)].replace('\0', "\u{FFFD}");
@@ -229,19 +226,11 @@ pub fn storable(text: &str) -> String {
     kept
 }
 
-/// Whole microseconds, at most a thousand years: both stores can add that to today and take it away.
+/// Whole microseconds, at most a thousand years, which both stores can add to the current time and subtract from it.
 #[must_use]
 pub fn micros(span: Duration) -> i64 {
     const MOST: i64 = 1_000 * 365 * 86_400 * 1_000_000;
     i64::try_from(span.as_micros()).unwrap_or(MOST).min(MOST)
-}
-
-impl Job {
-    /// What it does; `None` where a newer program inserted it.
-    #[must_use]
-    pub fn kind(&self) -> Option<Kind> {
-        Kind::from_code(self.kind_code)
-    }
 }
 
 /// Declares the functions whose statements differ between the stores: one signature, two bodies elsewhere.
@@ -260,39 +249,45 @@ macro_rules! side_by_side {
 side_by_side! {
     /// Inserts jobs and returns their ids, in the order given.
     fn insert(jobs: &[NewJob]) -> Vec<JobId>;
-    /// Claims jobs: fresh leases under one fresh token.
+    /// Claims jobs: gives them leases under one fresh token.
     fn claim(claim: &Claim) -> Vec<Job>;
-    /// Renews leases, skipping rows that somebody has locked, and stores progress that changed.
+    /// Renews leases, skipping locked rows, and stores progress that changed.
     fn renew(leases: &[(JobId, LeaseToken, Option<serde_json::Value>)], lease: Duration) -> Vec<Renewed>;
-    /// Which of these leases still stand, locked or not.
+    /// Which of these leases still hold, whether their rows are locked or not.
     fn standing(leases: &[(JobId, LeaseToken)]) -> Vec<JobId>;
-    /// Ends leased jobs: moves them to the history. Only those returned were the caller's to end.
+    /// Ends leased jobs: moves them to the history. Returns those whose lease the caller still had.
     fn end(ends: &[End]) -> Vec<Won>;
-    /// Does something else with a leased job, and notes it; one that was called off meanwhile ends as cancelled instead
-    /// of waiting for another run.
+    /// Gives a leased job back, and notes it. A job that was cancelled in the meantime ends as cancelled instead.
     fn put_back(id: JobId, token: LeaseToken, how: &PutBack) -> Became;
     /// Makes due jobs available: scheduled and retryable ones, and waiting ones past their deadline.
     fn promote(limit: i32) -> u64;
-    /// Lets waiting jobs go on.
+    /// Signals jobs: one that waits becomes available; of any other live job the signal is kept for its next wait. Returns
+    /// how many became available.
     fn signal(jobs: &[JobId]) -> u64;
-    /// Calls a job off: one that does not run ends at once, as does one whose lease has expired; one that runs is told.
+    /// Cancels a job. If it runs, its run is told; otherwise, or if its lease has expired, it ends at once.
     fn cancel(id: JobId, why: &str) -> Act;
-    /// Makes a held job available again, with a clean slate of crashes and losses.
+    /// Makes a held job available again, and resets its attempts, crashes and losses.
     fn release(id: JobId) -> Act;
     /// Ends a held job as discarded.
     fn discard(id: JobId, why: &str) -> Act;
-    /// Gives back the leases of processes that are gone. SQLite only: one process at a time, so all but ours are.
+    /// Ends the leases of processes that are gone. SQLite only: it has one process at a time, so all other leases are theirs.
     fn release_leases_of_others(worker: i32) -> u64;
-    /// Removes history that ended before so long ago: whole days in Postgres, at most `limit` rows in SQLite.
+    /// Removes history older than `keep`: whole days in Postgres, at most `limit` rows in SQLite.
     fn prune(keep: Duration, limit: i32) -> u64;
-    /// Makes the daily partitions of `job_done` and `log` from yesterday to a week ahead. Nothing to do in SQLite.
+    /// Creates the daily partitions of `job_done` and `log` from yesterday to a week ahead. SQLite has none.
     fn make_days() -> ();
-    /// Takes or keeps a duty for `term`; `false` when somebody else has it.
+    /// Takes or keeps a duty for `term`; `false` if another process has it.
     fn lead(duty: &str, holder: BootId, term: Duration) -> bool;
 }
 
-/// The row of a queue, made where it is missing.
-pub async fn queue_id(tx: &mut Tx<'_>, name: &str) -> Result<i16, DbError> {
+/// The row of a queue, created if it is missing.
+pub async fn queue_row(tx: &mut Tx<'_>, queue: &QueueName) -> Result<QueueRow, DbError> {
+    let name = queue.to_string();
+    let id = queue_id(tx, &name).await?;
+    Ok(QueueRow { id, kind: queue.kind })
+}
+
+async fn queue_id(tx: &mut Tx<'_>, name: &str) -> Result<i16, DbError> {
     let make = "INSERT INTO queue (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     let find = "SELECT id FROM queue WHERE name = $1";
     let found: Option<i16> =
@@ -310,7 +305,7 @@ pub async fn queues(tx: &mut Tx<'_>) -> Result<Vec<(i16, String, bool)>, DbError
     Ok(crate::on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
 }
 
-/// Pauses or resumes a queue; `false` when there is none of that name.
+/// Pauses or resumes a queue; `false` if there is none of that name.
 pub async fn set_paused(tx: &mut Tx<'_>, name: &str, paused: bool) -> Result<bool, DbError> {
     let text = "UPDATE queue SET paused = $2 WHERE name = $1";
     let changed = crate::on_either!(tx, c => {
@@ -327,15 +322,15 @@ pub async fn register_worker(tx: &mut Tx<'_>, boot: BootId, host: &str) -> Resul
     }))
 }
 
-/// Says that the process of `boot` is there.
+/// Notes that the process of `boot` is alive.
 pub async fn see_worker(tx: &mut Tx<'_>, boot: BootId) -> Result<(), DbError> {
     let text = "UPDATE worker SET seen_at = $2 WHERE boot = $1";
     crate::on_either!(tx, c => { sqlx::query(text).bind(boot).bind(Timestamp::now()).execute(c).await?; });
     Ok(())
 }
 
-/// Removes the rows of processes that nobody has seen since `before` and that hold no lease, expired ones counted: whose
-/// they were is said until somebody takes them over.
+/// Removes the rows of processes not seen since `before` that hold no lease. An expired lease counts, so that its owner can be
+/// named until the job is taken over.
 pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, DbError> {
     let text = "
         DELETE FROM worker WHERE seen_at < $1
@@ -371,7 +366,7 @@ pub async fn prune_notes(tx: &mut Tx<'_>, before: Timestamp, limit: i32) -> Resu
     )
 }
 
-/// The word and text of a put-back that belong into the timeline; `None` for one that leaves no trace.
+/// The word of a put-back in the timeline; `None` if it is not recorded.
 const fn noted(how: &PutBack) -> Option<&'static str> {
     match how {
         PutBack::Retry { .. } => Some("attempt_failed"),
@@ -381,10 +376,12 @@ const fn noted(how: &PutBack) -> Option<&'static str> {
     }
 }
 
-/// What a put-back changes, alike in both stores.
+/// What a put-back changes, the same in both stores.
 struct Change<'a> {
     lane: super::state::Lane,
+    /// Time until the next run; `until` wins.
     wait: Duration,
+    until: Option<Timestamp>,
     attempts: i16,
     crashes: i16,
     reason: Option<&'a str>,
@@ -397,6 +394,7 @@ impl<'a> Change<'a> {
         let none = Self {
             lane: Lane::Fetch,
             wait: Duration::ZERO,
+            until: None,
             attempts: 0,
             crashes: 0,
             reason: None,
@@ -418,23 +416,23 @@ impl<'a> Change<'a> {
             },
             PutBack::Crash { how, .. } => Self { crashes: 1, error: Some(how), ..none },
             PutBack::Release => none,
-            PutBack::Wait { reason, deadline } => {
-                Self { lane: Lane::Waiting, wait: *deadline, reason: Some(reason), ..none }
+            PutBack::Wait { until, reason } => {
+                Self { lane: Lane::Waiting, until: Some(*until), reason: Some(reason), ..none }
             }
         }
     }
 
-    /// What became of the job, where nobody called it off.
+    /// What happened to the job, unless it was cancelled.
     fn became(&self) -> Became {
         if self.lane == super::state::Lane::Held { Became::Held } else { Became::AsMeant }
     }
 
-    /// What the timeline says of it.
+    /// The details in the timeline.
     fn detail(&self) -> Option<&'a str> {
         self.error.or(self.reason)
     }
 }
 
 fn unknown_number(what: &str, code: i16) -> DbError {
-    DbError::new(DbErrorKind::Corrupt, format!("{what} {code} is not known to this program"))
+    DbError::new(DbErrorKind::Corrupt, format!("{what} {code} is not known to this version"))
 }

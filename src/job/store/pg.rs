@@ -22,8 +22,8 @@ RETURNING id";
 pub async fn insert(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<Vec<JobId>, DbError> {
     let column = |f: fn(&NewJob) -> i16| jobs.iter().map(f).collect::<Vec<_>>();
     let mut ids: Vec<JobId> = sqlx::query_scalar(INSERT)
-        .bind(column(|j| j.queue))
-        .bind(column(|j| j.kind.code()))
+        .bind(column(|j| j.queue.id))
+        .bind(column(|j| j.queue.kind.code()))
         .bind(column(|j| j.priority.code()))
         .bind(jobs.iter().map(|j| j.delivery_id).collect::<Vec<_>>())
         .bind(jobs.iter().map(|j| j.receipt_id).collect::<Vec<_>>())
@@ -58,7 +58,7 @@ UPDATE job SET lease_token = $5, claimed_by = $6, lease_until = now() + $7 * int
        lost = job.lost + (job.lease_until IS NOT NULL)::int::smallint,
        first_started_at = coalesce(job.first_started_at, now())
 FROM got WHERE job.id = got.id
-RETURNING job.id, job.pos, job.queue, job.kind, job.priority, job.delivery_id, job.receipt_id, job.retry_of, job.attempt,
+RETURNING job.id, job.pos, job.queue, job.priority, job.delivery_id, job.receipt_id, job.retry_of, job.attempt,
           job.crashes, job.lost, job.max_attempts, job.args, job.created_at, job.cancel_requested, job.lease_token";
 
 pub async fn claim(connection: &mut PgConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
@@ -143,10 +143,14 @@ pub async fn end(connection: &mut PgConnection, ends: &[End]) -> Result<Vec<Won>
         .await?)
 }
 
-/// Every case keeps the same shape: fenced by id and token, lease cleared, and a fresh `pos` where it enters lane 0.
+/// Every case keeps the same shape: fenced by id and token, lease cleared, and a fresh `pos` where it enters lane 0. A wait
+/// (lane 2) takes a signal that was kept, and does not begin.
 const PUT_BACK: &str = "
-UPDATE job SET lane = $3, run_at = now() + $4 * interval '1 microsecond', attempt = attempt + $5, crashes = crashes + $6,
-       wait_reason = $7, last_error = coalesce($8, last_error), pos = nextval('job_pos'),
+UPDATE job SET lane = CASE WHEN $3 = 2 AND signalled THEN 0 ELSE $3 END,
+       wait_reason = CASE WHEN $3 = 2 AND signalled THEN NULL ELSE $7 END,
+       signalled = signalled AND $3 <> 2,
+       run_at = coalesce($9, now() + $4 * interval '1 microsecond'), attempt = attempt + $5, crashes = crashes + $6,
+       last_error = coalesce($8, last_error), pos = nextval('job_pos'),
        lease_token = NULL, lease_until = NULL, progress = NULL
 WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes, cancel_requested";
 
@@ -166,6 +170,7 @@ pub async fn put_back(
         .bind(change.crashes)
         .bind(change.reason.map(storable))
         .bind(change.error.map(storable))
+        .bind(change.until)
         .fetch_optional(&mut *connection)
         .await?;
     let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(Became::Lost) };
@@ -209,14 +214,27 @@ pub async fn promote(connection: &mut PgConnection, limit: i32) -> Result<u64, D
     Ok(sqlx::query(text).bind(limit).execute(connection).await?.rows_affected())
 }
 
+/// Two statements, because the second must see rows as they are once their locks are ours: a wait may begin in between.
 pub async fn signal(connection: &mut PgConnection, jobs: &[JobId]) -> Result<u64, DbError> {
+    let lock = "SELECT id FROM job WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    let live: Vec<JobId> = sqlx::query_scalar(lock).bind(jobs).fetch_all(&mut *connection).await?;
+    if live.is_empty() {
+        return Ok(0);
+    }
+    // Of a job that does not wait no indexed column changes.
     let text = "
-        UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL
-        WHERE id IN (SELECT id FROM job WHERE id = ANY($1) AND lane = 2 ORDER BY id FOR UPDATE)";
-    Ok(sqlx::query(text).bind(jobs).execute(connection).await?.rows_affected())
+        WITH old AS (SELECT id, lane = 2 AS waits FROM job WHERE id = ANY($1)), new AS (
+          UPDATE job SET signalled = NOT old.waits,
+                 lane = CASE WHEN old.waits THEN 0 ELSE job.lane END,
+                 pos = CASE WHEN old.waits THEN nextval('job_pos') ELSE job.pos END,
+                 wait_reason = CASE WHEN old.waits THEN NULL ELSE job.wait_reason END
+          FROM old WHERE job.id = old.id RETURNING old.waits)
+        SELECT count(*) FROM new WHERE waits";
+    let woken: i64 = sqlx::query_scalar(text).bind(live).fetch_one(connection).await?;
+    Ok(u64::try_from(woken).unwrap_or(0))
 }
 
-/// Moves a job that nobody runs, or nobody ought to, to the history.
+/// Moves a job without a valid lease to the history.
 const END_UNLEASED: &str = "
 WITH d AS (
   DELETE FROM job WHERE id = $1
@@ -230,7 +248,7 @@ WITH d AS (
 )
 SELECT signals FROM d WHERE signals IS NOT NULL";
 
-/// Whoever waits for the job is let go on, whatever its end.
+/// Ends a job without a valid lease, and signals the job that it names.
 async fn end_unleased(
     connection: &mut PgConnection,
     id: JobId,

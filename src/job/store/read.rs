@@ -2,9 +2,8 @@
 
 use super::select::select;
 use super::unknown_number;
-use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, Timestamp};
+use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, StoredKind, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::job::kind::Kind;
 use crate::job::state::{Ended, Facts, State};
 use crate::on_either;
 
@@ -16,7 +15,7 @@ pub struct JobView {
     /// State at the time of the read.
     pub state: State,
     /// What it does.
-    pub kind: Kind,
+    pub kind: StoredKind,
     /// Name of its queue.
     pub queue: String,
     /// Number of its priority, 0 is soonest.
@@ -145,7 +144,7 @@ pub(super) fn view(row: Row) -> Result<JobView, DbError> {
     Ok(JobView {
         id: row.id,
         state,
-        kind: Kind::from_code(row.kind).ok_or_else(|| unknown_number("kind", row.kind))?,
+        kind: StoredKind::from_code(row.kind),
         queue: row.queue,
         priority: row.priority,
         delivery_id: row.delivery_id,

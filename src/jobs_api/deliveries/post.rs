@@ -18,7 +18,7 @@ use crate::delivery::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse, recei
 use crate::ids::{Coordinates, DeliveryId, Slug, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, View};
 use crate::infra::volume::{BadSubPath, FileRange, Stored, SubPath, Volume, VolumeError};
-use crate::job::{Kind, Priority, QueueName};
+use crate::job::{Priority, QueueName};
 use jiff::tz::TimeZone;
 use module_api::PartKind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -269,7 +269,6 @@ fn delivery(post: &Post, key: [u8; 32], terms: &Terms) -> NewDelivery {
         path: None,
         settings: serde_json::json!({}),
         queue: QueueName::parse(&module),
-        kind: Kind::Parse,
         priority: Priority::Normal,
         max_attempts: terms.max_attempts,
         id: DeliveryId::fresh(),

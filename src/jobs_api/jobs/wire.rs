@@ -3,7 +3,7 @@
 use crate::delivery::{self, Loaded, Trace};
 use crate::ids::{DeliveryId, JobId, LoadId, ReceiptId, Timestamp};
 use crate::job::store::JobView;
-use crate::job::{Kind, State};
+use crate::job::{State, StoredKind};
 use crate::jobs_api::BASE;
 use crate::load;
 use crate::load::query::{FindingRow, LoadRow};
@@ -18,8 +18,8 @@ pub struct Job {
     pub id: JobId,
     /// State at the time of the answer.
     pub state: State,
-    /// What it does.
-    pub kind: Kind,
+    /// What it does; a number if this version does not know the kind.
+    pub kind: StoredKind,
     /// Name of its queue.
     pub queue: String,
     /// 0 urgent, 1 normal, 2 low, 3 idle.

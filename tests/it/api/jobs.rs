@@ -69,6 +69,28 @@ async fn a_job_shows_its_timeline_and_links() {
 }
 
 #[tokio::test]
+async fn a_job_of_an_unknown_kind_is_shown_by_its_number_and_cannot_be_retried() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let (_, receipt) = server.taken("alpha", "a").await;
+        commit!(db, tx => headworks::job::store::make_days(&mut tx)).unwrap();
+        crate::execute(&db, "UPDATE queue SET name = 'judge:new/thing'").await;
+        crate::execute(&db, "UPDATE job SET kind = 17").await;
+        let jobs = server.ask("/jobs?queue=judge:new/thing", &server.reader).await;
+        let job = &jobs["items"][0];
+        assert_eq!((&job["kind"], &job["state"]), (&"17".into(), &"available".into()));
+        assert_eq!(server.ask(&format!("/receipts/{receipt}"), "").await["state"], "working");
+        let queues = server.ask("/queues", &server.reader).await;
+        assert_eq!(queues["items"][0]["available"], 1);
+        let path = format!("/jobs/{}", job["id"]);
+        assert_eq!(server.post(&format!("{path}/cancel"), &server.admin).await.status(), 200);
+        assert_eq!(server.ask(&path, &server.reader).await["kind"], "17");
+        problem(&server.post(&format!("{path}/retry"), &server.admin).await, 409, "conflict");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_failed_job_is_retried_once_as_a_new_one() {
     each_store(|db| async move {
         let server = Server::start(&db).await;

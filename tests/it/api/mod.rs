@@ -18,7 +18,7 @@ use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp
 use headworks::infra::db::{Db, Lane, View};
 use headworks::infra::volume::Volume;
 use headworks::job::store::{Claim, End, PutBack, Want};
-use headworks::job::{self, Ended, HoldReason, Kind, Leases, Priority, QueueName, Queues, Wake};
+use headworks::job::{self, Ended, HoldReason, Leases, Priority, QueueName, Queues, Wake};
 use headworks::jobs_api::{Api, BASE, routes};
 use headworks::load::{Tables, ensure};
 use headworks::web::listen::Serving;
@@ -301,7 +301,6 @@ fn new_mail(key: u8, content: u8) -> NewDelivery {
         path: None,
         settings: serde_json::json!({}),
         queue: QueueName::sort(SPOOL),
-        kind: Kind::Sort,
         priority: Priority::Normal,
         max_attempts: 3,
         id: DeliveryId::fresh(),

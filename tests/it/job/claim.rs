@@ -78,8 +78,10 @@ async fn no_priority_starves_and_the_urgent_get_most() {
 async fn a_paused_queue_is_left_out_until_it_is_resumed() {
     each_store(|db| async move {
         let jobs = Jobs::on(db.clone()).await;
-        let other = commit!(db, tx => store::queue_id(&mut tx, "parse:other")).unwrap();
-        jobs.insert(vec![jobs.new_job(), NewJob { queue: other, ..jobs.new_job() }]).await;
+        let name = QueueName::parse("other");
+        let row = commit!(db, tx => store::queue_row(&mut tx, &name)).unwrap();
+        let other = row.id;
+        jobs.insert(vec![jobs.new_job(), NewJob { queue: row, ..jobs.new_job() }]).await;
         let mut claimer = jobs.claimer(LONG, LAG, NEVER);
         let free = [(jobs.queue, 4), (other, 4)];
 

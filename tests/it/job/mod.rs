@@ -10,14 +10,16 @@ mod races;
 mod runner;
 pub mod server;
 mod told;
+mod unknown;
 mod view;
+mod waiting;
 mod worker;
 
 use crate::number;
-use headworks::ids::{BootId, JobId, Scope};
+use headworks::ids::{BootId, JobId, Scope, Timestamp};
 use headworks::infra::db::Db;
 use headworks::job::store::{Act, Claim, End, JobView, PutBack, Want};
-use headworks::job::{Became, Ended, Job, Kind, NewJob, Priority, QueueName, State, store};
+use headworks::job::{Became, Ended, Job, NewJob, Priority, QueueName, QueueRow, State, store};
 use std::time::Duration;
 
 /// A lease that outlasts every test.
@@ -34,24 +36,27 @@ const GONE: Duration = Duration::ZERO;
 struct Jobs {
     db: Db,
     name: String,
+    row: QueueRow,
     queue: i16,
     worker: i32,
 }
 
 impl Jobs {
     async fn on(db: Db) -> Self {
-        let name = QueueName::parse("test").to_string();
-        let made = name.clone();
+        Self::on_queue(db, QueueName::parse("test")).await
+    }
+
+    async fn on_queue(db: Db, queue: QueueName) -> Self {
+        let name = queue.to_string();
         commit!(db, tx => store::make_days(&mut tx)).unwrap();
-        let queue = commit!(db, tx => store::queue_id(&mut tx, &made)).unwrap();
+        let row = commit!(db, tx => store::queue_row(&mut tx, &queue)).unwrap();
         let worker = commit!(db, tx => store::register_worker(&mut tx, BootId::fresh(), "here")).unwrap();
-        Self { db, name, queue, worker }
+        Self { db, name, row, queue: row.id, worker }
     }
 
     fn new_job(&self) -> NewJob {
         NewJob {
-            queue: self.queue,
-            kind: Kind::Parse,
+            queue: self.row,
             priority: Priority::Normal,
             delivery_id: None,
             receipt_id: None,
@@ -142,6 +147,11 @@ impl Jobs {
         commit!(self.db, tx => store::promote(&mut tx, limit)).unwrap()
     }
 
+    /// Signals a job; returns whether that made it available.
+    async fn signal(&self, id: JobId) -> bool {
+        commit!(self.db, tx => store::signal(&mut tx, &[id])).unwrap() == 1
+    }
+
     async fn cancel(&self, id: JobId) -> Act {
         commit!(self.db, tx => store::cancel(&mut tx, id, "called off")).unwrap()
     }
@@ -177,6 +187,11 @@ impl Jobs {
                 .unwrap();
         events.join(" ")
     }
+}
+
+/// A wait for a verdict of at most `span`.
+fn wait(span: Duration) -> PutBack {
+    PutBack::Wait { until: Timestamp::now().after(span), reason: "verdict".into() }
 }
 
 fn retry(wait: Duration) -> PutBack {

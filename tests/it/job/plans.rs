@@ -130,6 +130,21 @@ async fn every_claim_is_hot() {
     .await;
 }
 
+#[tokio::test]
+async fn a_signal_to_a_running_job_touches_no_index() {
+    each_store(|db| async move {
+        let jobs = Jobs::on(db).await;
+        if !jobs.db.is_pg() {
+            return;
+        }
+        jobs.insert_plain(10).await;
+        let ids: Vec<JobId> = jobs.claim(10).await.iter().map(|job| job.id).collect();
+        let signals = counted(&jobs.db, move |tx| Box::pin(async move { store::signal(tx, &ids).await }));
+        assert_eq!(signals.await, (0, 10, 10));
+    })
+    .await;
+}
+
 /// Runs `f`, and counts the rows of `job` that it updated and those of them that were HOT.
 async fn counted<T: Send + 'static>(
     db: &Db,

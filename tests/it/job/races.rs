@@ -156,8 +156,7 @@ async fn a_signal_and_a_deadline_let_a_job_go_on_once() {
         jobs.insert_plain(ROUNDS / 10).await;
         let runs = jobs.claim(ROUNDS / 10).await;
         for run in &runs {
-            let wait = PutBack::Wait { reason: "verdict".into(), deadline: Duration::ZERO };
-            jobs.put_back(run, wait).await;
+            jobs.put_back(run, wait(Duration::ZERO)).await;
         }
         jobs.each(runs, |jobs, run| async move {
             let id = run.id;
@@ -217,12 +216,13 @@ async fn waiting_jobs_signalled_in_opposite_orders_go_on_without_a_deadlock() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(BATCH).await;
         for _ in 0..5 {
-            for run in jobs.claim(BATCH).await {
-                let wait = PutBack::Wait { reason: "verdict".into(), deadline: LONG };
-                jobs.put_back(&run, wait).await;
-            }
+            // The second signal of the round before was kept: one wait takes it, the next one lasts.
             let text = "SELECT count(*) FROM job WHERE lane = 2";
-            assert_eq!(number(&jobs.db, text).await, i64::try_from(BATCH).unwrap());
+            while number(&jobs.db, text).await < i64::try_from(BATCH).unwrap() {
+                for run in jobs.claim(BATCH).await {
+                    jobs.put_back(&run, wait(LONG)).await;
+                }
+            }
             let filter = store::Filter { state: Some(State::Waiting), ..store::Filter::default() };
             let forth: Vec<JobId> = look!(jobs.db, tx => store::list(&Scope::All, &mut tx, &filter, 100))
                 .unwrap()

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::stores::each_store;
+use headworks::ids::SpoolId;
 use headworks::infra::db::{DbError, DbErrorKind};
 use headworks::job::store::Note;
 use headworks::job::{
-    Backoff, Finish, Finished, FinishedEnd, Handler, HoldReason, Interrupted, Leases, Outcome, QueueRules,
-    Run, Runner, RunnerSettings, Wake,
+    Backoff, Finish, Finished, FinishedEnd, Handler, HoldReason, Interrupted, Kind, Leases, Outcome,
+    QueueRules, Run, Runner, RunnerSettings, Wake,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -37,6 +39,9 @@ pub const RULES: QueueRules = QueueRules {
 /// What a finished job wants written here: one note.
 type Work = String;
 
+/// The one spool of every runner here.
+const SPOOL: SpoolId = SpoolId(uuid::Uuid::from_u128(7));
+
 /// A runner at work, with a keeper that promotes what is due.
 pub struct Working {
     stop: CancellationToken,
@@ -47,26 +52,28 @@ pub struct Working {
 }
 
 impl Working {
-    pub fn start(jobs: &Jobs, settings: RunnerSettings, rules: QueueRules, perform: Handler<Work>) -> Self {
-        Self::finishing_with(jobs, settings, rules, perform, finish(jobs.db.clone()))
+    pub fn start(jobs: &Jobs, settings: RunnerSettings, rules: QueueRules, handler: Handler<Work>) -> Self {
+        Self::finishing_with(jobs, settings, rules, handler, finish(jobs.db.clone()))
     }
 
     fn finishing_with(
         jobs: &Jobs,
         settings: RunnerSettings,
         rules: QueueRules,
-        perform: Handler<Work>,
+        handler: Handler<Work>,
         finish: Finish<Work>,
     ) -> Self {
         let (stop, leases, wake) = (CancellationToken::new(), Leases::default(), Wake::default());
+        let kinds = Kind::ALL.iter().map(|&kind| (kind, Arc::clone(&handler)));
         let runner = Runner {
             db: jobs.db.clone(),
             worker: jobs.worker,
             settings,
+            handlers: kinds.collect::<HashMap<_, _>>(),
+            homes: vec![SPOOL],
             rules: Arc::new(move |_| Some(rules)),
             wake: wake.clone(),
             leases: leases.clone(),
-            perform,
             finish,
         };
         let (jobs, stopped) = (jobs.clone(), stop.clone());
@@ -107,17 +114,31 @@ async fn finish_in(
         FinishedEnd::Held(reason, detail) => {
             return store::put_back(tx, job.id, job.lease_token, &PutBack::Hold { reason, detail }).await;
         }
+        FinishedEnd::Waiting { until, reason } => {
+            let became =
+                store::put_back(tx, job.id, job.lease_token, &PutBack::Wait { until, reason }).await?;
+            return write(tx, &job, became, work).await;
+        }
         FinishedEnd::Completed => (Ended::Completed, None),
         FinishedEnd::Failed(error) => (Ended::Failed, Some(error)),
         FinishedEnd::Cancelled => (Ended::Cancelled, None),
     };
     let end = End { id: job.id, token: job.lease_token, end, error, report: None };
     let won = !store::end(tx, &[end]).await?.is_empty();
-    if let (true, Some(work)) = (won, work) {
+    write(tx, &job, if won { Became::AsMeant } else { Became::Lost }, work).await
+}
+
+async fn write(
+    tx: &mut headworks::infra::db::Tx<'_>,
+    job: &Job,
+    became: Became,
+    work: Option<Work>,
+) -> Result<Became, DbError> {
+    if let (true, Some(work)) = (became != Became::Lost, work) {
         let note = Note { job_id: Some(job.id), event: "work".into(), detail: Some(work), ..Note::default() };
         store::note(tx, &[note]).await?;
     }
-    Ok(if won { Became::AsMeant } else { Became::Lost })
+    Ok(became)
 }
 
 /// A handler from a plain function of the run.
@@ -141,6 +162,10 @@ pub async fn obey(run: Run) -> Outcome<Work> {
         "hold" => Outcome::Hold { reason: HoldReason::NoRule, detail: error, work: None },
         "crash once" if first => Outcome::Crashed { how: error },
         "crash" => Outcome::Crashed { how: error },
+        "wait" => {
+            let until = headworks::ids::Timestamp::now().after(LONG);
+            Outcome::Wait { until, reason: "verdict".into(), work: Some("asked".into()) }
+        }
         "snooze once"
             if run.job.created_at.after(Duration::from_millis(30)) > headworks::ids::Timestamp::now() =>
         {
@@ -192,6 +217,7 @@ async fn every_outcome_becomes_its_state() {
             ("retry", State::Failed, (3, 0), "attempt_failed attempt_failed"),
             ("snooze once", State::Completed, (0, 0), "work"),
             ("hold", State::Held, (0, 0), "held"),
+            ("wait", State::Waiting, (0, 0), "work"),
             ("crash once", State::Completed, (0, 1), "crashed work"),
             ("crash", State::Held, (0, 2), "crashed crashed held"),
         ];
@@ -211,9 +237,9 @@ async fn every_outcome_becomes_its_state() {
 #[tokio::test]
 async fn a_mail_that_is_out_of_attempts_is_held() {
     each_store(|db| async move {
-        let jobs = Jobs::on(db).await;
+        let jobs = Jobs::on_queue(db, QueueName::sort(SPOOL)).await;
         let working = Working::start(&jobs, SETTINGS, RULES, handler(obey));
-        let id = jobs.insert(vec![NewJob { kind: Kind::Sort, ..jobs.job_that("retry") }]).await[0];
+        let id = jobs.insert(vec![jobs.job_that("retry")]).await[0];
         jobs.wait_for(id, State::Held).await;
         let view = jobs.view(id).await;
         assert_eq!((view.attempt, view.wait_reason.as_deref()), (3, Some("out_of_attempts")));
@@ -297,7 +323,7 @@ async fn work_is_stopped_in_time_and_a_run_given_up_and_what_waits_for_others_is
         let once = |word: &str| NewJob { max_attempts: 1, ..jobs.job_that(word) };
         let words = ["work in time", "for ever", "wait for others"];
         let ids = jobs.insert(words.map(once).to_vec()).await;
-        let errors = ["stopped after soft_timeout of 100ms", "gave up after hard_timeout of 200ms"];
+        let errors = ["stopped after soft_timeout of 100ms", "stopped after hard_timeout of 200ms"];
         for (id, error) in ids.iter().zip(errors) {
             jobs.wait_for(*id, State::Failed).await;
             assert_eq!(jobs.view(*id).await.last_error.as_deref(), Some(error));

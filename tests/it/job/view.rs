@@ -31,7 +31,7 @@ async fn one_in_every_state(jobs: &Jobs) {
         jobs.end(&job, end).await;
     }
     let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: String::new() };
-    for how in [retry(LONG), PutBack::Wait { reason: "verdict".into(), deadline: LONG }, hold] {
+    for how in [retry(LONG), wait(LONG), hold] {
         let job = jobs.running().await;
         jobs.put_back(&job, how).await;
     }
