@@ -5,6 +5,7 @@
 
 use super::declared::Declared;
 use super::provenance::Field;
+use crate::infra::db::Tx;
 use module_api::ColumnKind;
 
 /// Whose SQL.
@@ -44,6 +45,21 @@ fn join<'f>(
 }
 
 impl Dialect {
+    pub(super) const fn of(tx: &Tx<'_>) -> Self {
+        match tx {
+            Tx::Pg(_) => Self::Pg,
+            Tx::Lite(_) => Self::Lite,
+        }
+    }
+
+    /// The text for this store, of two.
+    pub(super) const fn either<'t>(self, pg: &'t str, lite: &'t str) -> &'t str {
+        match self {
+            Self::Pg => pg,
+            Self::Lite => lite,
+        }
+    }
+
     /// A declared table or view: schema `rows` of Postgres; a prefix in SQLite, which has no schemas.
     pub(super) fn relation(self, name: &str) -> String {
         match self {
@@ -82,22 +98,20 @@ impl Dialect {
         }
     }
 
-    /// Many rows bound as arrays from `$first` on (Postgres) or as one JSON array of arrays in `$first` (SQLite).
-    fn incoming(self, fields: &[&Field], first: usize) -> String {
+    /// Many rows, bound as one array per column (Postgres) or as one JSON array of arrays (SQLite).
+    fn incoming(self, fields: &[Field]) -> String {
         match self {
             Self::Pg => {
-                let arrays = fields.iter().enumerate();
-                let arrays = arrays.map(|(i, f)| format!("${}::{}[]", first + i, bound_type(&f.kind)));
-                let arrays = arrays.collect::<Vec<_>>().join(", ");
-                format!("unnest({arrays}) AS i({})", names("", fields.iter().copied()))
+                let arrays = (1..).zip(fields).map(|(i, f)| format!("${i}::{}[]", bound_type(&f.kind)));
+                format!("unnest({}) AS i({})", arrays.collect::<Vec<_>>().join(", "), names("", fields))
             }
-            Self::Lite => format!("json_each(${first}) AS i"),
+            Self::Lite => "json_each($1) AS i".to_owned(),
         }
     }
 
     /// The values of such rows, in the types of the table.
-    fn incoming_values(self, fields: &[&Field]) -> Vec<String> {
-        let one = |(position, field): (usize, &&Field)| match (self, &field.kind) {
+    fn incoming_values(self, fields: &[Field]) -> Vec<String> {
+        let one = |(position, field): (usize, &Field)| match (self, &field.kind) {
             (Self::Pg, ColumnKind::Decimal(scale)) => {
                 format!("i.{} * 1e-{scale}::numeric", quoted(&field.name))
             }
@@ -111,19 +125,13 @@ impl Dialect {
 
     /// Inserts many rows into any table. They go in, and are locked, in the order in which they are bound.
     pub(super) fn insert(self, relation: &str, fields: &[Field], returning: &str) -> String {
-        let all: Vec<&Field> = fields.iter().collect();
+        let (into, values) = (names("", fields), self.incoming_values(fields).join(", "));
+        let returning = if returning.is_empty() { "" } else { &format!(" RETURNING {returning}") };
         // "WHERE true" keeps SQLite from reading ON CONFLICT as a join's ON.
-        let mut text = format!(
-            "INSERT INTO {relation} AS t ({}) SELECT {} FROM {} WHERE true",
-            names("", fields),
-            self.incoming_values(&all).join(", "),
-            self.incoming(&all, 1)
-        );
-        if !returning.is_empty() {
-            text.push_str(" RETURNING ");
-            text.push_str(returning);
-        }
-        text
+        format!(
+            "INSERT INTO {relation} AS t ({into}) SELECT {values} FROM {} WHERE true{returning}",
+            self.incoming(fields)
+        )
     }
 
     /// Inserts rows of a declared table.
@@ -148,7 +156,7 @@ impl Dialect {
 
     /// The rows that have one of the bound keys, and the job of each.
     pub(super) fn by_key(self, table: &Declared) -> String {
-        let key: Vec<&Field> = table.key_fields().collect();
+        let key: Vec<Field> = table.key_fields().cloned().collect();
         let values = self.incoming_values(&key);
         let same = key.iter().zip(values).map(|(f, value)| format!("t.{} = {value}", quoted(&f.name)));
         // CROSS JOIN: SQLite then looks each key up instead of reading the table. A row without a load (of a table
@@ -157,7 +165,7 @@ impl Dialect {
             "SELECT {}, coalesce(l.job_id, 0) FROM {} CROSS JOIN {} AS t LEFT JOIN load AS l ON l.id = t.load_id \
              WHERE {}",
             self.selected("t.", &table.fields),
-            self.incoming(&key, 1),
+            self.incoming(&key),
             self.relation(&table.table.name),
             same.collect::<Vec<_>>().join(" AND ")
         )

@@ -4,7 +4,7 @@ use super::position::Position;
 use super::topic::TopicId;
 use crate::ids::{Timestamp, hex};
 use crate::infra::db::{DbError, Tx, days};
-use crate::on_either;
+use crate::sql;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::types::Json;
@@ -26,15 +26,17 @@ pub struct Entry {
 }
 
 /// An entry as it was committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Stored {
     /// Right behind this entry.
+    #[sqlx(rename = "seq")]
     pub position: Position,
     /// When it was appended.
     pub at: Timestamp,
     /// See [`Entry::key`].
     pub key: Option<Vec<u8>>,
     /// See [`Entry::headers`].
+    #[sqlx(json)]
     pub headers: BTreeMap<String, String>,
     /// See [`Entry::body`].
     pub body: Vec<u8>,
@@ -116,14 +118,12 @@ pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) 
     let text = "
         SELECT seq, at, key, headers, body, (SELECT pruned FROM topic WHERE id = $1) AS pruned
         FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-    let rows: Vec<Row> = on_either!(&mut *tx, c => {
-        sqlx::query_as(text).bind(topic).bind(after).bind(i64::from(limit)).fetch_all(c).await?
-    });
+    let rows: Vec<Row> = sql!(tx, query_as(text, topic, after, i64::from(limit)).fetch_all)?;
     let pruned = match rows.first() {
         Some(row) => row.pruned,
         None => pruned(tx, topic).await?,
     };
-    let entries: Vec<_> = rows.into_iter().map(Stored::from).collect();
+    let entries: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
     let next = entries.last().map_or(after.max(pruned), |entry| entry.position);
     Ok(Page { entries, next, gap: after < pruned })
 }
@@ -131,41 +131,29 @@ pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) 
 /// Asked together with the rows, or after there were none: what is pruned in between cannot go unnoticed.
 async fn pruned(tx: &mut Tx<'_>, topic: TopicId) -> Result<Position, DbError> {
     let text = "SELECT pruned FROM topic WHERE id = $1";
-    let found = on_either!(tx, c => sqlx::query_scalar(text).bind(topic).fetch_optional(c).await?);
-    Ok(found.unwrap_or(Position::START))
+    Ok(sql!(tx, query_scalar(text, topic).fetch_optional)?.unwrap_or(Position::START))
 }
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    seq: Position,
-    at: Timestamp,
-    key: Option<Vec<u8>>,
-    headers: Json<BTreeMap<String, String>>,
-    body: Vec<u8>,
+    #[sqlx(flatten)]
+    entry: Stored,
     pruned: Position,
-}
-
-impl From<Row> for Stored {
-    fn from(row: Row) -> Self {
-        Self { position: row.seq, at: row.at, key: row.key, headers: row.headers.0, body: row.body }
-    }
 }
 
 /// All topics: row and name.
 pub async fn topics(tx: &mut Tx<'_>) -> Result<Vec<(TopicId, String)>, DbError> {
     let text = "SELECT id, name FROM topic ORDER BY id";
-    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
 pub(super) async fn topic_id(tx: &mut Tx<'_>, name: &str) -> Result<TopicId, DbError> {
     let find = "SELECT id FROM topic WHERE name = $1";
-    let found = on_either!(&mut *tx, c => sqlx::query_scalar(find).bind(name).fetch_optional(c).await?);
-    if let Some(id) = found {
+    if let Some(id) = sql!(tx, query_scalar(find, name).fetch_optional)? {
         return Ok(id);
     }
-    let make = "INSERT INTO topic (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-    on_either!(&mut *tx, c => { sqlx::query(make).bind(name).execute(c).await?; });
-    Ok(on_either!(tx, c => sqlx::query_scalar(find).bind(name).fetch_one(c).await?))
+    sql!(tx, query("INSERT INTO topic (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", name).execute)?;
+    Ok(sql!(tx, query_scalar(find, name).fetch_one)?)
 }
 
 /// Removes entries appended before so long ago: whole days in Postgres, at most `limit` rows in SQLite. Returns how many

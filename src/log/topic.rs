@@ -1,6 +1,7 @@
 //! Topics: names of streams of entries.
 
 use super::store;
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -36,10 +37,7 @@ impl Topics {
             return Ok(id);
         }
         let asked = name.to_owned();
-        let id = self
-            .db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::topic_id(&mut tx, &asked).await }))
-            .await?;
+        let id = in_tx!(self.db, Lane::State, tx => store::topic_id(tx, &asked)).await?;
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), id);
         Ok(id)
     }

@@ -1,9 +1,9 @@
 //! Daily partitions of Postgres: made ahead of time, dropped whole.
 //!
 //! Partition `t_20260131` of table `t` holds that day, UTC. There is no DEFAULT partition, so a missing day is an error
-//! of kind [`MissingPartition`](DbErrorKind::MissingPartition): call [`make`] and repeat.
+//! of kind [`MissingPartition`](super::DbErrorKind::MissingPartition): call [`make`] and repeat.
 
-use super::{DbError, DbErrorKind};
+use super::DbError;
 use crate::ids::Timestamp;
 use jiff::civil::Date;
 use jiff::{Span, tz::TimeZone};
@@ -53,7 +53,7 @@ pub async fn drop_before(
     let mut dropped = 0;
     for day in existing(connection, table).await?.into_iter().filter(|day| *day < first_kept) {
         if !day.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(DbError::new(DbErrorKind::Corrupt, format!("{day:?} is not a partition of ours")));
+            return Err(DbError::corrupt(format!("{day:?} is not a partition of ours")));
         }
         connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {day}")))).await?;
         dropped += 1;

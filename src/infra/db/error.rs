@@ -32,6 +32,16 @@ impl DbError {
         Self { kind, source: source.into() }
     }
 
+    /// The store cannot be used at the moment.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(DbErrorKind::Unavailable, source)
+    }
+
+    /// What is stored is not what it should be.
+    pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(DbErrorKind::Corrupt, source)
+    }
+
     /// What a caller can do about it.
     #[must_use]
     pub const fn kind(&self) -> DbErrorKind {

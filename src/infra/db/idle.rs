@@ -4,7 +4,7 @@
 //! needs three. Here a connection that did well is kept instead and used again, the last one first, so that few do the work
 //! and have their plans. One that failed goes back to the pool, which ends what it had begun and finds out whether it lives.
 
-use super::{DbError, DbErrorKind};
+use super::DbError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgPool, Postgres};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,11 +48,11 @@ impl IdleConnections {
 
     /// A connection that lives, as far as one can know.
     pub(super) async fn take(&self) -> Result<InUse, DbError> {
-        let late = |_| DbError::new(DbErrorKind::Unavailable, "no connection to the store was free in time");
+        let late = |_| DbError::unavailable("no connection to the store was free in time");
         let place = Arc::clone(&self.places).acquire_owned();
         let place = tokio::time::timeout(self.patience, place).await.map_err(late)?;
-        let place = place.map_err(|_| DbError::new(DbErrorKind::Unavailable, "the store is closed"))?;
-        while let Some(mut idle) = self.last() {
+        let place = place.map_err(|_| DbError::unavailable("the store is closed"))?;
+        while let Some(mut idle) = self.pop() {
             if self.lives(&mut idle).await {
                 return Ok(InUse { connection: idle.connection, place });
             }
@@ -89,7 +89,7 @@ impl IdleConnections {
         }
     }
 
-    fn last(&self) -> Option<Idle> {
+    fn pop(&self) -> Option<Idle> {
         self.lock().pop()
     }
 

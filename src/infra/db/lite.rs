@@ -3,7 +3,8 @@
 use super::lock::StoreLock;
 use super::read_only::path_of;
 use super::writer::Writer;
-use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
+use super::{DbError, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
+use crate::sql;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -112,22 +113,17 @@ impl Lite {
             return Ok(());
         }
         let (a, b) = (self.files.state.path.display(), self.files.results.path.display());
-        Err(DbError::new(DbErrorKind::Corrupt, format!("{a} is of store {state}, {b} of store {results}")))
+        Err(DbError::corrupt(format!("{a} is of store {state}, {b} of store {results}")))
     }
 }
 
 async fn store_id(file: &LiteFile, otherwise: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
     file.writer
-        .run(true, move |tx| {
+        .run(true, move |mut tx| {
             Box::pin(async move {
-                let Tx::Lite(connection) = tx else {
-                    return Err(DbError::new(DbErrorKind::Corrupt, "not SQLite"));
-                };
-                sqlx::query("INSERT INTO store (id) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM store)")
-                    .bind(otherwise)
-                    .execute(&mut *connection)
-                    .await?;
-                Ok(sqlx::query_scalar("SELECT id FROM store").fetch_one(connection).await?)
+                let insert = "INSERT INTO store (id) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM store)";
+                sql!(&mut tx, query(insert, otherwise).execute)?;
+                Ok(sql!(&mut tx, query_scalar("SELECT id FROM store").fetch_one)?)
             })
         })
         .await

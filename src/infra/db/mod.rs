@@ -27,9 +27,9 @@ pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 pub use read_only::{ReadOnly, Schema, path_of};
 
+use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
-use std::pin::Pin;
 
 /// Number of migrations a store has seen; an error where it has seen none.
 const MIGRATIONS_SEEN: &str = "SELECT count(*) FROM _sqlx_migrations WHERE success";
@@ -94,7 +94,7 @@ impl Reader {
 }
 
 /// What a closure given to [`Db::write`] returns.
-pub type Fut<'c, T> = Pin<Box<dyn Future<Output = Result<T, DbError>> + Send + 'c>>;
+pub type Fut<'c, T> = BoxFuture<'c, Result<T, DbError>>;
 
 /// Runs one expression against whichever connection a [`Tx`] holds: for SQL that both stores understand.
 #[macro_export]
@@ -110,6 +110,32 @@ macro_rules! on_either {
                 $run
             }
         }
+    };
+}
+
+/// Runs one statement that both stores understand: `sql!(tx, query_scalar(text, name).fetch_optional)?`. With `execute`
+/// the result is the number of rows it touched.
+#[macro_export]
+macro_rules! sql {
+    ($tx:expr, query($text:expr $(, $value:expr)* $(,)?).execute) => {
+        $crate::on_either!($tx, c => sqlx::query($text)$(.bind($value))*.execute(c).await.map(|done| done.rows_affected()))
+    };
+    ($tx:expr, $query:ident($text:expr $(, $value:expr)* $(,)?).$fetch:ident) => {
+        $crate::on_either!($tx, c => sqlx::$query($text)$(.bind($value))*.$fetch(c).await)
+    };
+}
+
+/// Runs one async function in a transaction of its own: `in_tx!(db, Lane::State, tx => store::touch(tx, &used)).await`.
+/// What the call names is moved into it.
+#[macro_export]
+macro_rules! in_tx {
+    ($db:expr, $lane:expr, $tx:ident => $call:expr) => {
+        $db.write($lane, move |mut $tx| {
+            Box::pin(async move {
+                let $tx = &mut $tx;
+                $call.await
+            })
+        })
     };
 }
 
@@ -173,9 +199,8 @@ impl Db {
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DbError> {
-        let mut reader = self.reader(View::State).await?;
-        let one: i32 = on_either!(&mut reader.tx(), c => sqlx::query_scalar("SELECT 1").fetch_one(c).await?);
-        if one == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::Corrupt, "one is not one")) }
+        sql!(&mut self.reader(View::State).await?.tx(), query("SELECT 1").execute)?;
+        Ok(())
     }
 
     /// What the store takes on disk, in bytes: `state` and `results` of SQLite, each with its write-ahead log, or the
@@ -199,13 +224,7 @@ impl Db {
             return Ok(());
         }
         for lane in [Lane::State, Lane::Results] {
-            let vacuum = self.write(lane, |mut tx| {
-                Box::pin(async move {
-                    on_either!(&mut tx, c => { sqlx::query("PRAGMA incremental_vacuum(1000)").execute(c).await?; });
-                    Ok(())
-                })
-            });
-            vacuum.await?;
+            in_tx!(self, lane, tx => vacuum(tx)).await?;
         }
         Ok(())
     }
@@ -217,4 +236,9 @@ impl Db {
             Self::Lite(lite) => lite.close().await,
         }
     }
+}
+
+async fn vacuum(tx: &mut Tx<'_>) -> Result<(), DbError> {
+    sql!(tx, query("PRAGMA incremental_vacuum(1000)").execute)?;
+    Ok(())
 }

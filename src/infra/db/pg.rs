@@ -1,7 +1,7 @@
 //! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
 
 use super::idle::IdleConnections;
-use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx};
+use super::{DbError, Fut, Lane, MIGRATIONS_SEEN, Tx};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -50,7 +50,7 @@ impl Pg {
     /// When the URL cannot be read.
     pub fn open(settings: &PgSettings) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(&settings.url)
-            .map_err(|_| DbError::new(DbErrorKind::Corrupt, "store.url is not a postgres:// URL"))?
+            .map_err(|_| DbError::corrupt("store.url is not a postgres:// URL"))?
             .application_name("headworks");
         let pool = |connections: u32, session: &[(&str, String)]| {
             PgPoolOptions::new()
@@ -104,7 +104,7 @@ impl Pg {
                 Ok(value)
             })
         };
-        transaction.await.unwrap_or_else(|error| Err(DbError::new(DbErrorKind::Corrupt, error)))
+        transaction.await.unwrap_or_else(|error| Err(DbError::corrupt(error)))
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, DbError> {

@@ -1,7 +1,7 @@
 //! A look at a store that changes nothing: no file is made, no schema, no lock taken, nothing waited for.
 
-use super::{DbError, DbErrorKind, Tx, View, lite, pg};
-use crate::on_either;
+use super::{DbError, Tx, View, lite, pg};
+use crate::sql;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -42,11 +42,11 @@ impl ReadOnly {
     /// When it does not let us in, or does not answer within seconds.
     pub async fn at_server(url: &str) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| DbError::new(DbErrorKind::Corrupt, "store.url is not a postgres:// URL"))?
+            .map_err(|_| DbError::corrupt("store.url is not a postgres:// URL"))?
             .application_name("headworks")
             .options([("default_transaction_read_only", "on"), ("statement_timeout", "5s")]);
         let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options));
-        let late = |_| DbError::new(DbErrorKind::Unavailable, "no answer");
+        let late = |_| DbError::unavailable("no answer");
         let connection = connecting.await.map_err(late)??;
         Ok(Self { connection: AnyConnection::Pg(connection), migrations: &pg::SCHEMA })
     }
@@ -79,7 +79,7 @@ impl ReadOnly {
     /// Compares the migrations that the store has seen with those of this program.
     ///
     /// # Errors
-    /// [`Corrupt`](DbErrorKind::Corrupt) where the store has seen one that this program does not have, or another one of
+    /// [`Corrupt`](super::DbErrorKind::Corrupt) where the store has seen one that this program does not have, or another one of
     /// the same number.
     pub async fn schema(&mut self) -> Result<Schema, DbError> {
         let known: Vec<_> =
@@ -90,15 +90,15 @@ impl ReadOnly {
         };
         let seen = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
         let mut tx = self.tx();
-        let exists: i64 = on_either!(&mut tx, c => sqlx::query_scalar(exists).fetch_one(c).await?);
+        let exists: i64 = sql!(&mut tx, query_scalar(exists).fetch_one)?;
         if exists == 0 {
             return Ok(Schema { version: None, steps: known.len() });
         }
-        let seen: Vec<(i64, Vec<u8>)> = on_either!(&mut tx, c => sqlx::query_as(seen).fetch_all(c).await?);
+        let seen: Vec<(i64, Vec<u8>)> = sql!(&mut tx, query_as(seen).fetch_all)?;
         if let Some((version, _)) = seen.iter().find(|step| !known.contains(step)) {
             let why =
                 format!("its schema has migration {version}, which this program does not have like that");
-            return Err(DbError::new(DbErrorKind::Corrupt, why));
+            return Err(DbError::corrupt(why));
         }
         Ok(Schema { version: seen.last().map(|(version, _)| *version), steps: known.len() - seen.len() })
     }

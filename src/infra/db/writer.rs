@@ -4,11 +4,11 @@
 //! do the callers hear of it. A member that fails is rolled back alone. One fsync so serves everyone who came while the
 //! last one ran.
 
-use super::{DbError, DbErrorKind, Fut, Tx};
+use super::{DbError, Fut, Tx};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use tokio::sync::{mpsc, oneshot};
 
 /// Members a group takes before it commits: bounds how long the first one waits.
@@ -28,10 +28,7 @@ enum Order {
 /// One caller's work and the way back to it, without its result type.
 trait Member: Send {
     /// Runs the work; `true` keeps its savepoint.
-    fn run<'c>(
-        &'c mut self,
-        connection: &'c mut SqliteConnection,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
     /// Tells the caller, after the commit or its failure.
     fn settle(self: Box<Self>, commit: Result<(), String>);
 }
@@ -47,15 +44,12 @@ where
     F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
     T: Send + 'static,
 {
-    fn run<'c>(
-        &'c mut self,
-        connection: &'c mut SqliteConnection,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
         Box::pin(async move {
             if let Some(work) = self.work.take() {
                 // A panic of one member must not take the writer, and with it every other caller, along.
                 let run = AssertUnwindSafe(async move { work(Tx::Lite(connection)).await }).catch_unwind();
-                let panicked = |_| Err(DbError::new(DbErrorKind::Corrupt, "a write panicked"));
+                let panicked = |_| Err(DbError::corrupt("a write panicked"));
                 self.result = Some(run.await.unwrap_or_else(panicked));
             }
             matches!(self.result, Some(Ok(_)))
@@ -66,10 +60,8 @@ where
         let answer = match (self.result, commit) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(why)) => Err(DbError::new(DbErrorKind::Unavailable, why)),
-            (None, Ok(())) => {
-                Err(DbError::new(DbErrorKind::Unavailable, "the group ended before this member ran"))
-            }
+            (_, Err(why)) => Err(DbError::unavailable(why)),
+            (None, Ok(())) => Err(DbError::unavailable("the group ended before this member ran")),
         };
         // A caller that has gone away does not want to know.
         drop(self.reply.send(answer));
@@ -88,7 +80,7 @@ impl Writer {
     /// Runs `work` in the next group and waits for its commit.
     ///
     /// # Errors
-    /// What `work` returned; [`Unavailable`](DbErrorKind::Unavailable) when too many wait or the commit failed.
+    /// What `work` returned; [`Unavailable`](super::DbErrorKind::Unavailable) when too many wait or the commit failed.
     pub async fn run<T, F>(&self, durable: bool, work: F) -> Result<T, DbError>
     where
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
@@ -97,14 +89,10 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let member = Box::new(Call { work: Some(work), result: None, reply });
         self.queue.try_send(Order::Run { durable, member }).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => {
-                DbError::new(DbErrorKind::Unavailable, "too many writes are waiting")
-            }
-            mpsc::error::TrySendError::Closed(_) => {
-                DbError::new(DbErrorKind::Unavailable, "the store is closed")
-            }
+            mpsc::error::TrySendError::Full(_) => DbError::unavailable("too many writes are waiting"),
+            mpsc::error::TrySendError::Closed(_) => DbError::unavailable("the store is closed"),
         })?;
-        answer.await.unwrap_or_else(|_| Err(DbError::new(DbErrorKind::Unavailable, "the writer ended")))
+        answer.await.unwrap_or_else(|_| Err(DbError::unavailable("the writer ended")))
     }
 
     /// Waits for everything sent so far, then closes the file.
@@ -218,7 +206,11 @@ mod tests {
             Box::pin(async move {
                 let Tx::Lite(connection) = tx else { unreachable!("a writer is SQLite's") };
                 sqlx::query("INSERT INTO kept VALUES ($1)").bind(number).execute(connection).await?;
-                if fails { Err(DbError::new(DbErrorKind::Content, "told to fail")) } else { Ok(()) }
+                if fails {
+                    Err(DbError::new(crate::infra::db::DbErrorKind::Content, "asked to fail"))
+                } else {
+                    Ok(())
+                }
             })
         });
         done.await.is_ok()

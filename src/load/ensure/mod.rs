@@ -13,7 +13,7 @@ mod store;
 
 use super::declared::{Declared, DeclaredView, Tables};
 use super::sql::Dialect;
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
+use crate::infra::db::{Db, DbError, Lane};
 use module_api::{ColumnKind, Table, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ struct Step {
 /// Servers that start together wait for each other, at most `lock_timeout`.
 ///
 /// # Errors
-/// [`Contention`](DbErrorKind::Contention) when the lock could not be had in time; [`Corrupt`](DbErrorKind::Corrupt)
+/// [`Contention`](crate::infra::db::DbErrorKind::Contention) when the lock could not be had in time; [`Corrupt`](crate::infra::db::DbErrorKind::Corrupt)
 /// naming a change that is not an addition.
 pub async fn ensure(db: &Db, tables: &Tables, lock_timeout: Duration) -> Result<Vec<String>, DbError> {
     let tables = tables.clone();
@@ -62,7 +62,7 @@ pub async fn ensure(db: &Db, tables: &Tables, lock_timeout: Duration) -> Result<
             let dialect = store::lock(&mut tx, lock_timeout).await?;
             let made = store::records(&mut tx).await?;
             let steps = plan(dialect, &tables, &made)
-                .map_err(|why| DbError::new(DbErrorKind::Corrupt, format!("module tables: {why}")))?;
+                .map_err(|why| DbError::corrupt(format!("module tables: {why}")))?;
             for step in &steps {
                 store::carry_out(&mut tx, step).await?;
             }

@@ -3,10 +3,10 @@
 use super::{Checked, Operator};
 use crate::load::provenance::Field;
 use crate::load::sql::Dialect;
-use module_api::Value;
+use module_api::{ColumnKind, Value};
 
 /// One statement, and the values of its parameters in order.
-pub(super) fn statement(dialect: Dialect, question: &Checked) -> (String, Vec<(&Field, &Value)>) {
+pub(super) fn statement(dialect: Dialect, question: &Checked) -> (String, Vec<(&ColumnKind, &Value)>) {
     let mut select = Select { dialect, bound: Vec::new() };
     let mut conditions: Vec<String> = question
         .conditions
@@ -35,12 +35,12 @@ pub(super) fn statement(dialect: Dialect, question: &Checked) -> (String, Vec<(&
 
 struct Select<'q> {
     dialect: Dialect,
-    bound: Vec<(&'q Field, &'q Value)>,
+    bound: Vec<(&'q ColumnKind, &'q Value)>,
 }
 
 impl<'q> Select<'q> {
     fn bind(&mut self, field: &'q Field, value: &'q Value) -> String {
-        self.bound.push((field, value));
+        self.bound.push((&field.kind, value));
         self.dialect.operand(field, self.bound.len())
     }
 
@@ -59,8 +59,8 @@ impl<'q> Select<'q> {
             }
             Operator::Prefix(first, end) => {
                 let from = format!("{column} >= {}", self.bind(field, first));
-                end.as_ref()
-                    .map_or(from.clone(), |end| format!("{from} AND {column} < {}", self.bind(field, end)))
+                let Some(end) = end else { return from };
+                format!("{from} AND {column} < {}", self.bind(field, end))
             }
             Operator::Null(true) => format!("{column} IS NULL"),
             Operator::Null(false) => format!("{column} IS NOT NULL"),
@@ -70,11 +70,8 @@ impl<'q> Select<'q> {
     /// Rows that come after one with these values of the order's columns. Null is after every value.
     fn after(&mut self, question: &'q Checked, place: &'q [Value]) -> String {
         let first = question.field(question.order[0]);
-        if !first.nullable {
-            return self.beyond(question, &question.order, place);
-        }
         let column = self.dialect.comparable("t.", first);
-        let key = &question.order[1..];
+        let (all, key) = (&question.order[..], &question.order[1..]);
         match (&place[0], question.descending) {
             (Value::Null, false) => {
                 format!("({column} IS NULL AND {})", self.beyond(question, key, &place[1..]))
@@ -82,10 +79,10 @@ impl<'q> Select<'q> {
             (Value::Null, true) => {
                 format!("({column} IS NOT NULL OR {})", self.beyond(question, key, &place[1..]))
             }
-            (_, false) => {
-                format!("({column} IS NULL OR {})", self.beyond(question, &question.order, place))
+            (_, false) if first.nullable => {
+                format!("({column} IS NULL OR {})", self.beyond(question, all, place))
             }
-            (_, true) => self.beyond(question, &question.order, place),
+            _ => self.beyond(question, all, place),
         }
     }
 

@@ -3,45 +3,20 @@
 use super::Checked;
 use super::select::statement;
 use crate::ids::{DeliveryId, JobId, LoadId, Scope, Timestamp};
-use crate::infra::db::{Db, DbError, Tx, View};
-use crate::load::columns::{bind_lite, bind_pg, decode_lite, decode_pg};
+use crate::infra::db::{Db, DbError, View};
+use crate::load::columns::fetch;
 use crate::load::sql::Dialect;
 use crate::load::write::Counts;
-use crate::on_either;
+use crate::sql;
 use module_api::Value;
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgArguments;
-use sqlx::sqlite::SqliteArguments;
 use std::collections::BTreeMap;
 
 /// One row more than the page holds, so that it is known whether there is another page.
-///
-/// Askers make up the texts, so they are not kept prepared.
 pub(super) async fn rows(db: &Db, question: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
-    let fields = &question.table.fields;
-    match db.reader(View::Results).await?.tx() {
-        Tx::Pg(connection) => {
-            let (text, bound) = statement(Dialect::Pg, question);
-            let mut arguments = PgArguments::default();
-            for (field, value) in bound {
-                bind_pg(&mut arguments, &field.kind, value)?;
-            }
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-            let rows = query.fetch_all(connection).await?;
-            rows.iter().map(|row| decode_pg(fields, row)).collect()
-        }
-        Tx::Lite(connection) => {
-            let (text, bound) = statement(Dialect::Lite, question);
-            let mut arguments = SqliteArguments::default();
-            for (_, value) in bound {
-                bind_lite(&mut arguments, value)?;
-            }
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-            let rows = query.fetch_all(connection).await?;
-            rows.iter().map(|row| decode_lite(fields, row)).collect()
-        }
-    }
+    let mut reader = db.reader(View::Results).await?;
+    let tx = &mut reader.tx();
+    fetch(tx, statement(Dialect::of(tx), question), &question.table.fields, false).await
 }
 
 /// A load as stored.
@@ -104,11 +79,7 @@ pub async fn loads_of_delivery(
     let text = "SELECT id, delivery_id, module, parser_version, job_id, outcome, profile, row_counts, findings, \
                 loaded_at FROM load WHERE delivery_id = $1 AND ($2 IS NULL OR customer = $2) ORDER BY id";
     let mut reader = db.reader(View::Results).await?;
-    Ok(on_either!(&mut reader.tx(), c => sqlx::query_as(text)
-        .bind(delivery)
-        .bind(scope.customer())
-        .fetch_all(c)
-        .await)?)
+    Ok(sql!(&mut reader.tx(), query_as(text, delivery, scope.customer()).fetch_all)?)
 }
 
 /// At most `limit` findings of a load, in order, from the one numbered `first`.
@@ -124,11 +95,7 @@ pub async fn findings_of_load(
                 WHERE f.load_id = $1 AND f.ordinal >= $2 AND ($3 IS NULL OR l.customer = $3) \
                 ORDER BY f.ordinal LIMIT $4";
     let mut reader = db.reader(View::Results).await?;
-    Ok(on_either!(&mut reader.tx(), c => sqlx::query_as(text)
-        .bind(load)
-        .bind(first)
-        .bind(scope.customer())
-        .bind(i64::from(limit))
-        .fetch_all(c)
-        .await)?)
+    let query =
+        sql!(&mut reader.tx(), query_as(text, load, first, scope.customer(), i64::from(limit)).fetch_all);
+    Ok(query?)
 }

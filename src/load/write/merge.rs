@@ -1,7 +1,7 @@
 //! Which of several rows with one key stands in the table. Pure.
 
 use crate::ids::Digest;
-use crate::infra::db::{DbError, DbErrorKind};
+use crate::infra::db::DbError;
 use crate::load::declared::Declared;
 use crate::load::row::StoredRow;
 use crate::load::version::Version;
@@ -85,7 +85,7 @@ pub(super) fn decide(
     for incoming in taken {
         let Some(current) = there.remove(&incoming.key) else {
             let why = format!("table {}: a row is neither new nor there", table.table.name);
-            return Err(DbError::new(DbErrorKind::Corrupt, why));
+            return Err(DbError::corrupt(why));
         };
         // Equal versions are of one load, handed over in several calls: the later row counts.
         if incoming.version >= current.version() {

@@ -23,6 +23,7 @@ pub use removal::{Removed, remove};
 
 use super::declared::{Declared, Tables};
 use super::row::StoredRow;
+use super::sql::Taken;
 use super::{NewLoad, value};
 use crate::ids::LoadId;
 use crate::infra::db::{DbError, DbErrorKind, Tx};
@@ -142,7 +143,9 @@ impl Loading {
         let mut entries = Vec::new();
         for (table, incoming) in self.by_table(rows)?.into_values() {
             let (newest, lost) = merge::newest_per_key(&table, incoming);
-            self.note_lost(&table, &lost);
+            for one in &lost {
+                self.count(&table, one.load, one.fate);
+            }
             store::supersede(tx, &table, lost.iter().map(|l| &l.row)).await?;
             let lengths = chunks(newest.iter().map(|incoming| weight(incoming.row.values.iter())));
             let mut left = newest.into_iter();
@@ -219,7 +222,7 @@ impl Loading {
         }
         let there = store::by_key(tx, table, &taken).await?;
         let merged = merge::decide(table, taken, there)?;
-        store::replace(tx, table, merged.winners.iter().map(|(w, _)| &w.row)).await?;
+        store::upsert(tx, table, Taken::Replace, merged.winners.iter().map(|(w, _)| &w.row)).await?;
         store::supersede(tx, table, merged.losers.iter()).await?;
         for (incoming, fate) in merged.winners.iter().chain(&merged.refused) {
             self.settle(table, incoming, *fate, entries);
@@ -228,16 +231,14 @@ impl Loading {
     }
 
     fn settle(&mut self, table: &Declared, incoming: &Incoming, fate: Fate, entries: &mut Vec<LogEntry>) {
-        self.loads[incoming.load].counts.entry(table.table.name.clone()).or_default().add(fate);
+        self.count(table, incoming.load, fate);
         if table.table.published && matches!(fate, Fate::Inserted | Fate::Updated) {
             entries.extend(self.replaced.entry_of(table, incoming));
         }
     }
 
-    fn note_lost(&mut self, table: &Declared, lost: &[merge::Lost]) {
-        for one in lost {
-            self.loads[one.load].counts.entry(table.table.name.clone()).or_default().add(one.fate);
-        }
+    fn count(&mut self, table: &Declared, load: usize, fate: Fate) {
+        self.loads[load].counts.entry(table.table.name.clone()).or_default().add(fate);
     }
 }
 

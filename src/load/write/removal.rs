@@ -3,9 +3,10 @@
 use super::publish::{LogEntry, Replaced};
 use super::{CHUNK, store};
 use crate::ids::{Digest, LoadId};
-use crate::infra::db::{DbError, DbErrorKind, Tx};
+use crate::infra::db::{DbError, Tx};
 use crate::load::declared::{Declared, Tables};
 use crate::load::row::StoredRow;
+use crate::load::sql::Taken;
 use std::collections::HashMap;
 
 /// What removing a load came to.
@@ -23,14 +24,14 @@ pub struct Removed {
 /// Removes a load, its rows wherever they are, and its findings. `None` if there is no such load.
 ///
 /// # Errors
-/// Those of the store; [`Corrupt`](DbErrorKind::Corrupt) when its module is no longer declared.
+/// Those of the store; [`Corrupt`](crate::infra::db::DbErrorKind::Corrupt) when its module is no longer declared.
 pub async fn remove(tx: &mut Tx<'_>, tables: &Tables, load: LoadId) -> Result<Option<Removed>, DbError> {
     let Some(module) = store::module_of(tx, load).await? else {
         return Ok(None);
     };
     if !tables.declares(&module) {
         let why = format!("module {module} of load {load} is not declared: its rows cannot be found");
-        return Err(DbError::new(DbErrorKind::Corrupt, why));
+        return Err(DbError::corrupt(why));
     }
     let mut replaced = Replaced::default();
     let mut removed = take_out(tx, tables, load, &module, &mut replaced).await?;
@@ -93,6 +94,6 @@ async fn put_back(
     }
     let mut rows: Vec<&StoredRow> = back.values().collect();
     rows.sort_by(|a, b| a.compare_keys(b, table));
-    store::put_back(tx, table, rows.into_iter()).await?;
+    store::upsert(tx, table, Taken::Fail, rows.into_iter()).await?;
     Ok(back)
 }

@@ -16,12 +16,13 @@ pub mod value;
 pub use value::KeyValue;
 
 use crate::ids::{Grant, Scope, Slug, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::web::{Kind, Problem};
 use recent::Recent;
 use std::sync::Arc;
 use std::time::Instant;
-use store::{Candidate, NewRow};
+use store::Candidate;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -125,14 +126,11 @@ impl Keys {
         let digest = value.digest();
         let key = match self.recent.get(&digest, Instant::now()) {
             Some(key) => key,
-            None => match self.look_up(value).await? {
-                Some(key) => {
-                    let key = Arc::new(key);
-                    self.recent.put(digest, key.clone(), Instant::now());
-                    key
-                }
-                None => return Ok(None),
-            },
+            None => {
+                let Some(key) = self.look_up(value).await?.map(Arc::new) else { return Ok(None) };
+                self.recent.put(digest, key.clone(), Instant::now());
+                key
+            }
         };
         let now = Timestamp::now();
         if key.expires_at.is_some_and(|at| at <= now) {
@@ -143,9 +141,8 @@ impl Keys {
     }
 
     async fn look_up(&self, value: KeyValue) -> Result<Option<Key>, DbError> {
-        let lookups = (value.digest().0.to_vec(), value.lookup());
-        let found =
-            store::candidates(&mut self.db.reader(View::State).await?.tx(), lookups.0, lookups.1).await?;
+        let (digest, lookup) = (value.digest(), value.lookup());
+        let found = store::candidates(&mut self.db.reader(View::State).await?.tx(), digest, lookup).await?;
         for candidate in found {
             if self.matches(&value, &candidate).await? {
                 return Ok(Some(candidate.key));
@@ -166,7 +163,7 @@ impl Keys {
 
     /// Runs something with argon2 in it off the async threads, a few at a time.
     async fn slowly<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
-        let ended = |error| DbError::new(DbErrorKind::Unavailable, error);
+        let ended = |error| DbError::unavailable(error);
         let _turn = self.argon2.acquire().await.map_err(|e| ended(e.to_string()))?;
         tokio::task::spawn_blocking(f).await.map_err(|e| ended(e.to_string()))
     }
@@ -201,35 +198,20 @@ impl Keys {
         hash: String,
         lookup: Vec<u8>,
     ) -> Result<(), KeyError> {
-        let NewKey { name, grants, scope, expires_at } = new;
-        let customer = match scope {
-            Scope::All => None,
-            Scope::Customer(customer) => Some(customer),
-        };
-        if !is_name(&name) {
-            return Err(KeyError::BadName(name));
+        if !is_name(&new.name) {
+            return Err(KeyError::BadName(new.name));
         }
-        if grants.is_empty() {
-            return Err(KeyError::NoGrants(name));
+        if new.grants.is_empty() {
+            return Err(KeyError::NoGrants(new.name));
         }
-        let row = NewRow {
-            id: Uuid::now_v7(),
-            name: name.clone(),
-            scheme,
-            hash,
-            lookup,
-            grants,
-            customer: customer.clone(),
-            expires_at,
-        };
-        let inserted = self
-            .db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::insert(&mut tx, &row).await }));
-        match (inserted.await, customer) {
+        let row = new.clone();
+        let inserted =
+            in_tx!(self.db, Lane::State, tx => store::insert(tx, &row, scheme, &hash, &lookup)).await;
+        match (inserted, new.scope) {
             (Ok(true), _) => Ok(()),
-            (Ok(false), _) => Err(KeyError::NameTaken(name)),
-            (Err(error), _) if error.kind() == DbErrorKind::Conflict => Err(KeyError::ValueTaken(name)),
-            (Err(error), Some(customer)) if error.kind() == DbErrorKind::Content => {
+            (Ok(false), _) => Err(KeyError::NameTaken(new.name)),
+            (Err(error), _) if error.kind() == DbErrorKind::Conflict => Err(KeyError::ValueTaken(new.name)),
+            (Err(error), Scope::Customer(customer)) if error.kind() == DbErrorKind::Content => {
                 Err(KeyError::UnknownCustomer(customer))
             }
             (Err(error), _) => Err(error.into()),
@@ -238,8 +220,7 @@ impl Keys {
 
     /// Keys by name, also those that have ended: those behind `after`, at most `limit`.
     pub async fn list(&self, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
-        let after = after.map(str::to_owned);
-        store::list(&mut self.db.reader(View::State).await?.tx(), after.as_deref(), limit).await
+        store::list(&mut self.db.reader(View::State).await?.tx(), after, limit).await
     }
 
     /// Ends a key; `false` where there is no live key of that name.
@@ -248,10 +229,7 @@ impl Keys {
     /// When the store did not take it.
     pub async fn revoke(&self, name: &str) -> Result<bool, DbError> {
         let (name, now) = (name.to_owned(), Timestamp::now());
-        let ended = self.db.write(Lane::State, move |mut tx| {
-            Box::pin(async move { store::revoke(&mut tx, &name, now).await })
-        });
-        let ended = ended.await?;
+        let ended = in_tx!(self.db, Lane::State, tx => store::revoke(tx, &name, now)).await?;
         if let Some(id) = ended {
             self.recent.forget(id);
         }
@@ -268,9 +246,7 @@ impl Keys {
         if used.is_empty() {
             return Ok(());
         }
-        self.db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::touch(&mut tx, &used).await }))
-            .await
+        in_tx!(self.db, Lane::State, tx => store::touch(tx, &used)).await
     }
 }
 
