@@ -46,9 +46,9 @@ fn complete(mut api: OpenApi) -> OpenApi {
 
 /// One paragraph about a kind of problem.
 async fn explain(Path(slug): Path<String>) -> Result<String, Problem> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.facts().1 == slug).ok_or_else(Problem::not_found)?;
+    let kind = Kind::ALL.iter().find(|kind| kind.facts().1 == slug).ok_or_else(Problem::not_found)?;
     let (status, _, title) = kind.facts();
-    Ok(format!("{title}.\n\nHTTP status {status}. {}\n", kind.meaning()))
+    Ok(format!("{title}.\n\nHTTP status {status}. {}\n", kind.advice()))
 }
 
 #[cfg(test)]

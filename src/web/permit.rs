@@ -11,6 +11,7 @@ use crate::ids::{Grant, Scope};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 /// A permission as a type.
 pub trait Permission: Send + Sync + 'static {
@@ -56,17 +57,10 @@ impl<P> May<P> {
     }
 }
 
-impl<P> MayAll<P> {
-    /// Everything.
-    #[must_use]
-    pub const fn scope(&self) -> &Scope {
-        self.0.scope()
-    }
-
-    /// Who they are.
-    #[must_use]
-    pub const fn caller(&self) -> &Caller {
-        self.0.caller()
+impl<P> Deref for MayAll<P> {
+    type Target = May<P>;
+    fn deref(&self) -> &May<P> {
+        &self.0
     }
 }
 

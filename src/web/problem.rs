@@ -16,102 +16,81 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
-/// What went wrong, as programs distinguish it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+/// Declares the kinds: status, last part of `type`, title, and what a client can do about it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $status:ident $slug:literal $title:literal $advice:literal;)*) => {
+        /// What went wrong, as programs distinguish it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Status, last part of `type`, and title.
+            #[must_use]
+            pub const fn facts(self) -> (StatusCode, &'static str, &'static str) {
+                match self {
+                    $(Self::$kind => (StatusCode::$status, $slug, $title),)*
+                }
+            }
+
+            /// What a client can do about it, for the page that `type` names.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $advice,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The request cannot be read: bad JSON, an unknown or unreadable query parameter.
-    Malformed,
+    Malformed = BAD_REQUEST "malformed" "The request cannot be read"
+        "Correct the request: `errors` or `detail` says where it could not be read.";
     /// No key, or not a valid one.
-    Unauthorized,
+    Unauthorized = UNAUTHORIZED "unauthorized" "A valid key is required"
+        "Send a valid key in X-Api-Key, or in Authorization as a Bearer token.";
     /// A valid key that lacks the permission.
-    Forbidden,
-    /// There is no such thing, or not for this caller.
-    NotFound,
+    Forbidden = FORBIDDEN "forbidden" "The key does not permit this"
+        "Use a key with the permission that `detail` names, or have it added.";
+    /// The resource does not exist, or not for this caller.
+    NotFound = NOT_FOUND "not-found" "Not found"
+        "It never existed, is gone, or belongs to somebody else.";
     /// The URL exists, but not for this method.
-    MethodNotAllowed,
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed" "Method not allowed"
+        "The Allow header lists the methods that are served.";
     /// The request did not arrive, or was not answered, in time.
-    Timeout,
-    /// The thing is not in a state that allows this.
-    Conflict,
+    Timeout = REQUEST_TIMEOUT "timeout" "The request took too long"
+        "Send the whole request without long pauses.";
+    /// The resource is not in a state that allows this.
+    Conflict = CONFLICT "conflict" "The current state does not allow this"
+        "Look at the current state, then decide again.";
     /// The body is larger than allowed.
-    TooLarge,
-    /// The body is of a type that is not read here.
-    UnsupportedType,
-    /// The request is readable, but says something that cannot be.
-    Invalid,
-    /// A defect, or a store that is not as expected.
-    Internal,
+    TooLarge = PAYLOAD_TOO_LARGE "too-large" "The body is too large"
+        "`detail` gives the limit.";
+    /// The body is of a media type that this route does not accept.
+    UnsupportedType = UNSUPPORTED_MEDIA_TYPE "unsupported-type" "Unsupported media type"
+        "`detail` lists the accepted types.";
+    /// The request is readable, but contains invalid values.
+    Invalid = UNPROCESSABLE_ENTITY "invalid" "The request contains invalid values"
+        "Correct the values that `errors` points to; the same request would fail again.";
+    /// A bug, or a store that is not as expected.
+    Internal = INTERNAL_SERVER_ERROR "internal" "Internal error"
+        "Give an operator the request id in `instance`: the log says more.";
     /// Something this needs is down.
-    Unavailable,
-    /// A bound of what may wait is reached.
-    Busy,
+    Unavailable = SERVICE_UNAVAILABLE "unavailable" "Temporarily unavailable"
+        "Send the same request again after Retry-After.";
+    /// A limit on waiting work is reached.
+    Busy = SERVICE_UNAVAILABLE "busy" "Too many requests are waiting"
+        "Send the same request again after Retry-After.";
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 13] = [
-        Self::Malformed,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::Timeout,
-        Self::Conflict,
-        Self::TooLarge,
-        Self::UnsupportedType,
-        Self::Invalid,
-        Self::Internal,
-        Self::Unavailable,
-        Self::Busy,
-    ];
-
-    /// Status, last part of `type`, and title: the one map.
-    #[must_use]
-    pub const fn facts(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be read"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The key does not permit this"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not served here")
-            }
-            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long"),
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "The present state does not allow this"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::UnsupportedType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-type",
-                "The type of the body is not read here",
-            ),
-            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request says what cannot be"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something failed in here"),
-            Self::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something this needs is down")
-            }
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "There is too much to do"),
-        }
-    }
-
-    /// What a client can do about it, for the page that `type` names.
-    #[must_use]
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::Malformed => "Correct the request: `errors` or `detail` says where it could not be read.",
-            Self::Unauthorized => "Send a valid key in X-Api-Key, or in Authorization as a Bearer token.",
-            Self::Forbidden => "Use a key with the permission that `detail` names, or have it added.",
-            Self::NotFound => "It never existed, is gone, or belongs to somebody else.",
-            Self::MethodNotAllowed => "Allow names the methods that are served.",
-            Self::Timeout => "Send the whole request without long pauses.",
-            Self::Conflict => "Look at the present state, then decide again.",
-            Self::TooLarge => "`detail` says how much is taken.",
-            Self::UnsupportedType => "`detail` says which types are read.",
-            Self::Invalid => "Correct the values that `errors` points to; the same again fails again.",
-            Self::Internal => "Tell an operator the request id in `instance`: the log says more.",
-            Self::Unavailable | Self::Busy => "Send the same again after Retry-After.",
-        }
-    }
-
     const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Unavailable => Some(Duration::from_secs(5)),

@@ -9,6 +9,7 @@ use module_api::frame::{
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -48,9 +49,8 @@ pub(super) struct Child {
 impl Child {
     /// Starts the program. To be called on the spawner's thread only.
     pub(super) fn spawn(program: &Path, spill_bytes: u64) -> Result<Self, RunError> {
-        let failed = |what: &str, e: &dyn std::fmt::Display| {
-            RunError::new(RunErrorKind::Unavailable, format!("module process: {what}: {e}"))
-        };
+        let failed =
+            |what: &str, e: &dyn Display| RunError::unavailable(format!("module process: {what}: {e}"));
         let (ours, theirs) = UnixStream::pair().map_err(|e| failed("socket", &e))?;
         let (last_words, stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|e| failed("pipe", &e))?;
@@ -64,7 +64,7 @@ impl Child {
             .stderr(stderr)
             .spawn()
             .map_err(|e| failed(&program.display().to_string(), &e))?;
-        let pidfd = rustix::process::pidfd_open(pid_of(&process), PidfdFlags::empty())
+        let pidfd = rustix::process::pidfd_open(Pid::from_child(&process), PidfdFlags::empty())
             .map_err(|e| failed("pidfd", &e))?;
         Ok(Self {
             process,
@@ -81,27 +81,23 @@ impl Child {
 
     /// Reads the greeting and compares versions.
     pub(super) fn greet(&mut self) -> Result<(), RunError> {
-        let unavailable = |message: String| RunError::new(RunErrorKind::Unavailable, message);
-        let socket = self.reader.get_ref();
-        socket
-            .set_read_timeout(Some(GREETING_TIME))
-            .map_err(|e| unavailable(format!("module process: {e}")))?;
+        let refused = |e| RunError::unavailable(format!("module process: {e}"));
+        self.reader.get_ref().set_read_timeout(Some(GREETING_TIME)).map_err(refused)?;
         let greeting = self.receive();
-        let socket = self.reader.get_ref();
-        socket.set_read_timeout(None).map_err(|e| unavailable(format!("module process: {e}")))?;
+        self.reader.get_ref().set_read_timeout(None).map_err(refused)?;
         match greeting {
             Ok(Reply::Hello(hello)) if hello.protocol == PROTOCOL => {
                 self.hello = Some(hello);
                 Ok(())
             }
-            Ok(Reply::Hello(hello)) => Err(unavailable(format!(
+            Ok(Reply::Hello(hello)) => Err(RunError::unavailable(format!(
                 "module process {} speaks protocol {}, this server {PROTOCOL}",
                 hello.version, hello.protocol
             ))),
-            Ok(_) => Err(unavailable("module process did not greet first".into())),
+            Ok(_) => Err(RunError::unavailable("module process did not send a greeting first")),
             Err(e) => {
                 let end = self.post_mortem(e);
-                Err(unavailable(format!("module process did not start: {}", end.message)))
+                Err(RunError::unavailable(format!("module process did not start: {}", end.message)))
             }
         }
     }
@@ -109,16 +105,15 @@ impl Child {
     /// Sets what the next run may cost on top of what the child used already. Only soft limits move: raising them
     /// again needs no privilege, and the child cannot.
     pub(super) fn allow(&self, settings: &Settings) -> Result<(), RunError> {
-        let pid = Some(pid_of(&self.process));
+        let pid = Some(Pid::from_child(&self.process));
         for (resource, limit) in [
             (Resource::Cpu, self.used_seconds()? + settings.cpu_seconds),
             (Resource::Data, settings.data_bytes),
         ] {
             let maximum = rustix::process::getrlimit(resource).maximum;
             let limit = Rlimit { current: Some(maximum.map_or(limit, |most| most.min(limit))), maximum };
-            rustix::process::prlimit(pid, resource, limit).map_err(|e| {
-                RunError::new(RunErrorKind::Unavailable, format!("module process: limit {resource:?}: {e}"))
-            })?;
+            rustix::process::prlimit(pid, resource, limit)
+                .map_err(|e| RunError::unavailable(format!("module process: limit {resource:?}: {e}")))?;
         }
         Ok(())
     }
@@ -126,8 +121,8 @@ impl Child {
     /// CPU time used so far, in begun seconds.
     fn used_seconds(&self) -> Result<u64, RunError> {
         let path = format!("/proc/{}/stat", self.process.id());
-        let stat = std::fs::read_to_string(&path)
-            .map_err(|e| RunError::new(RunErrorKind::Unavailable, format!("{path}: {e}")))?;
+        let stat =
+            std::fs::read_to_string(&path).map_err(|e| RunError::unavailable(format!("{path}: {e}")))?;
         // The name, in parentheses, may hold anything; user and system time are fields 14 and 15.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let ticks: u64 =
@@ -224,19 +219,11 @@ impl Drop for Child {
     }
 }
 
-fn pid_of(process: &std::process::Child) -> Pid {
-    Pid::from_child(process)
-}
-
 /// What an exit status and the run-time's last words say.
 fn cause_of_death(status: ExitStatus, words: &str) -> (RunErrorKind, String) {
     let Some(signal) = status.signal() else {
-        return (
-            RunErrorKind::Died,
-            format!("exited in the middle with status {}: {words}", status.code().unwrap_or(-1))
-                .trim_end_matches([':', ' '])
-                .to_owned(),
-        );
+        let message = format!("exited during the run with status {}: {words}", status.code().unwrap_or(-1));
+        return (RunErrorKind::Died, message.trim_end_matches([':', ' ']).to_owned());
     };
     let is = |known: Signal| signal == known.as_raw();
     match () {
@@ -321,13 +308,10 @@ impl Drop for KillOnDrop {
 
 /// What the program declares.
 pub(super) fn describe(program: &Path) -> Result<Vec<Declaration>, RunError> {
-    let unavailable = |what: String| {
-        RunError::new(RunErrorKind::Unavailable, format!("{} describe: {what}", program.display()))
-    };
-    let output =
-        Command::new(program).arg("describe").env_clear().output().map_err(|e| unavailable(e.to_string()))?;
+    let failed = |why: &dyn Display| RunError::unavailable(format!("{} describe: {why}", program.display()));
+    let output = Command::new(program).arg("describe").env_clear().output().map_err(|e| failed(&e))?;
     if !output.status.success() {
-        return Err(unavailable(output.status.to_string()));
+        return Err(failed(&output.status));
     }
-    serde_json::from_slice(&output.stdout).map_err(|e| unavailable(e.to_string()))
+    serde_json::from_slice(&output.stdout).map_err(|e| failed(&e))
 }

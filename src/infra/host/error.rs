@@ -52,6 +52,10 @@ impl RunError {
         Self { kind, message: message.into(), stage: None }
     }
 
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Unavailable, message)
+    }
+
     pub(super) fn bad_frame(message: impl Into<String>) -> Self {
         Self::new(RunErrorKind::BadFrame, message)
     }

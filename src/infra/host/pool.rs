@@ -2,7 +2,7 @@
 
 use super::child::{Child, Leash};
 use super::spawner::Spawner;
-use super::{RunError, RunErrorKind, Settings, State};
+use super::{RunError, Settings, State};
 use module_api::frame::Hello;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,10 +63,10 @@ impl Pool {
         let before = self.runs.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.runs));
         if before >= self.settings.children + self.settings.queue {
-            return Err(RunError::new(RunErrorKind::Unavailable, "too many module runs wait"));
+            return Err(RunError::unavailable("too many module runs wait"));
         }
         let permit = Arc::clone(&self.places).acquire_owned().await;
-        let permit = permit.map_err(|_| RunError::new(RunErrorKind::Unavailable, "module pool is closed"))?;
+        let permit = permit.map_err(|_| RunError::unavailable("module pool is closed"))?;
         Ok(Place { _permit: permit, _counted: counted })
     }
 
@@ -119,7 +119,7 @@ impl Pool {
         let child = self.fresh()?;
         let hello = child.hello.clone();
         self.give_back(child, None);
-        hello.ok_or_else(|| RunError::new(RunErrorKind::Unavailable, "module program did not greet"))
+        hello.ok_or_else(|| RunError::unavailable("module program did not greet"))
     }
 
     pub(super) fn state(&self) -> State {

@@ -1,7 +1,7 @@
 //! The one thread that starts children. It ends with the [`Host`](super::Host), and they with it.
 
+use super::RunError;
 use super::child::Child;
-use super::{RunError, RunErrorKind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -20,14 +20,14 @@ impl Spawner {
         std::thread::Builder::new()
             .name("module-spawner".into())
             .spawn(move || serve(&inbox, &program, spill_bytes))
-            .map_err(|e| RunError::new(RunErrorKind::Unavailable, format!("module spawner: {e}")))?;
+            .map_err(|e| RunError::unavailable(format!("module spawner: {e}")))?;
         Ok(Self { orders })
     }
 
     /// A new child that has said hello.
     pub(super) fn spawn(&self) -> Result<Child, RunError> {
         let (answer, child) = sync_channel(1);
-        let gone = |()| RunError::new(RunErrorKind::Unavailable, "module spawner is gone");
+        let gone = |()| RunError::unavailable("module spawner is gone");
         self.orders.send(answer).map_err(|_| gone(()))?;
         let mut child = child.recv().map_err(|_| gone(()))??;
         child.greet()?;
