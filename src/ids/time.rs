@@ -12,19 +12,19 @@ const MAX_SPAN: i64 = 1_000 * 365 * 86_400 * 1_000_000;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// What this machine's clock says. Decisions about jobs use the store's clock instead.
+    /// The clock of this machine. Decisions about jobs use the store's clock instead.
     #[must_use]
     pub fn now() -> Self {
         Self(jiff::Timestamp::now().as_microsecond())
     }
 
-    /// This instant and `span` later.
+    /// The instant `span` later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(micros(span)))
     }
 
-    /// This instant and `span` earlier.
+    /// The instant `span` earlier.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(micros(span)))

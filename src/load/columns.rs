@@ -1,4 +1,4 @@
-//! Values on their way into and out of either store.
+//! Binding and decoding the values of declared tables, for both stores.
 //!
 //! Postgres takes a set of rows as one array per column, SQLite as one JSON text (blobs in hexadecimal). Decimals
 //! travel as whole units.
@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row};
 use uuid::Uuid;
 
-/// Every column of `rows` as an array.
+/// One array per column of `rows`.
 fn arrays(fields: &[Field], rows: &[Vec<&Value>]) -> Result<PgArguments, DbError> {
     let mut arguments = PgArguments::default();
     for (column, field) in fields.iter().enumerate() {
@@ -54,8 +54,8 @@ fn json_rows(rows: &[Vec<&Value>]) -> Result<String, DbError> {
     serde_json::to_string(&rows).map_err(|error| DbError::new(DbErrorKind::Content, error))
 }
 
-/// Runs a statement with one parameter for each of `bound`, and returns its rows as values of `fields`. The text is made
-/// for the asker, so it is not kept prepared unless it is `persistent`.
+/// Runs a statement with one parameter for each of `bound`, and returns its rows as values of `fields`. Only a
+/// `persistent` statement stays prepared.
 pub(super) async fn fetch(
     tx: &mut Tx<'_>,
     (text, bound): (String, Vec<(&ColumnKind, &Value)>),
@@ -83,7 +83,7 @@ pub(super) async fn fetch(
     }
 }
 
-/// Runs a statement over many rows, and returns what it returns as values of `returned`.
+/// Runs a statement over many rows, and returns its result as values of `returned`.
 pub(super) async fn run(
     tx: &mut Tx<'_>,
     text: impl Fn(Dialect) -> String,

@@ -12,12 +12,12 @@ use sqlx::{PgConnection, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Something to be told to whoever reads a topic.
+/// An event for the readers of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where.
+    /// Its topic.
     pub topic: TopicId,
-    /// Entries with one key stay in order wherever they are copied to.
+    /// Entries with the same key stay in order wherever they are copied.
     pub key: Option<Vec<u8>>,
     /// Short facts about the body: its type, its message id.
     pub headers: BTreeMap<String, String>,
@@ -28,7 +28,7 @@ pub struct Entry {
 /// An entry as it was committed.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Stored {
-    /// Right behind this entry.
+    /// Right after this entry.
     #[sqlx(rename = "seq")]
     pub position: Position,
     /// When it was appended.
@@ -42,14 +42,14 @@ pub struct Stored {
     pub body: Vec<u8>,
 }
 
-/// What comes after a position.
+/// Entries after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of their commits.
+    /// In commit order.
     pub entries: Vec<Stored>,
-    /// Where to read on.
+    /// Where to continue.
     pub next: Position,
-    /// Entries that came after the position asked for have been pruned: the reader was too slow to see them.
+    /// Entries after the requested position have been pruned: the reader was too slow.
     pub gap: bool,
 }
 
@@ -71,7 +71,7 @@ FROM json_each($1) n WHERE true ORDER BY n.key";
 /// Appends entries, in the order given. Once per transaction, and as its last statement: see the [module](super).
 ///
 /// # Errors
-/// When the store fails; [`MissingPartition`](crate::infra::db::DbErrorKind::MissingPartition) where today has none yet.
+/// [`MissingPartition`](crate::infra::db::DbErrorKind::MissingPartition) where today has none yet.
 pub async fn append(tx: &mut Tx<'_>, entries: &[Entry]) -> Result<(), DbError> {
     if entries.is_empty() {
         return Ok(());
@@ -128,7 +128,7 @@ pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) 
     Ok(Page { entries, next, gap: after < pruned })
 }
 
-/// Asked together with the rows, or after there were none: what is pruned in between cannot go unnoticed.
+/// Read together with the rows, or after finding none, so that a prune in between is noticed.
 async fn pruned(tx: &mut Tx<'_>, topic: TopicId) -> Result<Position, DbError> {
     let text = "SELECT pruned FROM topic WHERE id = $1";
     Ok(sql!(tx, query_scalar(text, topic).fetch_optional)?.unwrap_or(Position::START))
@@ -156,8 +156,8 @@ pub(super) async fn topic_id(tx: &mut Tx<'_>, name: &str) -> Result<TopicId, DbE
     Ok(sql!(tx, query_scalar(find, name).fetch_one)?)
 }
 
-/// Removes entries appended before so long ago: whole days in Postgres, at most `limit` rows in SQLite. Returns how many
-/// days or rows; readers that were behind them will hear of a gap.
+/// Deletes entries older than `keep`: whole days in Postgres, at most `limit` rows in SQLite. Returns how many days or
+/// rows; readers that had not read them will see a gap.
 pub async fn prune(tx: &mut Tx<'_>, keep: Duration, limit: u32) -> Result<u64, DbError> {
     match tx {
         Tx::Pg(connection) => prune_pg(connection, keep).await,

@@ -1,12 +1,12 @@
-//! Refusals and failures: `application/problem+json` (RFC 9457), with the status decided in one place.
+//! Errors as `application/problem+json` (RFC 9457).
 //!
 //! ```text
 //!   {"type":"/errors/invalid","title":"…","status":422,"detail":"…","instance":"<request id>",
 //!    "errors":[{"pointer":"/rules/3/match","detail":"…"}]}
 //! ```
 //!
-//! `type` is stable and what programs branch on; `title` is the same for all of a type; `detail` is about this
-//! request. `instance` is the request id, added by [`edge`](super::edge) on the way out.
+//! `type` is stable, for programs to branch on; `title` is fixed per type; `detail` is about this request. `instance` is
+//! the request id, added by [`access`](super::access).
 
 use crate::infra::db::{DbError, DbErrorKind};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Declares the kinds: status, last part of `type`, title, and what a client can do about it.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $status:ident $slug:literal $title:literal $advice:literal;)*) => {
-        /// What went wrong, as programs distinguish it.
+        /// Kind of a problem.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Kind {
             $($(#[$doc])* $kind,)*
@@ -100,10 +100,10 @@ impl Kind {
     }
 }
 
-/// A refusal or failure on its way to the client.
+/// An error response.
 #[derive(Debug)]
 pub struct Problem {
-    // Boxed: `Result<_, Problem>` is what every handler returns.
+    // Boxed to keep the `Result` of every handler small.
     inner: Box<Inner>,
 }
 
@@ -117,7 +117,7 @@ struct Inner {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// One thing that is wrong with a request, and where.
+/// One fault of a request, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// JSON pointer (RFC 6901) into the body.
@@ -126,7 +126,7 @@ pub struct Fault {
     /// Name of the query or path parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// What is wrong there.
+    /// What is wrong.
     pub detail: String,
 }
 
@@ -134,26 +134,26 @@ pub struct Fault {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub struct Body {
-    /// What went wrong, for programs: a stable URI reference.
+    /// Kind of the problem: a stable URI reference.
     #[serde(rename = "type")]
     kind: String,
-    /// What went wrong, in words; the same for all of a type.
+    /// Kind of the problem in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What went wrong with this request.
+    /// What is wrong with this request.
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: Cow<'static, str>,
     /// The request id, as in `X-Request-Id` and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
-    /// Single faults, where there can be several.
+    /// Single faults, if there can be several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
 }
 
 impl Problem {
-    /// A problem of a kind; `detail` is a sentence for the client, and empty where the title says it all.
+    /// A problem of a kind; `detail` is for the client, and empty if the title says enough.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -168,19 +168,19 @@ impl Problem {
         }
     }
 
-    /// What does not exist, or not for this caller: the two look the same.
+    /// For what does not exist, or not for this caller; the client cannot tell them apart.
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(Kind::NotFound, "")
     }
 
-    /// A value in the body that cannot be; `pointer` as in RFC 6901.
+    /// An invalid value in the body; `pointer` as in RFC 6901.
     #[must_use]
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, "").at(pointer, detail)
     }
 
-    /// A query or path parameter that cannot be read.
+    /// An invalid query or path parameter.
     #[must_use]
     pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
         let fault = Fault { pointer: None, parameter: Some(name.into()), detail: detail.into() };
@@ -189,13 +189,13 @@ impl Problem {
         problem
     }
 
-    /// A defect. The client learns nothing but the request id; the source goes to the log.
+    /// A bug. The client gets only the request id; the source goes to the log.
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Kind::Internal, "").because(source)
     }
 
-    /// One more fault, at a JSON pointer.
+    /// Adds a fault at a JSON pointer.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let fault = Fault { pointer: Some(pointer.into()), parameter: None, detail: detail.into() };
@@ -203,28 +203,28 @@ impl Problem {
         self
     }
 
-    /// Why, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
     }
 
-    /// When to try again, rounded up to seconds.
+    /// Sets Retry-After, rounded up to seconds.
     #[must_use]
     pub fn retry_after(mut self, span: Duration) -> Self {
         self.inner.retry_after = Some(span);
         self
     }
 
-    /// One more header of the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.inner.headers.push((name, value));
         self
     }
 
-    /// What went wrong, for callers that answer in a foreign shape.
+    /// The kind, for doors with error bodies of their own.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.inner.kind
@@ -249,7 +249,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let inner = *self.inner;
         let (status, slug, title) = inner.kind.facts();
-        // The border where a failure is handled: the one line about it. Refusals are in the line of the request.
+        // The only log line about a failure. Refusals are in the line of the request.
         match &inner.source {
             Some(source) if status.is_server_error() => {
                 tracing::error!(error = &**source as &dyn Error, kind = slug, "request failed");
@@ -277,7 +277,7 @@ impl IntoResponse for Problem {
 }
 
 impl Body {
-    /// The answer once more, naming the request: for [`edge`](super::edge), which knows its id.
+    /// The body with the request id, for [`access`](super::access), which knows it.
     pub fn named(mut self, request_id: &str) -> axum::body::Body {
         self.instance = Some(request_id.to_owned());
         self.into_response().into_body()

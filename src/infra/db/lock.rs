@@ -1,4 +1,4 @@
-//! The lock file of a SQLite store: one process at a time, and the loser learns who holds it.
+//! The lock file of a SQLite store: one process at a time; the error names the holder.
 
 use super::DbError;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-/// Holds the lock until dropped. The kernel lets go of it when the process ends, however it ends.
+/// Holds the lock until dropped. The kernel releases it when the process ends.
 #[derive(Debug)]
 pub struct StoreLock {
     _file: File,
@@ -16,8 +16,7 @@ impl StoreLock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`Unavailable`](super::DbErrorKind::Unavailable) naming the holder where another process has it, or why the file could
-    /// not be opened.
+    /// [`Unavailable`](super::DbErrorKind::Unavailable), naming the process that holds it or why the file cannot be opened.
     pub fn take(path: &Path) -> Result<Self, DbError> {
         let place =
             |error: std::io::Error| DbError::unavailable(format!("lock file {}: {error}", path.display()));

@@ -1,4 +1,4 @@
-//! The one thread that starts children. It ends with the [`Host`](super::Host), and they with it.
+//! The one thread that starts children. It ends with the [`Host`](super::Host), and the children with it.
 
 use super::RunError;
 use super::child::Child;
@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 type Answer = SyncSender<Result<Child, RunError>>;
 
-/// The way to the thread.
+/// Handle of the thread.
 #[derive(Debug)]
 pub(super) struct Spawner {
     orders: SyncSender<Answer>,
@@ -24,10 +24,10 @@ impl Spawner {
         Ok(Self { orders })
     }
 
-    /// A new child that has said hello.
+    /// A new child, after its greeting.
     pub(super) fn spawn(&self) -> Result<Child, RunError> {
         let (answer, child) = sync_channel(1);
-        let gone = |()| RunError::unavailable("module spawner is gone");
+        let gone = |()| RunError::unavailable("module spawner has ended");
         self.orders.send(answer).map_err(|_| gone(()))?;
         let mut child = child.recv().map_err(|_| gone(()))??;
         child.greet()?;
@@ -37,7 +37,7 @@ impl Spawner {
 
 fn serve(inbox: &Receiver<Answer>, program: &std::path::Path, spill_bytes: u64) {
     while let Ok(answer) = inbox.recv() {
-        // Whoever asked may have gone; the child then goes with the answer.
+        // If the receiver is gone, the child is dropped with the answer.
         drop(answer.send(Child::spawn(program, spill_bytes)));
     }
 }

@@ -1,19 +1,19 @@
 //! SQL of `module_table`, and the DDL of a plan.
 
-use super::{Made, Record, Step};
+use super::{Definition, Record, Step};
 use crate::infra::db::{DbError, Tx};
 use crate::load::sql::Dialect;
 use crate::{on_either, sql};
 use sqlx::{AssertSqlSafe, Executor};
 use std::time::Duration;
 
-/// Advisory lock of Postgres that every server takes before it looks at `module_table`.
+/// Advisory lock of Postgres that a server takes before it reads `module_table`.
 const LOCK: i64 = 0x6d6f_6474;
 
-/// Keeps everyone else from changing module tables until the end of the transaction.
+/// Locks the module tables against other servers until the end of the transaction.
 pub(super) async fn lock(tx: &mut Tx<'_>, timeout: Duration) -> Result<Dialect, DbError> {
     match tx {
-        // The one writer is lock enough.
+        // SQLite has one writer, which is lock enough.
         Tx::Lite(_) => Ok(Dialect::Lite),
         Tx::Pg(connection) => {
             sqlx::query("SELECT set_config('lock_timeout', $1, true)")
@@ -26,13 +26,13 @@ pub(super) async fn lock(tx: &mut Tx<'_>, timeout: Duration) -> Result<Dialect, 
     }
 }
 
-/// Everything that was made.
+/// All tables and views created so far.
 pub(super) async fn records(tx: &mut Tx<'_>) -> Result<Vec<Record>, DbError> {
     let text = "SELECT name, module, CAST(declaration AS text) FROM module_table ORDER BY name";
     let rows: Vec<(String, String, String)> = sql!(tx, query_as(text).fetch_all)?;
     rows.into_iter()
         .map(|(name, module, declaration)| {
-            let made: Made = serde_json::from_str(&declaration)
+            let made: Definition = serde_json::from_str(&declaration)
                 .map_err(|e| DbError::corrupt(format!("module_table {name}: {e}")))?;
             Ok(Record { name, module, made })
         })

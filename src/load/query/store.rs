@@ -1,4 +1,4 @@
-//! SQL of questions, of loads and of findings.
+//! SQL of queries, and reads of loads and findings.
 
 use super::Checked;
 use super::select::statement;
@@ -12,11 +12,11 @@ use module_api::Value;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// One row more than the page holds, so that it is known whether there is another page.
-pub(super) async fn rows(db: &Db, question: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
+/// Reads one row more than the page holds, to know whether there is another page.
+pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
     let mut reader = db.reader(View::Results).await?;
     let tx = &mut reader.tx();
-    fetch(tx, statement(Dialect::of(tx), question), &question.table.fields, false).await
+    fetch(tx, statement(Dialect::of(tx), query), &query.table.fields, false).await
 }
 
 /// A load as stored.
@@ -24,24 +24,24 @@ pub(super) async fn rows(db: &Db, question: &Checked) -> Result<Vec<Vec<Value>>,
 pub struct LoadRow {
     /// Its id.
     pub id: LoadId,
-    /// What was read.
+    /// The delivery it was read from.
     pub delivery_id: DeliveryId,
-    /// Who read it.
+    /// The module that read it.
     pub module: String,
-    /// In which version.
+    /// Version of the module.
     pub parser_version: String,
-    /// In which job.
+    /// The job that ran the module.
     pub job_id: JobId,
-    /// The module's word for how it went.
+    /// Outcome of the run.
     pub outcome: String,
     /// The profile that shaped the rows.
     pub profile: Option<String>,
-    /// What became of its rows, by table.
+    /// Counts of its rows, by table.
     #[sqlx(json)]
     pub row_counts: BTreeMap<String, Counts>,
-    /// How many findings it has.
+    /// Number of its findings.
     pub findings: i64,
-    /// When it was stored.
+    /// When it was written.
     pub loaded_at: Timestamp,
 }
 
@@ -50,11 +50,11 @@ pub struct LoadRow {
 pub struct FindingRow {
     /// Its load.
     pub load_id: LoadId,
-    /// Its place among the load's findings, from 0.
+    /// Its number within the load, from 0.
     pub ordinal: i64,
     /// `info`, `warning` or `error`.
     pub severity: String,
-    /// Which check spoke.
+    /// The rule that was broken.
     pub rule: String,
     /// Path of the part.
     pub part: String,
@@ -62,7 +62,7 @@ pub struct FindingRow {
     pub line: Option<i64>,
     /// Byte in the part.
     pub byte_offset: Option<i64>,
-    /// Which field, where one is meant.
+    /// The field concerned, if any.
     pub field: Option<String>,
     /// What is wrong.
     pub message: String,
@@ -82,7 +82,7 @@ pub async fn loads_of_delivery(
     Ok(sql!(&mut reader.tx(), query_as(text, delivery, scope.customer()).fetch_all)?)
 }
 
-/// At most `limit` findings of a load, in order, from the one numbered `first`.
+/// Up to `limit` findings of a load, from number `first` on.
 pub async fn findings_of_load(
     db: &Db,
     scope: &Scope,

@@ -1,4 +1,4 @@
-//! SQL of loads, findings and superseded rows, and of rows on their way into declared tables.
+//! SQL of loads, findings, superseded rows and rows of declared tables.
 
 use super::merge::Incoming;
 use super::{Open, chunks, weight};
@@ -9,7 +9,7 @@ use crate::load::columns::{fetch, run};
 use crate::load::declared::Declared;
 use crate::load::provenance::{Field, ROW_HASH};
 use crate::load::row::StoredRow;
-use crate::load::sql::{Dialect, Taken};
+use crate::load::sql::{Dialect, OnConflict};
 use crate::sql;
 use module_api::{ColumnKind, Severity, Value};
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 // Loads ---------------------------------------------------------------------------------------------------------------
 
-/// Loads that deliveries of these have from the same modules, with the module of each.
+/// Existing loads of the same deliveries and modules, with the module of each.
 pub(super) async fn older_loads(
     tx: &mut Tx<'_>,
     loads: &[NewLoad],
@@ -47,7 +47,7 @@ pub(super) async fn older_loads(
     }
 }
 
-/// Registers loads and returns their ids in the order given.
+/// Inserts loads and returns their ids in the order given.
 pub(super) async fn insert_loads(tx: &mut Tx<'_>, loads: &[NewLoad]) -> Result<Vec<LoadId>, DbError> {
     let fields = [
         Field::new("delivery_id", ColumnKind::Uuid, false),
@@ -87,12 +87,12 @@ pub(super) async fn insert_loads(tx: &mut Tx<'_>, loads: &[NewLoad]) -> Result<V
     }
     let id = |load: &NewLoad| {
         let id = ids.get(&(load.delivery.0.into_bytes(), load.module.clone())).copied();
-        id.ok_or_else(|| DbError::corrupt("a load that was stored is not there"))
+        id.ok_or_else(|| DbError::corrupt("an inserted load is missing"))
     };
     loads.iter().map(id).collect()
 }
 
-/// Fills in what is known at the end.
+/// Stores counts of rows and findings.
 pub(super) async fn update_loads(tx: &mut Tx<'_>, loads: &[Open]) -> Result<(), DbError> {
     let ends = loads.iter().map(|open| Ok((open.id.0, json(&open.counts)?, open.load.findings.len())));
     let ends = json(&ends.collect::<Result<Vec<_>, DbError>>()?)?;
@@ -160,7 +160,7 @@ pub(super) async fn module_of(tx: &mut Tx<'_>, load: LoadId) -> Result<Option<St
     Ok(sql!(tx, query_scalar(text, load).fetch_optional)?)
 }
 
-/// Removes a load and its findings; its rows are gone already.
+/// Deletes a load and its findings; its rows are deleted already.
 pub(super) async fn delete_load(tx: &mut Tx<'_>, load: LoadId) -> Result<(), DbError> {
     for text in ["DELETE FROM finding WHERE load_id = $1", "DELETE FROM load WHERE id = $1"] {
         sql!(tx, query(text, load).execute)?;
@@ -170,20 +170,20 @@ pub(super) async fn delete_load(tx: &mut Tx<'_>, load: LoadId) -> Result<(), DbE
 
 // Rows ----------------------------------------------------------------------------------------------------------------
 
-/// Inserts the rows whose keys are new, and returns their hashes; locks the rows that have the keys of the others.
+/// Inserts the rows whose keys are new and returns their hashes; locks the existing rows of the other keys.
 pub(super) async fn insert_new(
     tx: &mut Tx<'_>,
     table: &Declared,
     rows: &[Incoming],
 ) -> Result<BTreeSet<Vec<u8>>, DbError> {
     let values: Vec<Vec<&Value>> = rows.iter().map(|incoming| incoming.row.values.iter().collect()).collect();
-    let text = |dialect: Dialect| dialect.upsert(table, Taken::Leave);
+    let text = |dialect: Dialect| dialect.upsert(table, OnConflict::Skip);
     let hashes = run(tx, text, &table.fields, &values, &table.fields[ROW_HASH..=ROW_HASH]).await?;
     let bytes = |value| if let Value::Bytes(bytes) = value { Some(bytes) } else { None };
     Ok(hashes.into_iter().flatten().filter_map(bytes).collect())
 }
 
-/// The rows that have the keys of `rows`.
+/// The existing rows with the keys of `rows`.
 pub(super) async fn by_key(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -201,18 +201,18 @@ pub(super) async fn by_key(
     Ok(rows.into_iter().filter_map(stored).collect())
 }
 
-/// Writes rows: in the place of those that have their keys, or under keys that this transaction has freed.
+/// Writes rows, in key order.
 pub(super) async fn upsert<'r>(
     tx: &mut Tx<'_>,
     table: &Declared,
-    taken: Taken,
+    on_conflict: OnConflict,
     rows: impl Iterator<Item = &'r StoredRow>,
 ) -> Result<(), DbError> {
     let values: Vec<Vec<&Value>> = rows.map(|row| row.values.iter().collect()).collect();
-    run_silently(tx, |dialect| dialect.upsert(table, taken), &table.fields, &values).await
+    run_silently(tx, |dialect| dialect.upsert(table, on_conflict), &table.fields, &values).await
 }
 
-/// Takes at most `limit` rows of a load out of a table.
+/// Deletes at most `limit` rows of a load from a table and returns them.
 pub(super) async fn take(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -223,13 +223,13 @@ pub(super) async fn take(
     let bound = vec![(&ColumnKind::Int, &load), (&ColumnKind::Int, &limit)];
     let text = Dialect::of(tx).take_of_load(table);
     let rows = fetch(tx, (text, bound), &table.fields, true).await?;
-    // Whose job it was decides nothing any more.
+    // The job no longer matters.
     Ok(rows.into_iter().map(|values| StoredRow { values, job: JobId(0) }).collect())
 }
 
 // Superseded ----------------------------------------------------------------------------------------------------------
 
-/// Keeps whole rows that lost.
+/// Inserts complete rows into `superseded`.
 pub(super) async fn supersede<'r>(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -258,13 +258,13 @@ pub(super) async fn supersede<'r>(
     run_silently(tx, |dialect| dialect.insert("superseded", &fields, ""), &fields, &rows).await
 }
 
-/// Drops what a load has in `superseded`.
+/// Deletes the superseded rows of a load.
 pub(super) async fn forget_superseded(tx: &mut Tx<'_>, load: LoadId) -> Result<(), DbError> {
     sql!(tx, query("DELETE FROM superseded WHERE load_id = $1", load).execute)?;
     Ok(())
 }
 
-/// The newest superseded row of each of these keys that has one, and its id.
+/// The newest superseded row of each of these keys, if any, and its id.
 pub(super) async fn newest_superseded(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -308,7 +308,7 @@ pub(super) async fn newest_superseded(
     rows.into_iter().map(read).collect()
 }
 
-/// Takes these out of `superseded` and returns the ids of those that were still there.
+/// Deletes these superseded rows and returns the ids of those that still existed.
 pub(super) async fn take_superseded(tx: &mut Tx<'_>, ids: &[i64]) -> Result<BTreeSet<i64>, DbError> {
     let taken: Vec<i64> = match tx {
         Tx::Pg(connection) => {
@@ -325,7 +325,7 @@ pub(super) async fn take_superseded(tx: &mut Tx<'_>, ids: &[i64]) -> Result<BTre
     Ok(taken.into_iter().collect())
 }
 
-/// Runs a statement that returns nothing over rows, in chunks.
+/// Runs a statement over rows, in chunks; for statements that return nothing.
 async fn run_silently(
     tx: &mut Tx<'_>,
     text: impl Fn(Dialect) -> String,

@@ -1,5 +1,5 @@
-//! All SQL of `api_key`. Keys belong to the installation, and a scope only comes out of one; so, unlike every other
-//! store, nothing here takes one. Callers are the verification itself and routes that ask for `MayAll<Admin>`.
+//! All SQL of `api_key`. Keys belong to the installation, so nothing here takes a scope. Callers are the verification and
+//! routes with `MayAll<Admin>`.
 
 use super::{Key, NewKey, Scheme};
 use crate::ids::{Digest, Grant, Scope, Slug, Timestamp};
@@ -7,7 +7,7 @@ use crate::infra::db::{DbError, Tx};
 use crate::sql;
 use uuid::Uuid;
 
-/// A row that may be the one of a value: its hash is still to be compared.
+/// A key that may belong to a value; its hash has to be compared.
 #[derive(Debug)]
 pub struct Candidate {
     pub key: Key,
@@ -45,7 +45,7 @@ pub async fn insert(
     Ok(insert? == 1)
 }
 
-/// The keys that a value with these lookups may be the value of; revoked ones are not among them.
+/// The unrevoked keys with one of these lookups.
 pub async fn candidates(
     tx: &mut Tx<'_>,
     digest: Digest,
@@ -58,7 +58,7 @@ pub async fn candidates(
     rows.into_iter().map(|row| Ok(Candidate { hash: row.hash.clone(), key: row.try_into()? })).collect()
 }
 
-/// Keys behind `after`, by name, at most `limit`; revoked ones too, for the record.
+/// Up to `limit` keys after name `after`, in order of names, revoked ones included.
 pub async fn list(tx: &mut Tx<'_>, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
     let sql =
         "SELECT id, name, scheme, hash, grants, customer, created_at, expires_at, last_used_at, revoked_at
@@ -67,13 +67,13 @@ pub async fn list(tx: &mut Tx<'_>, after: Option<&str>, limit: i64) -> Result<Ve
     rows.into_iter().map(Key::try_from).collect()
 }
 
-/// Ends a key; its id, or `None` where there is no live key of that name.
+/// Revokes a key; its id, or `None` if there is no unrevoked key of that name.
 pub async fn revoke(tx: &mut Tx<'_>, name: &str, now: Timestamp) -> Result<Option<Uuid>, DbError> {
     let sql = "UPDATE api_key SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL RETURNING id";
     Ok(sql!(tx, query_scalar(sql, name, now).fetch_optional)?)
 }
 
-/// Notes when keys were last used; `used` is sorted by id.
+/// Stores when keys were last used; `used` is sorted by id, to lock rows in one order.
 pub async fn touch(tx: &mut Tx<'_>, used: &[(Uuid, Timestamp)]) -> Result<(), DbError> {
     let sql = "UPDATE api_key SET last_used_at = $2
                WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";

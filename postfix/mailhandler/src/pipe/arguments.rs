@@ -7,7 +7,7 @@
 //!     --sasl ${sasl_username} --nexthop ${nexthop} -- ${recipient}
 //! ```
 //!
-//! An option's value is the next argument, whatever it looks like. There is one recipient, after `--`.
+//! The value of an option is always the next argument. There is one recipient, after `--`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -59,7 +59,7 @@ const OPTIONS: [&str; 15] = [
 ];
 
 impl Arguments {
-    /// Every error is one of settings: the administrator's line in master.cf is wrong.
+    /// Every error is a mistake in master.cf.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, Refusal> {
         let mut given = Given::collect(arguments)?;
         let spool_id = given.parsed("--spool-id", None)?;
@@ -95,7 +95,7 @@ impl Arguments {
     }
 }
 
-/// What was given, still as text.
+/// The unparsed arguments.
 struct Given {
     values: BTreeMap<&'static str, OsString>,
     strict_size: bool,

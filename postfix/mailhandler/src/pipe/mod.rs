@@ -6,10 +6,10 @@
 //!   4.3.5           4.3.5 / 4.3.1            4.3.0 deadline        4.3.1   4.3.1      4.3.1           all 75
 //! ```
 //!
-//! **Short mail.** A pipe has no end mark: when Postfix's pipe daemon is killed, we read a clean end and a part of the
-//! mail. So what we read is measured the way Postfix measures ([`size`]). If it is less than `${size}`, the mail is
-//! kept as `<receipt>.short` and comes again. If exactly the same bytes come again, the measure is wrong and not the
-//! mail: it is accepted, with problem `size_mismatch`.
+//! **Short mail.** A pipe has no end mark: if Postfix's pipe daemon is killed, we read a part of the mail and a normal
+//! end. So the mail is measured as Postfix measures it ([`size`]). If it is shorter than `${size}`, it is stored as
+//! `<receipt>.short` and deferred. If exactly the same bytes come again, the measurement is wrong and not the mail: it is
+//! accepted, with problem `size_mismatch`.
 
 mod arguments;
 mod copy;
@@ -58,13 +58,13 @@ fn deliver(arguments: Arguments, started_at: Instant) -> Result<Reply, Refusal> 
     }
     let reply = deposit(&spool, &sealed)?;
     if is_short {
-        // Of no more use; the server drops one that stays.
+        // No longer needed; the server removes a remaining one.
         spool.remove(EntryName::short(sealed.receipt_id())).ok();
     }
     Ok(reply)
 }
 
-/// Everything up to the yes: linked, and the name durable.
+/// Links the entry and makes its name durable.
 fn deposit(spool: &Spool, sealed: &Sealed) -> Result<Reply, SpoolError> {
     let deposited = sealed.deposit()?;
     spool.sync()?;
