@@ -72,7 +72,7 @@ impl Parser {
         let (input, file) = self.input(&subject.delivery).await?;
         let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.lease.clone());
         let readable = file.try_clone()?;
-        let turn = run.wait(self.host.turn()).await?;
+        let turn = run.wait(self.host.slot()).await?;
         let ran = run.in_time(turn.parse(self.request(&subject, input), file, rows)).await?;
         let id = run.job.id;
         run.at("results");

@@ -30,7 +30,7 @@ set = { category = "hydrastor", type = "alert", group = "{node}" }
 settings = { zone = "Asia/Tokyo" }
 "#;
 
-/// A directory with a spool in it, and the configuration of an appliance there.
+/// A directory with a spool and a configuration.
 pub struct Site {
     directory: TempDir,
     spool: Spool,
@@ -38,7 +38,7 @@ pub struct Site {
     postgres: Option<String>,
 }
 
-/// An appliance at work.
+/// A running appliance.
 pub struct Appliance {
     app: Arc<App>,
     stop: CancellationToken,
@@ -46,7 +46,7 @@ pub struct Appliance {
 }
 
 impl Site {
-    /// A fresh one.
+    /// A new one.
     pub fn make(postgres: Option<String>) -> anyhow::Result<Self> {
         let directory = place::directory()?;
         let state = directory.path().join("state");
@@ -91,12 +91,12 @@ impl Site {
         Ok(())
     }
 
-    /// Makes the names of what was deposited durable: now senders may have their yes.
+    /// Makes the names of deposited mails durable, so that they can be acknowledged.
     pub fn sync(&self) -> anyhow::Result<()> {
         Ok(self.spool.sync()?)
     }
 
-    /// Builds everything up to the point where it only has to be let go. Settings in the environment hold here as they
+    /// Builds everything, without starting it. Settings in the environment hold here as they
     /// do for a server: `HEADWORKS__JOBS__CONCURRENCY=16 hwbench mail-rows` measures that.
     pub async fn build(&self) -> anyhow::Result<Arc<App>> {
         let mut environment: Vec<_> = std::env::vars_os().collect();
@@ -108,7 +108,7 @@ impl Site {
 }
 
 impl Appliance {
-    /// Lets it go.
+    /// Starts it.
     pub fn start(app: Arc<App>) -> Self {
         let stop = CancellationToken::new();
         let (working, stopping) = (Arc::clone(&app), stop.clone());
@@ -123,7 +123,7 @@ impl Appliance {
         Ok(on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).fetch_one(c).await?))
     }
 
-    /// Stops as SIGTERM does.
+    /// Stops it as SIGTERM does.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.running.await?;
@@ -132,7 +132,7 @@ impl Appliance {
     }
 }
 
-/// A small mail of which no two are the same event.
+/// A small mail; each number is an event of its own.
 fn alert(number: usize) -> String {
     let node = number % 8;
     format!(

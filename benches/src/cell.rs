@@ -11,14 +11,14 @@ pub struct Cell {
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<&'static str>,
     figures: Map<String, Value>,
-    /// The least ratio that is good enough; `null`: the cell only informs.
+    /// The lowest ratio that passes; `null` for a cell that only informs.
     bar: Option<f64>,
     ratio: Option<f64>,
     ok: bool,
 }
 
 impl Cell {
-    /// A cell without figures, which fails nothing.
+    /// A cell without figures, which cannot fail.
     pub fn new(bench: &'static str, cell: impl Into<String>) -> Self {
         Self { bench, cell: cell.into(), store: None, figures: Map::new(), bar: None, ratio: None, ok: true }
     }
@@ -29,13 +29,13 @@ impl Cell {
         self
     }
 
-    /// Adds a figure, rounded to what can be read from it.
+    /// Adds a figure, rounded to significant digits.
     pub fn figure(mut self, name: &str, value: f64) -> Self {
         self.figures.insert(name.to_owned(), rounded(value).into());
         self
     }
 
-    /// Adds something that is no number.
+    /// Adds a text.
     pub fn word(mut self, name: &str, value: &str) -> Self {
         self.figures.insert(name.to_owned(), value.into());
         self
@@ -62,7 +62,7 @@ fn rounded(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
-/// Prints cells as they come, and remembers whether one was below its bar.
+/// Prints cells, and remembers whether one was below its bar.
 #[derive(Debug, Default)]
 pub struct Report {
     below: usize,

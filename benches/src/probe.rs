@@ -1,4 +1,4 @@
-//! How the disk is doing right now: neighbours move it by a factor of fifty, and that must not be taken for ours.
+//! Speed of the disk right now: neighbours can change it fifty-fold, which must not be taken for our own.
 
 use std::fs::File;
 use std::io::Write;

@@ -17,7 +17,7 @@ pub struct Plan {
     pub disk: PathBuf,
 }
 
-/// Whose turn it is.
+/// What a turn measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// What is measured.
@@ -47,7 +47,7 @@ struct Round {
 }
 
 impl Round {
-    /// Whether the disk stayed the same while both had their turn.
+    /// Whether the disk was equally fast in both turns.
     fn is_steady(&self) -> bool {
         let least = self.probes.iter().copied().fold(f64::INFINITY, f64::min);
         self.probes.iter().all(|probe| *probe <= 2.0 * least)
@@ -73,7 +73,7 @@ impl Plan {
     ) -> anyhow::Result<Outcome> {
         let (mut steady, mut unsteady) = (Vec::new(), Vec::new());
         while steady.len() < self.rounds && steady.len() + unsteady.len() < 2 * self.rounds {
-            // Turns may block; here whoever wants to stop the program is heard.
+            // Turns may block, so check for a request to stop here.
             tokio::task::yield_now().await;
             let a_begins = (steady.len() + unsteady.len()).is_multiple_of(2);
             let (first, second) = if a_begins { (Side::A, Side::B) } else { (Side::B, Side::A) };

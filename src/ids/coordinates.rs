@@ -4,7 +4,7 @@ use crate::ids::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A path component that no input can turn into anything else: `[a-z0-9_-]{1,64}`.
+/// A safe path component: `[a-z0-9_-]{1,64}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Slug(String);
@@ -14,8 +14,8 @@ impl Slug {
     pub const MAX_BYTES: usize = 64;
     const SUFFIX_BYTES: usize = 7;
 
-    /// The slug of any text: lower case, everything else folded to `_`. Where that changed the text, `-` and six hex
-    /// digits of its digest follow, so two texts never share a slug by folding alone.
+    /// The slug of any text: lower case, all other characters folded to `_`. If that changes the text, `-` and six hex
+    /// digits of its digest are appended, so that different texts rarely get the same slug.
     #[must_use]
     pub fn of(text: &str) -> Self {
         if let Ok(slug) = Self::try_from(text.to_owned()) {
@@ -40,7 +40,7 @@ impl Slug {
         &self.0
     }
 
-    /// Names that start with `_` are headworks' own (`_held`) and cannot be registered.
+    /// Whether it starts with `_`: such names (`_held`) are reserved and cannot be registered.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with('_')
@@ -87,7 +87,7 @@ impl std::str::FromStr for Slug {
     }
 }
 
-/// Where a delivery belongs: whose it is, of which family and format, and what it is about.
+/// The four coordinates of a delivery: customer, family, format and subject.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Coordinates {
     /// Decided by the recipient, never by content.
@@ -97,7 +97,7 @@ pub struct Coordinates {
     /// Format.
     #[serde(rename = "type")]
     pub type_: Slug,
-    /// What it is about; may be a guess from a subject.
+    /// What it is about, such as a device; may be a guess from the subject.
     pub group: Slug,
 }
 

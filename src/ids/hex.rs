@@ -1,6 +1,6 @@
-//! Bytes as hexadecimal digits: the form they have in JSON, which knows no bytes.
+//! Bytes as hexadecimal digits, their form in JSON.
 
-/// Two lower-case digits a byte.
+/// Two lower-case digits per byte.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -9,7 +9,7 @@ pub fn hex(bytes: &[u8]) -> String {
     digits.map(char::from).collect()
 }
 
-/// The bytes that `text` writes, in digits of either case; `None` where it is no such text.
+/// Parses digits of either case; `None` if `text` is anything else.
 #[must_use]
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());

@@ -1,4 +1,4 @@
-//! Words of the lowest floor: ids, instants, digests, coordinates, kinds of jobs, names of queues, and who may see what.
+//! The basic types: ids, instants, digests, coordinates, job kinds, queue and volume names, roles, permissions and scopes.
 
 mod coordinates;
 mod hex;
@@ -21,7 +21,7 @@ pub use volume::VolumeName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Declares an id newtype over `Uuid` or `i64` that the stores, JSON and the command line carry as it is.
+/// Declares an id newtype over `Uuid` or `i64`, with the same form in the stores, in JSON and on the command line.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -56,23 +56,23 @@ id! {
     DeliveryId(uuid::Uuid)
 }
 id! {
-    /// One row of the job table; never used twice.
+    /// One job; never reused.
     JobId(i64)
 }
 id! {
-    /// One run's right to finish its job; fresh per claim. Every write of a run carries it.
+    /// The right of one run to finish its job, new for each claim. Every write of a run carries it.
     LeaseToken(uuid::Uuid)
 }
 id! {
-    /// The rows one job produced.
+    /// The rows of one job.
     LoadId(i64)
 }
 id! {
-    /// One process start. A worker's identity is this, never its host name.
+    /// One process start: the identity of a worker.
     BootId(uuid::Uuid)
 }
 id! {
-    /// One spool directory, as its `id` file says.
+    /// One spool directory, from its `id` file.
     SpoolId(uuid::Uuid)
 }
 
@@ -100,7 +100,7 @@ impl BootId {
     }
 }
 
-/// SHA-256 of some bytes. The one digest headworks shows, stores and compares.
+/// A SHA-256, the only digest in use.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
@@ -112,7 +112,7 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
-    /// The digest as stored; `None` unless `bytes` are 32.
+    /// From its stored form; `None` unless `bytes` are 32.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

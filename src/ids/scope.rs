@@ -1,4 +1,4 @@
-//! Who may see and do what. Every read of a store takes a [`Scope`] as its first argument.
+//! Permissions and scopes. Every read of a store takes a [`Scope`] as its first argument.
 
 use crate::ids::Slug;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
-    /// Hand in deliveries.
+    /// Submit deliveries.
     Ingest,
-    /// See jobs, receipts, rows and envelopes.
+    /// Read jobs, receipts, rows and envelopes.
     Read,
-    /// Fetch the bytes of deliveries and parts.
+    /// Download deliveries and parts.
     Content,
     /// Retry, cancel, release, assign, discard, pause.
     Operate,
@@ -21,14 +21,14 @@ pub enum Grant {
     Admin,
 }
 
-/// Whose things a caller may see: everyone's, or one customer's.
+/// What a caller may see: everything, or what belongs to one customer.
 ///
-/// What belongs to another customer, to nobody, or to the whole installation does not exist for a customer's scope.
+/// In a customer's scope, anything of another customer, of none, or of the whole installation does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything, as for headworks itself and its operators.
+    /// Everything: headworks itself and its operators.
     All,
-    /// One customer's things only.
+    /// Only what belongs to one customer.
     Customer(Slug),
 }
 

@@ -4,38 +4,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::time::Duration;
 
+/// Longest span that is added or subtracted, in microseconds; a longer one is cut to it.
+const MAX_SPAN: i64 = 1_000 * 365 * 86_400 * 1_000_000;
+
 /// An instant: microseconds since 1970-01-01T00:00:00Z. `timestamptz` in Postgres, INTEGER in SQLite, RFC 3339 in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Longest span the arithmetic below adds; a longer one is cut to it.
-    const MAX_SPAN: i64 = 1_000 * 365 * 86_400 * 1_000_000;
-
-    /// What this machine's clock says. Decisions about jobs use the store's clock instead.
+    /// The clock of this machine. Decisions about jobs use the store's clock instead.
     #[must_use]
     pub fn now() -> Self {
         Self(jiff::Timestamp::now().as_microsecond())
     }
 
-    /// This instant and `span` later.
+    /// The instant `span` later.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
-        Self(
-            self.0.saturating_add(
-                i64::try_from(span.as_micros()).unwrap_or(Self::MAX_SPAN).min(Self::MAX_SPAN),
-            ),
-        )
+        Self(self.0.saturating_add(micros(span)))
     }
 
-    /// This instant and `span` earlier.
+    /// The instant `span` earlier.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
-        Self(
-            self.0.saturating_sub(
-                i64::try_from(span.as_micros()).unwrap_or(Self::MAX_SPAN).min(Self::MAX_SPAN),
-            ),
-        )
+        Self(self.0.saturating_sub(micros(span)))
     }
 
     /// The same instant for calendar arithmetic; instants outside years -9999..=9999 become the nearest inside.
@@ -47,6 +39,10 @@ impl Timestamp {
             jiff::Timestamp::MAX
         })
     }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(MAX_SPAN).min(MAX_SPAN)
 }
 
 impl fmt::Display for Timestamp {

@@ -1,26 +1,23 @@
-//! Values on their way into and out of either store.
+//! Binding and decoding the values of declared tables, for both stores.
 //!
 //! Postgres takes a set of rows as one array per column, SQLite as one JSON text (blobs in hexadecimal). Decimals
 //! travel as whole units.
 
 use super::provenance::Field;
-use crate::ids::Timestamp;
-use crate::ids::hex;
-use crate::infra::db::{DbError, DbErrorKind};
+use super::sql::Dialect;
+use crate::ids::{Timestamp, hex};
+use crate::infra::db::{DbError, DbErrorKind, Tx};
 use module_api::{ColumnKind, Decimal, Value};
 use serde::{Serialize, Serializer};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, Row};
+use sqlx::{Arguments, AssertSqlSafe, Row};
 use uuid::Uuid;
 
-/// Every column of `rows` as an array.
-pub(super) fn arrays<'f>(
-    fields: impl IntoIterator<Item = &'f Field>,
-    rows: &[Vec<&Value>],
-) -> Result<PgArguments, DbError> {
+/// One array per column of `rows`.
+fn arrays(fields: &[Field], rows: &[Vec<&Value>]) -> Result<PgArguments, DbError> {
     let mut arguments = PgArguments::default();
-    for (column, field) in fields.into_iter().enumerate() {
+    for (column, field) in fields.iter().enumerate() {
         let values = rows.iter().map(|row| row[column]);
         match field.kind {
             ColumnKind::Text | ColumnKind::Enum(_) | ColumnKind::Json => {
@@ -38,7 +35,7 @@ pub(super) fn arrays<'f>(
 }
 
 /// Rows as one JSON array of arrays.
-pub(super) fn json_rows(rows: &[Vec<&Value>]) -> Result<String, DbError> {
+fn json_rows(rows: &[Vec<&Value>]) -> Result<String, DbError> {
     struct Cell<'v>(&'v Value);
     impl Serialize for Cell<'_> {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -57,8 +54,61 @@ pub(super) fn json_rows(rows: &[Vec<&Value>]) -> Result<String, DbError> {
     serde_json::to_string(&rows).map_err(|error| DbError::new(DbErrorKind::Content, error))
 }
 
+/// Runs a statement with one parameter for each of `bound`, and returns its rows as values of `fields`. Only a
+/// `persistent` statement stays prepared.
+pub(super) async fn fetch(
+    tx: &mut Tx<'_>,
+    (text, bound): (String, Vec<(&ColumnKind, &Value)>),
+    fields: &[Field],
+    persistent: bool,
+) -> Result<Vec<Vec<Value>>, DbError> {
+    let text = AssertSqlSafe(text);
+    match tx {
+        Tx::Pg(connection) => {
+            let mut arguments = PgArguments::default();
+            for (kind, value) in bound {
+                bind_pg(&mut arguments, kind, value)?;
+            }
+            let query = sqlx::query_with(text, arguments).persistent(persistent);
+            query.fetch_all(&mut **connection).await?.iter().map(|row| decode_pg(fields, row)).collect()
+        }
+        Tx::Lite(connection) => {
+            let mut arguments = SqliteArguments::default();
+            for (_, value) in bound {
+                bind_lite(&mut arguments, value)?;
+            }
+            let query = sqlx::query_with(text, arguments).persistent(persistent);
+            query.fetch_all(&mut **connection).await?.iter().map(|row| decode_lite(fields, row)).collect()
+        }
+    }
+}
+
+/// Runs a statement over many rows, and returns its result as values of `returned`.
+pub(super) async fn run(
+    tx: &mut Tx<'_>,
+    text: impl Fn(Dialect) -> String,
+    fields: &[Field],
+    rows: &[Vec<&Value>],
+    returned: &[Field],
+) -> Result<Vec<Vec<Value>>, DbError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = AssertSqlSafe(text(Dialect::of(tx)));
+    match tx {
+        Tx::Pg(connection) => {
+            let query = sqlx::query_with(text, arrays(fields, rows)?);
+            query.fetch_all(&mut **connection).await?.iter().map(|row| decode_pg(returned, row)).collect()
+        }
+        Tx::Lite(connection) => {
+            let query = sqlx::query(text).bind(json_rows(rows)?);
+            query.fetch_all(&mut **connection).await?.iter().map(|row| decode_lite(returned, row)).collect()
+        }
+    }
+}
+
 /// One value as one parameter of Postgres.
-pub(super) fn bind_pg(arguments: &mut PgArguments, kind: &ColumnKind, value: &Value) -> Result<(), DbError> {
+fn bind_pg(arguments: &mut PgArguments, kind: &ColumnKind, value: &Value) -> Result<(), DbError> {
     let bound = match kind {
         ColumnKind::Text | ColumnKind::Enum(_) | ColumnKind::Json => arguments.add(text(value)),
         ColumnKind::Int | ColumnKind::Decimal(_) => arguments.add(number(value)),
@@ -71,7 +121,7 @@ pub(super) fn bind_pg(arguments: &mut PgArguments, kind: &ColumnKind, value: &Va
 }
 
 /// One value as one parameter of SQLite.
-pub(super) fn bind_lite(arguments: &mut SqliteArguments, value: &Value) -> Result<(), DbError> {
+fn bind_lite(arguments: &mut SqliteArguments, value: &Value) -> Result<(), DbError> {
     let bound = match value {
         Value::Null => arguments.add(None::<i64>),
         Value::Text(text) | Value::Json(text) => arguments.add(text.clone()),
@@ -84,45 +134,39 @@ pub(super) fn bind_lite(arguments: &mut SqliteArguments, value: &Value) -> Resul
     Ok(bound.map_err(sqlx::Error::Encode)?)
 }
 
-/// The first columns of a row of Postgres.
-pub(super) fn decode_pg(fields: &[Field], row: &PgRow) -> Result<Vec<Value>, DbError> {
-    let one = |(column, field): (usize, &Field)| {
-        Ok(match &field.kind {
-            ColumnKind::Text | ColumnKind::Enum(_) => row.try_get::<Option<String>, _>(column)?.into(),
-            ColumnKind::Json => row.try_get::<Option<String>, _>(column)?.map_or(Value::Null, Value::Json),
-            ColumnKind::Int => row.try_get::<Option<i64>, _>(column)?.into(),
-            ColumnKind::Decimal(scale) => units(row.try_get(column)?, *scale),
-            ColumnKind::Bool => row.try_get::<Option<bool>, _>(column)?.into(),
-            ColumnKind::Time => {
-                row.try_get::<Option<Timestamp>, _>(column)?.map_or(Value::Null, |at| Value::Time(at.0))
-            }
-            ColumnKind::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map_or(Value::Null, Value::Bytes),
-            ColumnKind::Uuid => {
-                row.try_get::<Option<Uuid>, _>(column)?.map_or(Value::Null, |id| Value::Uuid(id.into_bytes()))
-            }
-        })
+macro_rules! decode {
+    ($name:ident, $row:ty) => {
+        /// The columns of a row, which are those of `fields`.
+        fn $name(fields: &[Field], row: &$row) -> Result<Vec<Value>, DbError> {
+            let one = |(column, field): (usize, &Field)| {
+                Ok(match &field.kind {
+                    ColumnKind::Text | ColumnKind::Enum(_) => {
+                        row.try_get::<Option<String>, _>(column)?.into()
+                    }
+                    ColumnKind::Json => row.try_get::<Option<_>, _>(column)?.map_or(Value::Null, Value::Json),
+                    ColumnKind::Int => row.try_get::<Option<i64>, _>(column)?.into(),
+                    ColumnKind::Decimal(scale) => units(row.try_get(column)?, *scale),
+                    ColumnKind::Bool => row.try_get::<Option<bool>, _>(column)?.into(),
+                    ColumnKind::Time => {
+                        let at: Option<Timestamp> = row.try_get(column)?;
+                        at.map_or(Value::Null, |at| Value::Time(at.0))
+                    }
+                    ColumnKind::Bytes => {
+                        row.try_get::<Option<_>, _>(column)?.map_or(Value::Null, Value::Bytes)
+                    }
+                    ColumnKind::Uuid => {
+                        let id: Option<Uuid> = row.try_get(column)?;
+                        id.map_or(Value::Null, |id| Value::Uuid(id.into_bytes()))
+                    }
+                })
+            };
+            fields.iter().enumerate().map(one).collect()
+        }
     };
-    fields.iter().enumerate().map(one).collect()
 }
 
-/// The first columns of a row of SQLite.
-pub(super) fn decode_lite(fields: &[Field], row: &SqliteRow) -> Result<Vec<Value>, DbError> {
-    let one = |(column, field): (usize, &Field)| {
-        Ok(match &field.kind {
-            ColumnKind::Text | ColumnKind::Enum(_) => row.try_get::<Option<String>, _>(column)?.into(),
-            ColumnKind::Json => row.try_get::<Option<String>, _>(column)?.map_or(Value::Null, Value::Json),
-            ColumnKind::Int => row.try_get::<Option<i64>, _>(column)?.into(),
-            ColumnKind::Decimal(scale) => units(row.try_get(column)?, *scale),
-            ColumnKind::Bool => row.try_get::<Option<i64>, _>(column)?.map(|n| n != 0).into(),
-            ColumnKind::Time => row.try_get::<Option<i64>, _>(column)?.map_or(Value::Null, Value::Time),
-            ColumnKind::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map_or(Value::Null, Value::Bytes),
-            ColumnKind::Uuid => {
-                row.try_get::<Option<Uuid>, _>(column)?.map_or(Value::Null, |id| Value::Uuid(id.into_bytes()))
-            }
-        })
-    };
-    fields.iter().enumerate().map(one).collect()
-}
+decode!(decode_pg, PgRow);
+decode!(decode_lite, SqliteRow);
 
 fn units(units: Option<i64>, scale: u8) -> Value {
     units.map_or(Value::Null, |units| Value::Decimal(Decimal { units, scale }))

@@ -1,7 +1,7 @@
 //! Rows as CSV (RFC 4180): a header, CRLF, quotes where they are needed.
 //!
-//! A text that a spreadsheet would take for a formula begins with an apostrophe, as the guidance on CSV injection has
-//! it: texts come from outside. Numbers are ours and stay as they are, negative ones too.
+//! A text that a spreadsheet would take for a formula gets an apostrophe in front, against CSV injection: texts come
+//! from outside. Numbers do not need it, not even negative ones.
 
 use super::declared::Declared;
 use super::value::to_text;

@@ -1,4 +1,4 @@
-//! The declared tables, checked: what every other file here may take for granted.
+//! The declared tables, checked once so that every other file here can rely on them.
 
 use super::provenance::{self, Field};
 use crate::ids::Slug;
@@ -43,7 +43,7 @@ pub struct Declared {
 pub struct DeclaredView {
     /// As declared.
     pub view: View,
-    /// What it reads.
+    /// The table it reads.
     pub table: Arc<Declared>,
 }
 
@@ -53,7 +53,7 @@ pub struct DeclaredView {
 pub struct DeclarationError {
     /// `module.table.column`, as far as it goes.
     pub place: String,
-    /// What is wrong, as a lower-case fragment.
+    /// What is wrong.
     pub why: String,
 }
 
@@ -61,7 +61,7 @@ impl Tables {
     /// Checks declarations.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
+    /// The first fault, with its place.
     pub fn new(declarations: &[Declaration]) -> Result<Self, DeclarationError> {
         let mut set = Set { tables: Vec::new(), views: Vec::new(), by_module: BTreeMap::new() };
         let mut owners = BTreeMap::new();
@@ -97,7 +97,7 @@ impl Tables {
         self.set.by_module.contains_key(module)
     }
 
-    /// The table that a row of `module` means by its index.
+    /// The table of `module` with this index, as rows name it.
     #[must_use]
     pub fn of_row(&self, module: &str, table: u16) -> Option<&Arc<Declared>> {
         let position = *self.set.by_module.get(module)?.get(usize::from(table))?;
@@ -150,12 +150,12 @@ impl Declared {
         self.key.iter().map(|&k| &self.fields[k])
     }
 
-    /// Whether rows without a time of their own are keyed by when they were received.
+    /// Whether `report_at` is part of the key; rows without one are then keyed by `received_at`.
     pub(super) fn keyed_by_report_at(&self) -> bool {
         self.key.contains(&provenance::REPORT_AT)
     }
 
-    /// Names of columns that an index starts with, so that a filter on them is cheap without a time range.
+    /// Names of columns that start an index, so that filtering by them is cheap without a time range.
     #[must_use]
     pub fn searchable(&self) -> Vec<&str> {
         let mut names = vec!["customer", "received_at", "load_id"];

@@ -1,26 +1,26 @@
-//! Declared tables: how the rows that modules read become rows that can be asked for.
+//! Declared tables: from the rows of modules to rows that can be queried.
 //!
 //! ```text
 //!   declarations ─▶ Tables (checked) ─▶ ensure: DDL in both stores
 //!                                          │
 //!   rows, findings of one job ─▶ write ────┴─▶ the table: per key, the newest version
-//!                                  │             ▲        │ loser, whole
+//!                                  │             ▲        │ older versions
 //!                                  │    put back │        ▼
 //!                                  │             └── superseded
 //!                                  └─▶ log entries of published tables, for the caller to append
 //!   Scope ─▶ query: filters, order, pages ─▶ JSON, CSV
 //! ```
 //!
-//! **A load** is what one job produced, and there is at most one per (delivery, module). Every row belongs to a load.
-//! Of the rows with one natural key the newest stands in the table and all others in `superseded`, whole; newest is
-//! by (`report_at` or else `received_at`, `received_at`, parser version, job id). So the order in which loads arrive
-//! changes nothing, and removing a load leaves what would be there had it never come: the newest of the others
-//! steps back in. Equal losers are kept too: without them, removing the later of two equal reports would lose a row
-//! that the earlier one still vouches for. A replay's load replaces the delivery's older one in the same transaction.
+//! **A load** is the rows of one job; there is at most one per (delivery, module), and every row belongs to one.
+//! Of all rows with the same natural key the newest is in the table and the others, complete, in `superseded`. Newest
+//! means by (`report_at` or else `received_at`, `received_at`, parser version, job id). So the order in which loads
+//! arrive does not matter, and removing a load restores the state without it: the newest superseded row moves back into
+//! the table. Equal rows are superseded too: without them, removing the later of two equal reports would lose a row that
+//! the earlier one still contains. The load of a replay replaces the delivery's older one in the same transaction.
 //!
-//! **Where tables are**: in Postgres in schema `rows`; in SQLite in `results.db` as `rows_<name>`. Decimals are
-//! `numeric` there and scaled integers here, times `timestamptz` and microseconds. A module's text loses U+0000 in one
-//! function ([`value::without_nul`]), and a finding says so.
+//! **Tables** are in schema `rows` of Postgres, and in `results.db` of SQLite as `rows_<name>`. Decimals are `numeric` in
+//! Postgres and scaled integers in SQLite, times `timestamptz` and microseconds. U+0000 is removed from a module's texts
+//! by [`value::without_nul`], and a finding says so.
 
 mod columns;
 pub mod csv;
@@ -46,32 +46,32 @@ pub use write::{Counts, LoadReport, Loading, LogEntry, Removed, Written, remove,
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, Timestamp};
 use module_api::Finding;
 
-/// What one job produced, but for its rows.
+/// A load to be written, without its rows.
 #[derive(Debug, Clone)]
 pub struct NewLoad {
-    /// What was read.
+    /// The delivery it was read from.
     pub delivery: DeliveryId,
-    /// Who read it: `family/type`.
+    /// The module that read it: `family/type`.
     pub module: String,
-    /// In which version.
+    /// Version of the module.
     pub parser_version: String,
-    /// In which job.
+    /// The job that ran the module.
     pub job: JobId,
     /// The profile that shaped the rows.
     pub profile: Option<String>,
-    /// The module's word for how it went: `ok`, `partial`.
+    /// Outcome of the run: `ok`, `partial`.
     pub outcome: String,
     /// Of the delivery.
     pub coordinates: Coordinates,
     /// Of the delivery.
     pub received_at: Timestamp,
-    /// Where rows and findings may come from: by [`module_api::Place::part`].
+    /// The parts, indexed by [`module_api::Place::part`].
     pub parts: Vec<Source>,
-    /// What an operator should know.
+    /// Findings of the run.
     pub findings: Vec<Finding>,
 }
 
-/// One part of a delivery as provenance names it.
+/// One part of a delivery, for provenance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Path inside the delivery, such as `parts/002-report.tar.gz!/nodes.csv`.

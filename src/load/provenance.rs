@@ -1,11 +1,11 @@
-//! The columns every declared table begins with.
+//! The provenance columns, which come first in every declared table.
 
 use module_api::{ColumnKind, PROVENANCE};
 
-/// One column of a table as the store has it.
+/// One column of a stored table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Its name; safe to be quoted in SQL.
+    /// Its name; safe in SQL between quotes.
     pub name: String,
     /// Type of its values.
     pub kind: ColumnKind,

@@ -9,20 +9,20 @@ use crate::ids::{Digest, JobId, LoadId, Timestamp};
 use module_api::{Row, Value};
 use std::cmp::Ordering;
 
-/// Longest key, and longest text or bytes in an indexed column: Postgres takes no index entry over 2,704 bytes.
+/// Longest key, and longest value of an indexed column: Postgres refuses index entries over 2,704 bytes.
 const INDEX_BYTES: usize = 2_000;
 
-/// A row as the store has it: its values in the order of [`Declared::fields`], and the job that wrote it.
+/// A stored row: its values in the order of [`Declared::fields`], and the job that wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRow {
     /// Provenance, then declared values.
     pub values: Vec<Value>,
-    /// Job of its load; the last word in the order of versions.
+    /// Job of its load; decides last in the order of versions.
     pub job: JobId,
 }
 
 impl StoredRow {
-    /// Makes the row that `row` of `load` becomes. `removed` counts texts that lost U+0000.
+    /// Builds the stored form of a module's row. `removed` counts texts from which U+0000 was removed.
     ///
     /// # Errors
     /// `module.table.column`, line and reason of the first value that cannot be stored.
@@ -93,7 +93,7 @@ impl StoredRow {
         digest(table, table.key.iter().copied(), &self.values)
     }
 
-    /// Order by natural key: the order in which rows are locked.
+    /// Compares by natural key, the order in which rows are locked.
     pub(super) fn compare_keys(&self, other: &Self, table: &Declared) -> Ordering {
         let pairs = table.key.iter().map(|&k| value::order(&self.values[k], &other.values[k]));
         pairs.fold(Ordering::Equal, Ordering::then)
@@ -105,7 +105,7 @@ impl StoredRow {
         object(table, &self.values)
     }
 
-    /// The reverse of [`to_json`](Self::to_json); columns that were not there yet are null.
+    /// The reverse of [`to_json`](Self::to_json); missing columns are null.
     pub(super) fn from_json(
         table: &Declared,
         json: &serde_json::Map<String, serde_json::Value>,
@@ -124,7 +124,7 @@ pub(super) fn object(table: &Declared, values: &[Value]) -> serde_json::Map<Stri
     table.fields.iter().zip(values).map(|(f, v)| (f.name.clone(), value::to_json(v))).collect()
 }
 
-/// In the order of [`module_api::PROVENANCE`]; the hash is filled in once the values are in their stored form.
+/// In the order of [`module_api::PROVENANCE`]; the hash is computed later, from the values in stored form.
 fn provenance_values(table: &Declared, load: &NewLoad, id: LoadId, source: &Source, row: &Row) -> Vec<Value> {
     let text = |text: &str| Value::Text(text.to_owned());
     let report_at = row.report_at.or_else(|| table.keyed_by_report_at().then_some(load.received_at.0));
@@ -162,7 +162,7 @@ fn check_index_sizes<'t>(table: &'t Declared, values: &[Value]) -> Result<(), (&
     Ok(())
 }
 
-/// Digest of natural key and declared values. Where it was read from, by whom and when does not count.
+/// Digest of natural key and declared values; provenance does not count.
 fn content_hash(table: &Declared, values: &[Value]) -> Digest {
     let declared = (0..table.fields.len()).skip(module_api::PROVENANCE.len());
     let key = table.key.iter().copied().filter(|&k| k == CUSTOMER || k == provenance::REPORT_AT);
@@ -171,7 +171,8 @@ fn content_hash(table: &Declared, values: &[Value]) -> Digest {
     digest(table, positions.into_iter(), values)
 }
 
-/// Names and canonical values, each with its length. Null counts as absent, so a column added later changes nothing.
+/// Digest of names and canonical values, each prefixed by its length. Null counts as absent, so adding a column later
+/// changes no digest.
 fn digest(table: &Declared, positions: impl Iterator<Item = usize>, values: &[Value]) -> Digest {
     let mut bytes = Vec::with_capacity(256);
     let mut put = |part: &[u8]| {

@@ -1,4 +1,4 @@
-//! The JSON Schema of a table's rows, as log entries and answers have them.
+//! The JSON Schema of a table's rows, as in log entries and API responses.
 
 use super::declared::Declared;
 use module_api::{ColumnKind, PROVENANCE};

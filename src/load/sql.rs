@@ -1,27 +1,28 @@
-//! The texts of statements over declared tables, for either store.
+//! SQL over declared tables, for both stores.
 //!
-//! The only place where SQL is put together at run time. Nothing but names that [`Tables`](super::Tables) has checked
-//! and texts written here goes into a statement; values are always bound.
+//! The only place where SQL is composed at run time. A statement contains only names checked by [`Tables`](super::Tables)
+//! and text written here; values are always bound.
 
 use super::declared::Declared;
 use super::provenance::Field;
+use crate::infra::db::Tx;
 use module_api::ColumnKind;
 
-/// Whose SQL.
+/// The SQL dialect of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Pg,
     Lite,
 }
 
-/// What an insert does where the key is taken.
+/// What an insert does when a row with the same key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Cannot be: an error.
+pub(super) enum OnConflict {
+    /// Fails.
     Fail,
-    /// Leaves that row alone, but keeps it locked, and returns the hashes of the rows that went in.
-    Leave,
-    /// Writes the new row in its place.
+    /// Skips the new row, locks the existing one, and returns the hashes of inserted rows.
+    Skip,
+    /// Replaces the existing row.
     Replace,
 }
 
@@ -44,6 +45,21 @@ fn join<'f>(
 }
 
 impl Dialect {
+    pub(super) const fn of(tx: &Tx<'_>) -> Self {
+        match tx {
+            Tx::Pg(_) => Self::Pg,
+            Tx::Lite(_) => Self::Lite,
+        }
+    }
+
+    /// The text for this store, of two.
+    pub(super) const fn either<'t>(self, pg: &'t str, lite: &'t str) -> &'t str {
+        match self {
+            Self::Pg => pg,
+            Self::Lite => lite,
+        }
+    }
+
     /// A declared table or view: schema `rows` of Postgres; a prefix in SQLite, which has no schemas.
     pub(super) fn relation(self, name: &str) -> String {
         match self {
@@ -65,7 +81,7 @@ impl Dialect {
         join(fields, one, ", ")
     }
 
-    /// What a column is compared and sorted by.
+    /// A column in comparisons and sort orders.
     pub(super) fn comparable(self, prefix: &str, field: &Field) -> String {
         match (self, &field.kind) {
             (Self::Pg, ColumnKind::Json) => format!("({prefix}{}::text COLLATE \"C\")", quoted(&field.name)),
@@ -73,7 +89,7 @@ impl Dialect {
         }
     }
 
-    /// A bound value to be compared with that.
+    /// A parameter to compare with it.
     pub(super) fn operand(self, field: &Field, parameter: usize) -> String {
         match (self, &field.kind) {
             (Self::Lite, _) => format!("${parameter}"),
@@ -82,22 +98,20 @@ impl Dialect {
         }
     }
 
-    /// Many rows bound as arrays from `$first` on (Postgres) or as one JSON array of arrays in `$first` (SQLite).
-    fn incoming(self, fields: &[&Field], first: usize) -> String {
+    /// Many rows, bound as one array per column (Postgres) or as one JSON array of arrays (SQLite).
+    fn incoming(self, fields: &[Field]) -> String {
         match self {
             Self::Pg => {
-                let arrays = fields.iter().enumerate();
-                let arrays = arrays.map(|(i, f)| format!("${}::{}[]", first + i, bound_type(&f.kind)));
-                let arrays = arrays.collect::<Vec<_>>().join(", ");
-                format!("unnest({arrays}) AS i({})", names("", fields.iter().copied()))
+                let arrays = (1..).zip(fields).map(|(i, f)| format!("${i}::{}[]", bound_type(&f.kind)));
+                format!("unnest({}) AS i({})", arrays.collect::<Vec<_>>().join(", "), names("", fields))
             }
-            Self::Lite => format!("json_each(${first}) AS i"),
+            Self::Lite => "json_each($1) AS i".to_owned(),
         }
     }
 
-    /// The values of such rows, in the types of the table.
-    fn incoming_values(self, fields: &[&Field]) -> Vec<String> {
-        let one = |(position, field): (usize, &&Field)| match (self, &field.kind) {
+    /// The values of these rows, in the types of the table.
+    fn incoming_values(self, fields: &[Field]) -> Vec<String> {
+        let one = |(position, field): (usize, &Field)| match (self, &field.kind) {
             (Self::Pg, ColumnKind::Decimal(scale)) => {
                 format!("i.{} * 1e-{scale}::numeric", quoted(&field.name))
             }
@@ -109,61 +123,55 @@ impl Dialect {
         fields.iter().enumerate().map(one).collect()
     }
 
-    /// Inserts many rows into any table. They go in, and are locked, in the order in which they are bound.
+    /// Inserts many rows into any table, in the order in which they are bound, which is also the order of locks.
     pub(super) fn insert(self, relation: &str, fields: &[Field], returning: &str) -> String {
-        let all: Vec<&Field> = fields.iter().collect();
+        let (into, values) = (names("", fields), self.incoming_values(fields).join(", "));
+        let returning = if returning.is_empty() { "" } else { &format!(" RETURNING {returning}") };
         // "WHERE true" keeps SQLite from reading ON CONFLICT as a join's ON.
-        let mut text = format!(
-            "INSERT INTO {relation} AS t ({}) SELECT {} FROM {} WHERE true",
-            names("", fields),
-            self.incoming_values(&all).join(", "),
-            self.incoming(&all, 1)
-        );
-        if !returning.is_empty() {
-            text.push_str(" RETURNING ");
-            text.push_str(returning);
-        }
-        text
+        format!(
+            "INSERT INTO {relation} AS t ({into}) SELECT {values} FROM {} WHERE true{returning}",
+            self.incoming(fields)
+        )
     }
 
     /// Inserts rows of a declared table.
-    pub(super) fn upsert(self, table: &Declared, taken: Taken) -> String {
+    pub(super) fn upsert(self, table: &Declared, on_conflict: OnConflict) -> String {
         let insert = self.insert(&self.relation(&table.table.name), &table.fields, "");
         let key = names("", table.key_fields());
-        match (self, taken) {
-            (_, Taken::Fail) => insert,
+        match (self, on_conflict) {
+            (_, OnConflict::Fail) => insert,
             // An update that is filtered out still locks the row.
-            (Self::Pg, Taken::Leave) => format!(
+            (Self::Pg, OnConflict::Skip) => format!(
                 "{insert} ON CONFLICT ({key}) DO UPDATE SET load_id = t.load_id WHERE false RETURNING row_hash"
             ),
-            (Self::Lite, Taken::Leave) => {
+            (Self::Lite, OnConflict::Skip) => {
                 format!("{insert} ON CONFLICT ({key}) DO NOTHING RETURNING row_hash")
             }
-            (_, Taken::Replace) => {
+            (_, OnConflict::Replace) => {
                 let set = |f: &Field| format!("{0} = excluded.{0}", quoted(&f.name));
                 format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {}", join(&table.fields, set, ", "))
             }
         }
     }
 
-    /// The rows that have one of the bound keys, and the job of each.
+    /// The rows with one of the bound keys, and the job of each.
     pub(super) fn by_key(self, table: &Declared) -> String {
-        let key: Vec<&Field> = table.key_fields().collect();
+        let key: Vec<Field> = table.key_fields().cloned().collect();
         let values = self.incoming_values(&key);
         let same = key.iter().zip(values).map(|(f, value)| format!("t.{} = {value}", quoted(&f.name)));
-        // CROSS JOIN: SQLite then looks each key up instead of reading the table. A row without a load (of a table
-        // that was not declared when its load was removed) counts as of the oldest job.
+        // CROSS JOIN makes SQLite look each key up instead of scanning the table. A row without a load (its table was not
+        // declared when the load was removed) counts as that of the oldest job.
         format!(
             "SELECT {}, coalesce(l.job_id, 0) FROM {} CROSS JOIN {} AS t LEFT JOIN load AS l ON l.id = t.load_id \
              WHERE {}",
             self.selected("t.", &table.fields),
-            self.incoming(&key, 1),
+            self.incoming(&key),
             self.relation(&table.table.name),
             same.collect::<Vec<_>>().join(" AND ")
         )
     }
 
-    /// Takes at most `$2` rows of load `$1` out of a table and returns them.
+    /// Deletes at most `$2` rows of load `$1` and returns them.
     pub(super) fn take_of_load(self, table: &Declared) -> String {
         let (relation, key) = (self.relation(&table.table.name), names("", table.key_fields()));
         let lock = if self == Self::Pg { " FOR UPDATE" } else { "" };
@@ -175,7 +183,7 @@ impl Dialect {
     }
 }
 
-/// The type in which a value of a kind is bound to Postgres.
+/// The Postgres type of a bound value.
 fn bound_type(kind: &ColumnKind) -> &'static str {
     match kind {
         ColumnKind::Text | ColumnKind::Enum(_) | ColumnKind::Json => "text",
@@ -196,7 +204,7 @@ mod tests {
     use sqlx::AssertSqlSafe;
     use std::time::Duration;
 
-    /// What SQLite says it would do.
+    /// SQLite's query plan.
     async fn plan(db: &Db, statement: String) -> String {
         let mut reader = db.reader(View::Results).await.unwrap();
         let Tx::Lite(connection) = reader.tx() else { unreachable!("the store of this test is SQLite") };

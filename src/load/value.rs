@@ -1,4 +1,4 @@
-//! One value: whether it fits its column, its canonical bytes, its order, and its form in JSON.
+//! Values: fitting a column, canonical bytes, order, and their forms in text and JSON.
 
 use super::provenance::Field;
 use crate::ids::{Timestamp, from_hex, hex};
@@ -6,27 +6,26 @@ use module_api::{ColumnKind, Decimal, Value};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-/// Instants that RFC 3339 and both stores can say: years 1 to 9999, as far as the calendar goes.
+/// Instants that RFC 3339 and both stores can represent: years 1 to 9999.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_207_200_999_999;
 
-/// The nearest instant that both stores can compare with.
+/// The nearest instant that both stores can represent.
 pub(super) fn comparable_time(at: Timestamp) -> Value {
     Value::Time(at.0.clamp(*TIMES.start(), *TIMES.end()))
 }
 
-/// Takes U+0000 out of text from outside: neither store can sort, index or return it alike. `None` if there was none.
-///
-/// The one function that does so. Invalid UTF-8 cannot come this far: modules hand over Rust strings.
+/// The text without U+0000, which the two stores do not treat alike; `None` if there is none in it. The only function
+/// that removes it.
 #[must_use]
 pub fn without_nul(text: &str) -> Option<String> {
     text.contains('\0').then(|| text.replace('\0', ""))
 }
 
-/// Brings a value into the form that is stored: text without U+0000 (counted in `removed`), decimals with the column's
-/// decimals.
+/// Converts a value to its stored form: text without U+0000 (counted in `removed`), decimals with the scale of the
+/// column.
 ///
 /// # Errors
-/// Why it cannot stand in that column, as a lower-case fragment.
+/// Why it does not fit the column.
 pub fn fit(field: &Field, value: Value, removed: &mut usize) -> Result<Value, String> {
     let mut clean = |text: String| match without_nul(&text) {
         Some(cleaned) => {
@@ -66,7 +65,7 @@ pub fn fit(field: &Field, value: Value, removed: &mut usize) -> Result<Value, St
     }
 }
 
-/// The bytes a digest is made of: what the value says, whatever the store.
+/// The bytes that go into a digest, the same for both stores.
 pub(super) fn canonical(value: &Value) -> Cow<'_, [u8]> {
     match value {
         Value::Null => Cow::Borrowed(&[]),
@@ -79,7 +78,7 @@ pub(super) fn canonical(value: &Value) -> Cow<'_, [u8]> {
     }
 }
 
-/// Bytes the value takes in an index.
+/// Size of the value in an index, in bytes.
 pub(super) fn index_bytes(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
@@ -88,7 +87,7 @@ pub(super) fn index_bytes(value: &Value) -> usize {
     }
 }
 
-/// Order of two values of one column, as both stores sort them; nulls last.
+/// Compares two values of one column as both stores sort them, nulls last.
 #[must_use]
 pub fn order(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
@@ -102,8 +101,8 @@ pub fn order(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-/// The value in JSON: integers as numbers, decimals as text (a number would lose digits on the way through a
-/// double), times in RFC 3339, bytes in hexadecimal, documents as text.
+/// The value in JSON: integers as numbers, decimals as text (a double would lose digits), times in RFC 3339, bytes in
+/// hexadecimal, documents as text.
 #[must_use]
 pub fn to_json(value: &Value) -> serde_json::Value {
     match value {
@@ -129,10 +128,10 @@ pub fn to_text(value: &Value) -> String {
     }
 }
 
-/// The value of a column from its text; the reverse of [`to_text`] but for null.
+/// Parses the text of a value; the reverse of [`to_text`], except that null has no text.
 ///
 /// # Errors
-/// What was expected, as a lower-case fragment.
+/// What was expected.
 pub fn from_text(kind: &ColumnKind, text: &str) -> Result<Value, String> {
     let expected = |what: &str| format!("{text:?} is not {what}");
     match kind {
@@ -159,7 +158,7 @@ pub fn from_text(kind: &ColumnKind, text: &str) -> Result<Value, String> {
     }
 }
 
-/// The value of a column from its JSON form; `None` if it is not one.
+/// Reads the JSON form of a value; `None` if it is not one of this kind.
 pub(super) fn from_json(kind: &ColumnKind, json: &serde_json::Value) -> Option<Value> {
     match (kind, json) {
         (_, serde_json::Value::Null) => Some(Value::Null),

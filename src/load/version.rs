@@ -1,11 +1,11 @@
-//! Which of two rows with the same key is the newer one.
+//! Versions of rows: which of two rows with the same key is newer.
 
 use crate::ids::{JobId, Timestamp};
 
-/// A row's place in the order of versions, as text that sorts by bytes: (`report_at` or else `received_at`,
+/// The version of a row, as text that sorts by bytes: (`report_at` or else `received_at`,
 /// `received_at`, parser version, job id).
 ///
-/// No two loads share one, since no two loads share a job.
+/// No two loads have the same version, since no two have the same job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(String);
 
@@ -22,20 +22,20 @@ impl Version {
         ))
     }
 
-    /// The text that sorts.
+    /// The sortable text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Numbers whose hexadecimal texts sort like the signed ones.
+/// Maps signed to unsigned numbers with the same order.
 const fn biased(number: i64) -> u64 {
     number.cast_unsigned() ^ (1 << 63)
 }
 
-/// A semantic version that sorts by bytes: three padded numbers, then `~` for a release, which so comes after its
-/// pre-releases. Anything else sorts before all versions, by its bytes. Build metadata counts for nothing.
+/// A semantic version as text that sorts by bytes: three padded numbers, then the pre-release, or `~` for a release,
+/// which sorts after its pre-releases. Other texts sort before all versions. Build metadata is ignored.
 fn parser_order(version: &str) -> String {
     let precedence = version.split('+').next().unwrap_or_default();
     let (core, pre) = precedence.split_once('-').map_or((precedence, "~"), |(core, pre)| (core, pre));

@@ -1,15 +1,15 @@
-//! Where a reader of a topic stands.
+//! The position of a reader in a topic.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A place between two entries of one topic. Readers keep it as text and hand it back; what it holds is not theirs.
+/// A place between two entries of one topic, opaque to readers, who keep it as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Position(pub(super) i64);
 
 impl Position {
-    /// Before the first entry there ever was.
+    /// Before the first entry.
     pub const START: Self = Self(0);
 }
 

@@ -4,7 +4,7 @@ use super::position::Position;
 use super::topic::TopicId;
 use crate::ids::{Timestamp, hex};
 use crate::infra::db::{DbError, Tx, days};
-use crate::on_either;
+use crate::sql;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::types::Json;
@@ -12,12 +12,12 @@ use sqlx::{PgConnection, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Something to be told to whoever reads a topic.
+/// An event for the readers of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Where.
+    /// Its topic.
     pub topic: TopicId,
-    /// Entries with one key stay in order wherever they are copied to.
+    /// Entries with the same key stay in order wherever they are copied.
     pub key: Option<Vec<u8>>,
     /// Short facts about the body: its type, its message id.
     pub headers: BTreeMap<String, String>,
@@ -26,28 +26,30 @@ pub struct Entry {
 }
 
 /// An entry as it was committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Stored {
-    /// Right behind this entry.
+    /// Right after this entry.
+    #[sqlx(rename = "seq")]
     pub position: Position,
     /// When it was appended.
     pub at: Timestamp,
     /// See [`Entry::key`].
     pub key: Option<Vec<u8>>,
     /// See [`Entry::headers`].
+    #[sqlx(json)]
     pub headers: BTreeMap<String, String>,
     /// See [`Entry::body`].
     pub body: Vec<u8>,
 }
 
-/// What comes after a position.
+/// Entries after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In the order of their commits.
+    /// In commit order.
     pub entries: Vec<Stored>,
-    /// Where to read on.
+    /// Where to continue.
     pub next: Position,
-    /// Entries that came after the position asked for have been pruned: the reader was too slow to see them.
+    /// Entries after the requested position have been pruned: the reader was too slow.
     pub gap: bool,
 }
 
@@ -69,7 +71,7 @@ FROM json_each($1) n WHERE true ORDER BY n.key";
 /// Appends entries, in the order given. Once per transaction, and as its last statement: see the [module](super).
 ///
 /// # Errors
-/// When the store fails; [`MissingPartition`](crate::infra::db::DbErrorKind::MissingPartition) where today has none yet.
+/// [`MissingPartition`](crate::infra::db::DbErrorKind::MissingPartition) where today has none yet.
 pub async fn append(tx: &mut Tx<'_>, entries: &[Entry]) -> Result<(), DbError> {
     if entries.is_empty() {
         return Ok(());
@@ -116,60 +118,46 @@ pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) 
     let text = "
         SELECT seq, at, key, headers, body, (SELECT pruned FROM topic WHERE id = $1) AS pruned
         FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-    let rows: Vec<Row> = on_either!(&mut *tx, c => {
-        sqlx::query_as(text).bind(topic).bind(after).bind(i64::from(limit)).fetch_all(c).await?
-    });
+    let rows: Vec<Row> = sql!(tx, query_as(text, topic, after, i64::from(limit)).fetch_all)?;
     let pruned = match rows.first() {
         Some(row) => row.pruned,
         None => pruned(tx, topic).await?,
     };
-    let entries: Vec<_> = rows.into_iter().map(Stored::from).collect();
+    let entries: Vec<_> = rows.into_iter().map(|row| row.entry).collect();
     let next = entries.last().map_or(after.max(pruned), |entry| entry.position);
     Ok(Page { entries, next, gap: after < pruned })
 }
 
-/// Asked together with the rows, or after there were none: what is pruned in between cannot go unnoticed.
+/// Read together with the rows, or after finding none, so that a prune in between is noticed.
 async fn pruned(tx: &mut Tx<'_>, topic: TopicId) -> Result<Position, DbError> {
     let text = "SELECT pruned FROM topic WHERE id = $1";
-    let found = on_either!(tx, c => sqlx::query_scalar(text).bind(topic).fetch_optional(c).await?);
-    Ok(found.unwrap_or(Position::START))
+    Ok(sql!(tx, query_scalar(text, topic).fetch_optional)?.unwrap_or(Position::START))
 }
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    seq: Position,
-    at: Timestamp,
-    key: Option<Vec<u8>>,
-    headers: Json<BTreeMap<String, String>>,
-    body: Vec<u8>,
+    #[sqlx(flatten)]
+    entry: Stored,
     pruned: Position,
-}
-
-impl From<Row> for Stored {
-    fn from(row: Row) -> Self {
-        Self { position: row.seq, at: row.at, key: row.key, headers: row.headers.0, body: row.body }
-    }
 }
 
 /// All topics: row and name.
 pub async fn topics(tx: &mut Tx<'_>) -> Result<Vec<(TopicId, String)>, DbError> {
     let text = "SELECT id, name FROM topic ORDER BY id";
-    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
 pub(super) async fn topic_id(tx: &mut Tx<'_>, name: &str) -> Result<TopicId, DbError> {
     let find = "SELECT id FROM topic WHERE name = $1";
-    let found = on_either!(&mut *tx, c => sqlx::query_scalar(find).bind(name).fetch_optional(c).await?);
-    if let Some(id) = found {
+    if let Some(id) = sql!(tx, query_scalar(find, name).fetch_optional)? {
         return Ok(id);
     }
-    let make = "INSERT INTO topic (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-    on_either!(&mut *tx, c => { sqlx::query(make).bind(name).execute(c).await?; });
-    Ok(on_either!(tx, c => sqlx::query_scalar(find).bind(name).fetch_one(c).await?))
+    sql!(tx, query("INSERT INTO topic (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", name).execute)?;
+    Ok(sql!(tx, query_scalar(find, name).fetch_one)?)
 }
 
-/// Removes entries appended before so long ago: whole days in Postgres, at most `limit` rows in SQLite. Returns how many
-/// days or rows; readers that were behind them will hear of a gap.
+/// Deletes entries older than `keep`: whole days in Postgres, at most `limit` rows in SQLite. Returns how many days or
+/// rows; readers that had not read them will see a gap.
 pub async fn prune(tx: &mut Tx<'_>, keep: Duration, limit: u32) -> Result<u64, DbError> {
     match tx {
         Tx::Pg(connection) => prune_pg(connection, keep).await,

@@ -79,7 +79,7 @@ impl Sorter {
     async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
         let delivery = self.delivery(&run.job).await?;
         let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let turn = run.wait(self.host.turn()).await?;
+        let turn = run.wait(self.host.slot()).await?;
         run.at("split");
         let split = run.in_time(self.split(turn, &message)).await?;
         run.at("tree");
@@ -105,7 +105,7 @@ impl Sorter {
         if verdict.is_undecided() {
             return self.message_alone(&delivery, message, &verdict, path).await;
         }
-        let split = self.split(self.host.turn().await?, &message).await?;
+        let split = self.split(self.host.slot().await?, &message).await?;
         self.tree(&delivery, message, split, &verdict, path).await
     }
 

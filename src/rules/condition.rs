@@ -5,14 +5,14 @@ use crate::config::{AttachmentLike, Pattern, When};
 use crate::ids::Slug;
 use std::collections::BTreeMap;
 
-/// What named groups of patterns found.
+/// Texts captured by named groups of patterns.
 pub(super) type Captures = BTreeMap<String, String>;
 
-/// Longest stretch of a field that patterns see, in bytes.
+/// Patterns see this many bytes of a field.
 const SEEN_BYTES: usize = 8 << 10;
 
-/// Headers that stand at most once (RFC 5322 3.6, RFC 2045 3). Of two, one reader takes the first and another the
-/// last, so nothing is decided by them.
+/// Headers that may occur only once (RFC 5322 3.6, RFC 2045 3). Of two, some readers take the first and others the last,
+/// so a rule must not depend on them.
 const SINGLE: [&str; 14] = [
     "from",
     "sender",
@@ -35,8 +35,8 @@ const SINGLE: [&str; 14] = [
 pub(super) enum Answer {
     Yes(Captures),
     No,
-    /// It would hold for one of two headers of which there should be one.
-    Twice(&'static str),
+    /// It holds for a header that must be unique but occurs more than once.
+    Repeated(&'static str),
 }
 
 /// One condition of a rule.
@@ -94,7 +94,7 @@ fn ask_header(name: &str, pattern: &Pattern, headers: &[(&str, &str)]) -> Answer
     let Some(captures) = lines().find_map(|(_, text)| search(pattern, text)) else { return Answer::No };
     let single = SINGLE.into_iter().find(|single| single.eq_ignore_ascii_case(name));
     match single {
-        Some(single) if lines().count() > 1 => Answer::Twice(single),
+        Some(single) if lines().count() > 1 => Answer::Repeated(single),
         _ => Answer::Yes(captures),
     }
 }
@@ -109,7 +109,7 @@ fn ask_attachments(like: &AttachmentLike, attachments: &[(&str, &str)]) -> Answe
     found.map_or(Answer::No, Answer::Yes)
 }
 
-/// What the named groups of `pattern` find in `text`; `None` when it is not found at all.
+/// The named captures of `pattern` in `text`; `None` without a match.
 fn search(pattern: &Pattern, text: &str) -> Option<Captures> {
     let seen = &text[..text.floor_char_boundary(SEEN_BYTES)];
     let found = pattern.get().captures(seen)?;

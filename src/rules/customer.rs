@@ -1,13 +1,13 @@
-//! From an envelope recipient to a customer.
+//! Finds the customer of an envelope recipient.
 
 use crate::config::{Address, Config, Folded};
 use crate::ids::Slug;
 use std::collections::{HashMap, HashSet};
 
-/// Whose an address is: by the whole address, else by its extension at one of our domains, else by its domain.
+/// Recipients of all customers: by whole address, else by extension at one of our domains, else by domain.
 ///
-/// An address is split at its last `@`, and its extension begins after the first delimiter, as Postfix does it. ASCII
-/// letters are compared without case, everything else exactly.
+/// As in Postfix, an address is split at its last `@` and its extension starts after the first delimiter. ASCII letters
+/// are compared without case.
 #[derive(Debug, Clone)]
 pub struct Recipients {
     addresses: HashMap<Address, Slug>,
@@ -40,7 +40,7 @@ impl Recipients {
         }
     }
 
-    /// The customer `recipient` belongs to; `None` when it is nobody's or no address.
+    /// The customer of `recipient`; `None` if no customer has this address, or it is no address.
     #[must_use]
     pub fn customer_of(&self, recipient: &str) -> Option<&Slug> {
         let address = Address::split(recipient)?;

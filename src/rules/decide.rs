@@ -7,40 +7,40 @@ use crate::ids::{Coordinates, Slug};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Where a mail goes.
+/// The decision about a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// To its place, and to the module for its category and type.
+    /// Sent to the module for its category and type.
     Routed(Route),
-    /// It waits for an operator.
+    /// Held for an operator.
     Held(Reason),
 }
 
-/// What the rules say about a mail.
+/// What the rules decided about a mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
-    /// Its place.
+    /// Its coordinates.
     pub coordinates: Coordinates,
-    /// The rules that held, in order; never empty.
+    /// The rules that matched, in order; never empty.
     pub rules: Vec<Slug>,
     /// Whether the original is copied to volume `archive`.
     pub archive: bool,
-    /// What the module is told.
+    /// Settings for the module.
     pub settings: BTreeMap<String, String>,
-    /// What the patterns of these rules captured; of equal names the later.
+    /// Captures of these rules' patterns; of equal names the later one.
     pub captures: BTreeMap<String, String>,
 }
 
-/// Why a mail waits.
+/// Why a mail is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// No rule held, or those that did left category or type open.
+    /// No rule matched, or those that did set no category or type.
     NoRule,
-    /// The recipient is nobody's.
+    /// The recipient belongs to no customer.
     UnknownCustomer,
-    /// A header that should stand once stands twice, and a rule depends on it.
+    /// A header that must be unique is repeated, and a rule depends on it.
     Malformed {
         /// Its name, in lower case.
         header: &'static str,
@@ -48,7 +48,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The word for it in paths, in the store and on the command line.
+    /// Its word in paths, in the store and on the command line.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ pub(super) fn decide(rules: &[Rule], recipients: &Recipients, input: &RuleInput<
         match try_rule(rule, customer, input) {
             Answer::Yes(captures) => draft.apply(rule, captures),
             Answer::No => continue,
-            Answer::Twice(header) => return Decision::Held(Reason::Malformed { header }),
+            Answer::Repeated(header) => return Decision::Held(Reason::Malformed { header }),
         }
         if rule.stop {
             break;
@@ -77,22 +77,21 @@ pub(super) fn decide(rules: &[Rule], recipients: &Recipients, input: &RuleInput<
     draft.finish(customer).map_or(Decision::Held(Reason::NoRule), Decision::Routed)
 }
 
-/// Whether all conditions of `rule` hold. A condition that does not hold settles it, so a header that stands twice
-/// matters only where everything else holds.
+/// Whether all conditions of `rule` hold. A repeated header matters only if all other conditions hold.
 fn try_rule(rule: &Rule, customer: &Slug, input: &RuleInput<'_>) -> Answer {
     let mut captures = Captures::new();
-    let mut twice = None;
+    let mut repeated = None;
     for condition in conditions(&rule.when) {
         match condition.ask(customer, input) {
             Answer::Yes(found) => captures.extend(found),
             Answer::No => return Answer::No,
-            Answer::Twice(header) => twice = twice.or(Some(header)),
+            Answer::Repeated(header) => repeated = repeated.or(Some(header)),
         }
     }
-    twice.map_or(Answer::Yes(captures), Answer::Twice)
+    repeated.map_or(Answer::Yes(captures), Answer::Repeated)
 }
 
-/// What the rules so far have set.
+/// What the rules have set so far.
 #[derive(Default)]
 struct Draft {
     category: Option<Slug>,
@@ -105,7 +104,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Sets what `rule` sets. A template whose capture found nothing leaves its coordinate as it was.
+    /// Applies `rule`. A template whose capture is empty leaves its coordinate unchanged.
     fn apply(&mut self, rule: &Rule, captures: Captures) {
         let fill = |template: &Option<Template>| {
             template

@@ -1,4 +1,4 @@
-//! The same decision with its reasons, for people.
+//! The same decision, with reasons for people to read.
 
 use super::condition::{Answer, conditions};
 use super::decide::{Decision, Reason, decide};
@@ -8,14 +8,14 @@ use crate::ids::Slug;
 use serde::Serialize;
 use std::fmt;
 
-/// Why a mail goes where it goes.
+/// A decision and how it came about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Whose the recipient is.
+    /// Customer of the recipient.
     pub customer: Option<Slug>,
-    /// Every rule, in order; none when the recipient is nobody's.
+    /// Every rule, in order; empty if the recipient belongs to no customer.
     pub trials: Vec<Trial>,
-    /// What comes of it.
+    /// The decision.
     pub decision: Decision,
 }
 
@@ -24,11 +24,11 @@ pub struct Explanation {
 pub struct Trial {
     /// The rule.
     pub rule: Slug,
-    /// What came of it.
+    /// The result.
     pub verdict: Verdict,
 }
 
-/// What came of one rule.
+/// The result of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -36,9 +36,9 @@ pub enum Verdict {
     Matched,
     /// These conditions did not hold.
     Missed(Vec<String>),
-    /// It depends on this header, which stands twice.
+    /// It depends on this header, which is repeated.
     Malformed(&'static str),
-    /// The search had ended before.
+    /// An earlier rule ended the search.
     NotTried,
 }
 
@@ -62,15 +62,15 @@ pub(super) fn explain(rules: &[Rule], recipients: &Recipients, input: &RuleInput
 }
 
 fn verdict(rule: &Rule, customer: &Slug, input: &RuleInput<'_>) -> Verdict {
-    let (mut missed, mut twice) = (Vec::new(), None);
+    let (mut missed, mut repeated) = (Vec::new(), None);
     for condition in conditions(&rule.when) {
         match condition.ask(customer, input) {
             Answer::Yes(_) => {}
             Answer::No => missed.push(condition.name()),
-            Answer::Twice(header) => twice = twice.or(Some(header)),
+            Answer::Repeated(header) => repeated = repeated.or(Some(header)),
         }
     }
-    match twice {
+    match repeated {
         _ if !missed.is_empty() => Verdict::Missed(missed),
         Some(header) => Verdict::Malformed(header),
         None => Verdict::Matched,
@@ -78,11 +78,11 @@ fn verdict(rule: &Rule, customer: &Slug, input: &RuleInput<'_>) -> Verdict {
 }
 
 impl fmt::Display for Explanation {
-    /// One line per step. Holds names from the configuration and slugs only, so nothing of it needs escaping.
+    /// One line per step. Contains only names from the configuration and slugs, so nothing needs escaping.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.customer {
             Some(customer) => writeln!(f, "customer {customer}")?,
-            None => writeln!(f, "customer unknown: the recipient is nobody's")?,
+            None => writeln!(f, "customer unknown: the recipient belongs to no customer")?,
         }
         for Trial { rule, verdict } in &self.trials {
             match verdict {
@@ -91,7 +91,7 @@ impl fmt::Display for Explanation {
                     writeln!(f, "rule {rule}: missed at {}", conditions.join(", "))?
                 }
                 Verdict::Malformed(header) => {
-                    writeln!(f, "rule {rule}: depends on {header}, which stands twice")?
+                    writeln!(f, "rule {rule}: depends on header {header}, which is repeated")?
                 }
                 Verdict::NotTried => writeln!(f, "rule {rule}: not tried")?,
             }
@@ -102,7 +102,7 @@ impl fmt::Display for Explanation {
                 writeln!(f, "routed to {}/{}/{}/{}", place.customer, place.category, place.type_, place.group)
             }
             Decision::Held(Reason::Malformed { header }) => {
-                writeln!(f, "held: malformed, two headers {header}")
+                writeln!(f, "held: malformed, header {header} is repeated")
             }
             Decision::Held(reason) => writeln!(f, "held: {}", reason.word()),
         }

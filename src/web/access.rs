@@ -1,4 +1,4 @@
-//! What surrounds one request: its id, its span, its one line, its measurement.
+//! Middleware around every request: id, span, log line, metrics.
 
 use super::dialect::{self, Dialect};
 use super::problem;
@@ -15,7 +15,7 @@ use tracing::field::Empty;
 
 /// The middleware. Handlers find the [`RequestId`] as an extension; every line logged within carries it.
 ///
-/// The line names the route, not the URL: paths and queries hold ids and addresses.
+/// The log line names the route, not the URL: paths and queries contain ids and addresses.
 pub async fn surround(State(dialects): State<Arc<[Dialect]>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = RequestId::of(request.headers());
@@ -23,19 +23,19 @@ pub async fn surround(State(dialects): State<Arc<[Dialect]>>, mut request: Reque
     let method = method(request.method());
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(id.clone());
-    // At the highest level, so that the id is in every line whatever the filter lets through.
+    // At level error, so that no filter drops the span and every line has the id.
     let span = tracing::error_span!("request", request_id = id.as_str(), caller = Empty);
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<problem::Body>() {
         response = dialect::translate(&dialects, &path, problem.of_request(id.as_str()), response);
     }
     response.headers_mut().insert(HEADER, id.to_header());
-    span.in_scope(|| tell(method, route, response.status(), began.elapsed()));
+    span.in_scope(|| record(method, route, response.status(), began.elapsed()));
     response
 }
 
-/// One line per request: failures at `warn`, refusals at `info`, what went well at `debug`.
-fn tell(method: &'static str, route: String, status: StatusCode, took: Duration) {
+/// One line per request: failures at `warn`, refusals at `info`, successes at `debug`.
+fn record(method: &'static str, route: String, status: StatusCode, took: Duration) {
     let (code, ms) = (status.as_u16(), took.as_secs_f64() * 1000.0);
     if status.is_server_error() {
         tracing::warn!(method, route, status = code, ms, "request answered");
@@ -50,7 +50,7 @@ fn tell(method: &'static str, route: String, status: StatusCode, took: Duration)
     metrics::histogram!(HTTP_SECONDS, "route" => route).record(took.as_secs_f64());
 }
 
-/// A client may send any word as method; a label may not.
+/// The method as a label: clients may send any word, labels come from a fixed set.
 fn method(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

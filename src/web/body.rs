@@ -1,4 +1,4 @@
-//! Bodies, read under a cap and with a limit to the sender's silence.
+//! Request bodies, read with a limit on their size and on pauses.
 
 use super::{Kind, Problem};
 use axum::body::{Body, Bytes, HttpBody};
@@ -6,16 +6,16 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// How much of a body is taken, and how patiently.
+/// Limits for reading a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Cap {
     /// Most bytes.
     pub bytes: u64,
-    /// Longest wait for the next of them.
+    /// Longest pause between bytes.
     pub idle: Duration,
 }
 
-/// A body that ends in 413 where it grows past its cap, and in 408 where its sender falls silent.
+/// A body that fails with 413 beyond its cap, and with 408 when the sender pauses for too long.
 #[derive(Debug)]
 pub struct Capped {
     body: Body,
@@ -33,8 +33,8 @@ impl Capped {
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
-    /// [`TooLarge`](Kind::TooLarge), before anything is read where the length is announced; [`Timeout`](Kind::Timeout);
-    /// [`Malformed`](Kind::Malformed) where the connection broke.
+    /// [`TooLarge`](Kind::TooLarge), before anything is read if the length is announced; [`Timeout`](Kind::Timeout);
+    /// [`Malformed`](Kind::Malformed) if the connection breaks.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         if self.body.size_hint().lower().saturating_add(self.taken) > self.cap.bytes {
             return Err(self.too_large());
@@ -44,7 +44,7 @@ impl Capped {
             let frame = frame.map_err(|_| Problem::new(Kind::Timeout, "the body stopped arriving"))?;
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|e| Problem::new(Kind::Malformed, "the body broke off").because(e))?;
-            // Trailers are of no interest.
+            // Trailers are ignored.
             let Ok(bytes) = frame.into_data() else { continue };
             self.taken = self.taken.saturating_add(bytes.len() as u64);
             if self.taken > self.cap.bytes {
@@ -69,10 +69,10 @@ impl Capped {
         Ok(all.into())
     }
 
-    /// All of it, into `sink`, flushed; returns the number of bytes. Making them durable is the caller's.
+    /// Copies all of it to `sink` and flushes; returns the number of bytes. Does not fsync.
     ///
     /// # Errors
-    /// As [`next`](Self::next); [`Unavailable`](Kind::Unavailable) where `sink` does not take them.
+    /// As [`next`](Self::next); [`Unavailable`](Kind::Unavailable) if writing to `sink` fails.
     pub async fn copy_to<W: AsyncWrite + Unpin + Send>(mut self, sink: &mut W) -> Result<u64, Problem> {
         let refused = |e: std::io::Error| Problem::new(Kind::Unavailable, "").because(e);
         while let Some(bytes) = self.next().await? {
@@ -83,7 +83,7 @@ impl Capped {
     }
 
     fn too_large(&self) -> Problem {
-        Problem::new(Kind::TooLarge, format!("at most {} bytes are taken here", self.cap.bytes))
+        Problem::new(Kind::TooLarge, format!("the limit is {} bytes", self.cap.bytes))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who calls: by `X-Api-Key`, by `Authorization: Bearer`, or through the control socket.
+//! The caller: by `X-Api-Key`, by `Authorization: Bearer`, or through the control socket.
 
 use super::{Kind, Kit, Problem};
 use crate::ids::{Grant, Scope};
@@ -9,22 +9,22 @@ use uuid::Uuid;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Somebody who was recognised. As an extractor: 401 for everybody else; `Option<Caller>` is `None` where no key was
-/// sent at all, and still 401 for a wrong one.
+/// An authenticated caller. The extractor answers 401 otherwise; `Option<Caller>` is `None` without a key, and still 401
+/// with a wrong one.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The key's id; `None` through the control socket.
     pub key_id: Option<Uuid>,
     /// The key's name, or `control:uid=<uid>`: unique, and safe to log.
     pub name: String,
-    /// What the key permits, as given.
+    /// Permissions of the key, without included ones.
     pub grants: Vec<Grant>,
-    /// Whose things they may see.
+    /// What the caller may see.
     pub scope: Scope,
 }
 
 impl Caller {
-    /// An operator on this host, recognised by the kernel.
+    /// An operator on this host, authenticated by the kernel.
     #[must_use]
     pub fn control(uid: u32) -> Self {
         Self {
@@ -42,8 +42,8 @@ impl Caller {
     }
 }
 
-/// What includes what: `admin` everything; `operate` and `content` also `read`, since neither an operator nor
-/// somebody who gets the bytes could work without seeing what there is; `ingest` only itself.
+/// `admin` includes everything; `operate` and `content` include `read`, since they are useless without it; `ingest`
+/// includes only itself.
 const fn includes(given: Grant, needed: Grant) -> bool {
     match given {
         Grant::Admin => true,
@@ -61,7 +61,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match recognise(parts, &Kit::from_ref(state)).await? {
+        match authenticate(parts, &Kit::from_ref(state)).await? {
             Some(caller) => Ok(caller),
             None => Err(unauthorized("no key was sent in X-Api-Key or Authorization: Bearer")),
         }
@@ -75,13 +75,13 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
-        recognise(parts, &Kit::from_ref(state)).await
+        authenticate(parts, &Kit::from_ref(state)).await
     }
 }
 
-/// `None` where nothing was sent that says who.
-async fn recognise(parts: &Parts, kit: &Kit) -> Result<Option<Caller>, Problem> {
-    // Set by the control socket, which no header can do.
+/// `None` where no key was sent.
+async fn authenticate(parts: &Parts, kit: &Kit) -> Result<Option<Caller>, Problem> {
+    // Set by the control socket; no header can set it.
     if let Some(caller) = parts.extensions.get::<Caller>() {
         tracing::Span::current().record("caller", &caller.name);
         return Ok(Some(caller.clone()));
@@ -99,7 +99,7 @@ async fn recognise(parts: &Parts, kit: &Kit) -> Result<Option<Caller>, Problem> 
     }))
 }
 
-/// The value that was sent; an empty text, which is no key's, where it is not even ASCII.
+/// The key that was sent; the empty text, which matches no key, if it is not ASCII.
 fn sent(headers: &HeaderMap) -> Option<&str> {
     if let Some(value) = headers.get(X_API_KEY) {
         return Some(value.to_str().unwrap_or(""));

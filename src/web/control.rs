@@ -1,10 +1,10 @@
-//! The control socket: the same API for operators on this host, who need no key.
+//! The control socket: the API for operators on this host, without a key.
 //!
 //! The kernel says which user is at the other end (`SO_PEERCRED`). Root and the server's own user are let in, with every
 //! permission and named `control:uid=<uid>`; everybody else's connection is closed.
 //!
-//! A socket belongs to one process at a time: what a dead one left behind is replaced, what answers never is, and at its end
-//! a process removes its own and no other.
+//! A socket belongs to one process at a time: a dead process' socket is replaced, a live one never, and a process removes
+//! only its own at its end.
 
 use super::Caller;
 use super::listen::{Connections, ListenError, pause};
@@ -18,13 +18,13 @@ use tokio::net::UnixListener;
 /// Where the socket is and what is served there, [finished](super::edge::finish).
 #[derive(Debug)]
 pub struct Control {
-    /// Its directory exists and belongs to the server's user.
+    /// Path of the socket; its directory must exist and belong to the server's user.
     pub path: PathBuf,
     /// What is served.
     pub router: Router,
 }
 
-/// A socket that exists, until dropped. Its name goes before it stops answering: afterwards it might be another's.
+/// A bound socket. Dropping it removes the name first, while it still answers: later the name could be another's.
 #[derive(Debug)]
 struct Bound {
     path: PathBuf,
@@ -34,7 +34,7 @@ struct Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "control socket was gone already");
+            tracing::debug!(%error, "the control socket was removed already");
         }
     }
 }
@@ -47,26 +47,26 @@ pub(super) fn start(control: Control, connections: &Connections) -> Result<(), L
     Ok(())
 }
 
-/// Binds, removing what a server that was killed left behind, but never a socket that answers or any other file. Two servers
-/// that start at once look one after the other.
+/// Binds, replacing the socket of a killed server, but never one that answers or any other file. Servers that start at the
+/// same time do this one after the other.
 fn bind(path: &Path) -> io::Result<Bound> {
-    let turn = File::open(path.parent().unwrap_or(Path::new(".")))?;
-    turn.lock()?;
+    let directory = File::open(path.parent().unwrap_or(Path::new(".")))?;
+    directory.lock()?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 let why =
-                    "another server answers there; several on one host need a server.control_socket each";
+                    "another server answers there; each server on a host needs its own server.control_socket";
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
             }
             std::fs::remove_file(path)?;
         }
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket")),
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is not a socket")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(path)?;
-    // So that others hear "permission denied" at once; who may is decided by their credentials all the same.
+    // Gives other users "permission denied" at once; the check of credentials decides in any case.
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(Bound { path: path.to_owned(), listener })
 }
@@ -83,7 +83,9 @@ async fn accept(bound: Bound, router: Router, connections: Connections) {
             Ok((uid, stream)) if is_operator(uid, own) => {
                 connections.serve(stream, router.clone(), Caller::control(uid), place);
             }
-            Ok((uid, _)) => tracing::warn!(uid, "control socket closed to a user who is no operator"),
+            Ok((uid, _)) => {
+                tracing::warn!(uid, "connection to the control socket refused: the user is not an operator")
+            }
             Err(error) => pause(&error).await,
         }
     }

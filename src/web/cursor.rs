@@ -1,4 +1,4 @@
-//! Cursors: the key of the last entry seen, opaque to clients.
+//! Cursors: the key of the last entry of a page, opaque to clients.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ pub fn write<K: Serialize>(key: &K) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(key).unwrap_or_default())
 }
 
-/// The key of a cursor; `None` where it is not one of ours. Never panics.
+/// The key in a cursor; `None` if it is not one of ours. Never panics.
 #[must_use]
 pub fn read<K: DeserializeOwned>(cursor: &str) -> Option<K> {
     if cursor.len() > MAX_BYTES {

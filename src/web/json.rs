@@ -1,4 +1,4 @@
-//! JSON bodies: what is no JSON is 400, what says the wrong thing is 422 at its pointer.
+//! JSON bodies: 400 if it is not JSON, 422 with a pointer if a value is wrong.
 
 use super::{Cap, Capped, Kind, Kit, Problem};
 use axum::extract::{FromRef, FromRequest, Request};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-/// A body in JSON: read as `T` where it is taken, written where it is returned.
+/// A JSON body, as extractor and as response.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
@@ -30,10 +30,10 @@ where
     }
 }
 
-/// Reads a whole body. Doors that take bodies their own way use this for their content.
+/// Parses a whole body; also for doors that read bodies themselves.
 ///
 /// # Errors
-/// [`Malformed`](Kind::Malformed) where `body` is not JSON, [`Invalid`](Kind::Invalid) where it is not a `T`.
+/// [`Malformed`](Kind::Malformed) if `body` is not JSON, [`Invalid`](Kind::Invalid) if it is not a `T`.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {

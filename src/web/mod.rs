@@ -1,4 +1,4 @@
-//! The HTTP kit: what every door is built from, and nothing about any of them.
+//! The HTTP kit that all doors are built from; knows none of them.
 //!
 //! ```text
 //!   listen      accept, limits of connections and headers, drain        control   the same on a Unix socket
@@ -10,7 +10,7 @@
 //!           and answer Result<_, Problem>
 //! ```
 //!
-//! A handler's signature says what it needs; what is missing or wrong never reaches its body:
+//! A handler's signature says what it needs; a request that lacks it never reaches the handler:
 //!
 //! ```text
 //!   async fn list(may: May<Read>, page: Listing<JobFilter, JobKey>, State(ctx): State<Ctx>)
@@ -56,23 +56,23 @@ pub use since::Since;
 
 use std::time::Duration;
 
-/// What the extractors need: who may, and how much.
+/// What the extractors need: keys and limits.
 #[derive(Debug, Clone)]
 pub struct Kit {
     /// Verifies keys.
     pub keys: Keys,
-    /// What one request may cost.
+    /// Limits of one request.
     pub limits: Limits,
 }
 
 /// Limits of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Largest body where a door does not say otherwise.
+    /// Largest body, unless a door has its own limit.
     pub body_bytes: u64,
-    /// Longest silence while a body is read.
+    /// Longest pause while a body is read.
     pub body_idle: Duration,
-    /// Entries of a page when the caller does not say.
+    /// Default number of entries of a page.
     pub default_page: u32,
     /// Most entries of a page.
     pub max_page: u32,

@@ -1,4 +1,4 @@
-//! `/openapi.json`: the API as routes declare it, and the page behind every problem's `type`.
+//! `/openapi.json`, and the pages that the `type` of problems links to.
 
 use super::problem::{self, Body};
 use super::{Kind, Path, Problem};
@@ -8,11 +8,11 @@ use axum::routing::get;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, SecurityRequirement};
 
-/// Serves the document of `api` (3.1), with what is the same for all routes added: title, version, how keys are sent,
-/// what errors look like. Open to all.
+/// Serves `api` as OpenAPI 3.1, completed with what all routes share: title, version, security schemes, errors. Needs no
+/// key.
 ///
 /// # Errors
-/// When the document cannot be written.
+/// When the document cannot be serialised.
 pub fn routes(api: OpenApi) -> Result<Router, serde_json::Error> {
     let text: axum::body::Bytes = serde_json::to_vec(&complete(api))?.into();
     let document = move || {
@@ -35,7 +35,7 @@ fn complete(mut api: OpenApi) -> OpenApi {
     api.info = InfoBuilder::new()
         .title("headworks")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("What arrived, what became of it, and what is still to be done."))
+        .description(Some("Deliveries, receipts, jobs and rows of headworks."))
         .build();
     api.security = Some(schemes.into());
     let components = api.components.get_or_insert_default();
@@ -46,9 +46,9 @@ fn complete(mut api: OpenApi) -> OpenApi {
 
 /// One paragraph about a kind of problem.
 async fn explain(Path(slug): Path<String>) -> Result<String, Problem> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.facts().1 == slug).ok_or_else(Problem::not_found)?;
+    let kind = Kind::ALL.iter().find(|kind| kind.facts().1 == slug).ok_or_else(Problem::not_found)?;
     let (status, _, title) = kind.facts();
-    Ok(format!("{title}.\n\nHTTP status {status}. {}\n", kind.meaning()))
+    Ok(format!("{title}.\n\nHTTP status {status}. {}\n", kind.advice()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lists a page at a time: `?limit=&cursor=`, `next` in the body and in `Link` (RFC 8288).
+//! Paging of lists: `?limit=&cursor=`, `next` in the body and in `Link` (RFC 8288).
 //!
 //! A store function gets [`Page::fetch`] (one more than the page holds) and [`Page::after`], orders by the key, and
 //! [`Page::of`] makes the answer. The order is stable because the key is unique and never changes.
@@ -12,21 +12,20 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// A filter and the page wanted of what it lets through. `F` is a plain struct of query parameters, `K` the key of an
-/// entry in the order of the list.
+/// A filter and a page. `F` is a plain struct of query parameters, `K` the sort key of an entry.
 #[derive(Debug)]
 pub struct Listing<F, K> {
-    /// Which entries.
+    /// The filter.
     pub filter: F,
-    /// Which of those.
+    /// The page.
     pub page: Page<K>,
 }
 
-/// The filter of a list that has none.
+/// No filter.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Unfiltered {}
 
-/// Which entries of a list.
+/// The requested page of a list.
 #[derive(Debug)]
 pub struct Page<K> {
     limit: u32,
@@ -38,10 +37,10 @@ pub struct Page<K> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Most entries to return. A page holds fewer where the server allows no more: go on with `next`.
+    /// Most entries to return. The server may return fewer: continue with `next`.
     #[param(minimum = 1)]
     pub limit: Option<u32>,
-    /// Where to go on: `next` of the page before.
+    /// `next` of the previous page.
     pub cursor: Option<String>,
 }
 
@@ -72,20 +71,20 @@ where
         refuse_unknown(uri, fields_of::<F>()?.into_iter().chain(fields_of::<PageQuery>()?))?;
         let wanted: PageQuery = read(uri)?;
         let limit = limits.page(wanted.limit)?;
-        let not_ours = || Problem::parameter("cursor", "is not one that was handed out for this list");
+        let not_ours = || Problem::parameter("cursor", "is not a cursor of this list");
         let after = wanted.cursor.map(|cursor| cursor::read(&cursor).ok_or_else(not_ours)).transpose()?;
-        // The path that the client sees, whatever the router is nested in.
+        // The path as the client sees it, even in a nested router.
         let seen = parts.extensions.get::<OriginalUri>().map_or_else(|| uri.clone(), |o| o.0.clone());
         Ok(Self { filter: read(uri)?, page: Page { limit, after, uri: seen } })
     }
 }
 
 impl Limits {
-    /// Entries of a page when so many are wanted. More than a page may hold are no mistake: a client need not know the
-    /// settings of the server it walks.
+    /// Number of entries for a requested limit. A larger one than allowed is reduced: clients need not know the server's
+    /// settings.
     ///
     /// # Errors
-    /// When none are wanted.
+    /// When zero is requested.
     pub fn page(&self, wanted: Option<u32>) -> Result<u32, Problem> {
         match wanted.unwrap_or(self.default_page) {
             0 => Err(Problem::parameter("limit", "is less than 1")),
@@ -101,7 +100,7 @@ impl<K: Serialize> Page<K> {
         i64::from(self.limit) + 1
     }
 
-    /// The key of the last entry of the page before.
+    /// The key of the last entry of the previous page.
     #[must_use]
     pub const fn after(&self) -> Option<&K> {
         self.after.as_ref()
@@ -120,14 +119,14 @@ impl<K: Serialize> Page<K> {
 }
 
 impl<T> Paged<T> {
-    /// The same page with its entries in another form.
+    /// The same page with its entries converted.
     #[must_use]
     pub fn map<U>(self, form: impl FnMut(T) -> U) -> Paged<U> {
         Paged { items: self.items.into_iter().map(form).collect(), next: self.next, link: self.link }
     }
 }
 
-/// The URL of the next page: this one's, with the cursor exchanged.
+/// The URL of the next page: this one with the new cursor.
 fn link(uri: &Uri, next: &str) -> String {
     let kept = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
     let kept = kept.filter(|pair| pair.split('=').next() != Some("cursor"));

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-/// The parameters of the path, read as `T`; what cannot be read is refused naming the parameter.
+/// The parameters of the path as `T`; the error names the parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<T>(pub T);
 
@@ -22,7 +22,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// The parameter's name where the path has one: then axum does not say which it was.
+/// The parameter's name if the path has exactly one: axum does not name it then.
 async fn only_name(parts: &mut Parts) -> Option<String> {
     let all = RawPathParams::from_request_parts(parts, &()).await.ok()?;
     let mut names = all.iter().map(|(name, _)| name);

@@ -1,9 +1,9 @@
-//! Permission in the signature: a handler that needs one takes it, and cannot forget to ask.
+//! Permissions in signatures: a handler takes the permission it needs, so the check cannot be forgotten.
 //!
 //! ```text
 //!   no valid key → 401     a valid key without the permission → 403
-//!   May<Operate>           scope() says whose things: hand it to every read of a store, what it hides is 404
-//!   MayAll<Operate>        for what belongs to the installation (queues, keys): a customer's key gets 404
+//!   May<Operate>           scope() goes to every read of a store; what it hides is 404
+//!   MayAll<Operate>        for what belongs to the installation (queues, keys): 404 for a customer's key
 //! ```
 
 use super::{Caller, Kind, Kit, Problem};
@@ -11,10 +11,11 @@ use crate::ids::{Grant, Scope};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 /// A permission as a type.
 pub trait Permission: Send + Sync + 'static {
-    /// Which one.
+    /// The permission.
     const GRANT: Grant;
 }
 
@@ -31,7 +32,7 @@ macro_rules! permissions {
 
 permissions! { Ingest Read Content Operate Admin }
 
-/// A caller with permission `P`, for the things in their scope.
+/// A caller with permission `P`, within their scope.
 #[derive(Debug, Clone)]
 pub struct May<P> {
     caller: Caller,
@@ -43,30 +44,23 @@ pub struct May<P> {
 pub struct MayAll<P>(May<P>);
 
 impl<P> May<P> {
-    /// Whose things they may see.
+    /// What the caller may see.
     #[must_use]
     pub const fn scope(&self) -> &Scope {
         &self.caller.scope
     }
 
-    /// Who they are.
+    /// The caller.
     #[must_use]
     pub const fn caller(&self) -> &Caller {
         &self.caller
     }
 }
 
-impl<P> MayAll<P> {
-    /// Everything.
-    #[must_use]
-    pub const fn scope(&self) -> &Scope {
-        self.0.scope()
-    }
-
-    /// Who they are.
-    #[must_use]
-    pub const fn caller(&self) -> &Caller {
-        self.0.caller()
+impl<P> Deref for MayAll<P> {
+    type Target = May<P>;
+    fn deref(&self) -> &May<P> {
+        &self.0
     }
 }
 

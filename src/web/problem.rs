@@ -1,12 +1,12 @@
-//! Refusals and failures: `application/problem+json` (RFC 9457), with the status decided in one place.
+//! Errors as `application/problem+json` (RFC 9457).
 //!
 //! ```text
 //!   {"type":"/errors/invalid","title":"…","status":422,"detail":"…","instance":"<request id>",
 //!    "errors":[{"pointer":"/rules/3/match","detail":"…"}]}
 //! ```
 //!
-//! `type` is stable and what programs branch on; `title` is the same for all of a type; `detail` is about this
-//! request. `instance` is the request id, added by [`edge`](super::edge) on the way out.
+//! `type` is stable, for programs to branch on; `title` is fixed per type; `detail` is about this request. `instance` is
+//! the request id, added by [`access`](super::access).
 
 use crate::infra::db::{DbError, DbErrorKind};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -16,102 +16,81 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
-/// What went wrong, as programs distinguish it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+/// Declares the kinds: status, last part of `type`, title, and what a client can do about it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $status:ident $slug:literal $title:literal $advice:literal;)*) => {
+        /// Kind of a problem.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// Status, last part of `type`, and title.
+            #[must_use]
+            pub const fn facts(self) -> (StatusCode, &'static str, &'static str) {
+                match self {
+                    $(Self::$kind => (StatusCode::$status, $slug, $title),)*
+                }
+            }
+
+            /// What a client can do about it, for the page that `type` names.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $advice,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The request cannot be read: bad JSON, an unknown or unreadable query parameter.
-    Malformed,
+    Malformed = BAD_REQUEST "malformed" "The request cannot be read"
+        "Correct the request: `errors` or `detail` says where it could not be read.";
     /// No key, or not a valid one.
-    Unauthorized,
+    Unauthorized = UNAUTHORIZED "unauthorized" "A valid key is required"
+        "Send a valid key in X-Api-Key, or in Authorization as a Bearer token.";
     /// A valid key that lacks the permission.
-    Forbidden,
-    /// There is no such thing, or not for this caller.
-    NotFound,
+    Forbidden = FORBIDDEN "forbidden" "The key does not permit this"
+        "Use a key with the permission that `detail` names, or have it added.";
+    /// The resource does not exist, or not for this caller.
+    NotFound = NOT_FOUND "not-found" "Not found"
+        "It never existed, is gone, or belongs to somebody else.";
     /// The URL exists, but not for this method.
-    MethodNotAllowed,
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed" "Method not allowed"
+        "The Allow header lists the methods that are served.";
     /// The request did not arrive, or was not answered, in time.
-    Timeout,
-    /// The thing is not in a state that allows this.
-    Conflict,
+    Timeout = REQUEST_TIMEOUT "timeout" "The request took too long"
+        "Send the whole request without long pauses.";
+    /// The resource is not in a state that allows this.
+    Conflict = CONFLICT "conflict" "The current state does not allow this"
+        "Look at the current state, then decide again.";
     /// The body is larger than allowed.
-    TooLarge,
-    /// The body is of a type that is not read here.
-    UnsupportedType,
-    /// The request is readable, but says something that cannot be.
-    Invalid,
-    /// A defect, or a store that is not as expected.
-    Internal,
+    TooLarge = PAYLOAD_TOO_LARGE "too-large" "The body is too large"
+        "`detail` gives the limit.";
+    /// The body is of a media type that this route does not accept.
+    UnsupportedType = UNSUPPORTED_MEDIA_TYPE "unsupported-type" "Unsupported media type"
+        "`detail` lists the accepted types.";
+    /// The request is readable, but contains invalid values.
+    Invalid = UNPROCESSABLE_ENTITY "invalid" "The request contains invalid values"
+        "Correct the values that `errors` points to; the same request would fail again.";
+    /// A bug, or a store that is not as expected.
+    Internal = INTERNAL_SERVER_ERROR "internal" "Internal error"
+        "Give an operator the request id in `instance`: the log says more.";
     /// Something this needs is down.
-    Unavailable,
-    /// A bound of what may wait is reached.
-    Busy,
+    Unavailable = SERVICE_UNAVAILABLE "unavailable" "Temporarily unavailable"
+        "Send the same request again after Retry-After.";
+    /// A limit on waiting work is reached.
+    Busy = SERVICE_UNAVAILABLE "busy" "Too many requests are waiting"
+        "Send the same request again after Retry-After.";
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 13] = [
-        Self::Malformed,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::Timeout,
-        Self::Conflict,
-        Self::TooLarge,
-        Self::UnsupportedType,
-        Self::Invalid,
-        Self::Internal,
-        Self::Unavailable,
-        Self::Busy,
-    ];
-
-    /// Status, last part of `type`, and title: the one map.
-    #[must_use]
-    pub const fn facts(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be read"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A valid key is needed"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The key does not permit this"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not served here")
-            }
-            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long"),
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "The present state does not allow this"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::UnsupportedType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-type",
-                "The type of the body is not read here",
-            ),
-            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request says what cannot be"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something failed in here"),
-            Self::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something this needs is down")
-            }
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "There is too much to do"),
-        }
-    }
-
-    /// What a client can do about it, for the page that `type` names.
-    #[must_use]
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::Malformed => "Correct the request: `errors` or `detail` says where it could not be read.",
-            Self::Unauthorized => "Send a valid key in X-Api-Key, or in Authorization as a Bearer token.",
-            Self::Forbidden => "Use a key with the permission that `detail` names, or have it added.",
-            Self::NotFound => "It never existed, is gone, or belongs to somebody else.",
-            Self::MethodNotAllowed => "Allow names the methods that are served.",
-            Self::Timeout => "Send the whole request without long pauses.",
-            Self::Conflict => "Look at the present state, then decide again.",
-            Self::TooLarge => "`detail` says how much is taken.",
-            Self::UnsupportedType => "`detail` says which types are read.",
-            Self::Invalid => "Correct the values that `errors` points to; the same again fails again.",
-            Self::Internal => "Tell an operator the request id in `instance`: the log says more.",
-            Self::Unavailable | Self::Busy => "Send the same again after Retry-After.",
-        }
-    }
-
     const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Unavailable => Some(Duration::from_secs(5)),
@@ -121,10 +100,10 @@ impl Kind {
     }
 }
 
-/// A refusal or failure on its way to the client.
+/// An error response.
 #[derive(Debug)]
 pub struct Problem {
-    // Boxed: `Result<_, Problem>` is what every handler returns.
+    // Boxed to keep the `Result` of every handler small.
     inner: Box<Inner>,
 }
 
@@ -138,7 +117,7 @@ struct Inner {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// One thing that is wrong with a request, and where.
+/// One fault of a request, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// JSON pointer (RFC 6901) into the body.
@@ -147,7 +126,7 @@ pub struct Fault {
     /// Name of the query or path parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// What is wrong there.
+    /// What is wrong.
     pub detail: String,
 }
 
@@ -155,26 +134,26 @@ pub struct Fault {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub struct Body {
-    /// What went wrong, for programs: a stable URI reference.
+    /// Kind of the problem: a stable URI reference.
     #[serde(rename = "type")]
     kind: String,
-    /// What went wrong, in words; the same for all of a type.
+    /// Kind of the problem in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What went wrong with this request.
+    /// What is wrong with this request.
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: Cow<'static, str>,
     /// The request id, as in `X-Request-Id` and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
-    /// Single faults, where there can be several.
+    /// Single faults, if there can be several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Fault>,
 }
 
 impl Problem {
-    /// A problem of a kind; `detail` is a sentence for the client, and empty where the title says it all.
+    /// A problem of a kind; `detail` is for the client, and empty if the title says enough.
     #[must_use]
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -189,19 +168,19 @@ impl Problem {
         }
     }
 
-    /// What does not exist, or not for this caller: the two look the same.
+    /// For what does not exist, or not for this caller; the client cannot tell them apart.
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(Kind::NotFound, "")
     }
 
-    /// A value in the body that cannot be; `pointer` as in RFC 6901.
+    /// An invalid value in the body; `pointer` as in RFC 6901.
     #[must_use]
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, "").at(pointer, detail)
     }
 
-    /// A query or path parameter that cannot be read.
+    /// An invalid query or path parameter.
     #[must_use]
     pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
         let fault = Fault { pointer: None, parameter: Some(name.into()), detail: detail.into() };
@@ -210,13 +189,13 @@ impl Problem {
         problem
     }
 
-    /// A defect. The client learns nothing but the request id; the source goes to the log.
+    /// A bug. The client gets only the request id; the source goes to the log.
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(Kind::Internal, "").because(source)
     }
 
-    /// One more fault, at a JSON pointer.
+    /// Adds a fault at a JSON pointer.
     #[must_use]
     pub fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let fault = Fault { pointer: Some(pointer.into()), parameter: None, detail: detail.into() };
@@ -224,28 +203,28 @@ impl Problem {
         self
     }
 
-    /// Why, for the log.
+    /// Adds the cause, for the log.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
     }
 
-    /// When to try again, rounded up to seconds.
+    /// Sets Retry-After, rounded up to seconds.
     #[must_use]
     pub fn retry_after(mut self, span: Duration) -> Self {
         self.inner.retry_after = Some(span);
         self
     }
 
-    /// One more header of the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.inner.headers.push((name, value));
         self
     }
 
-    /// What went wrong, for callers that answer in a foreign shape.
+    /// The kind, for doors with error bodies of their own.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.inner.kind
@@ -270,7 +249,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let inner = *self.inner;
         let (status, slug, title) = inner.kind.facts();
-        // The border where a failure is handled: the one line about it. Refusals are in the line of the request.
+        // The only log line about a failure. Refusals are in the line of the request.
         match &inner.source {
             Some(source) if status.is_server_error() => {
                 tracing::error!(error = &**source as &dyn Error, kind = slug, "request failed");
@@ -298,7 +277,7 @@ impl IntoResponse for Problem {
 }
 
 impl Body {
-    /// The same, naming the request: for [`access`](super::access), which knows its id.
+    /// The body with the request id, for [`access`](super::access), which knows it.
     #[must_use]
     pub fn of_request(mut self, request_id: &str) -> Self {
         self.instance = Some(request_id.to_owned());

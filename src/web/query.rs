@@ -1,4 +1,4 @@
-//! Strict query strings: a parameter nobody reads is refused by name, so a misspelt filter never shows everything.
+//! Strict query strings: unknown parameters are refused by name, so a misspelt filter does not list everything.
 
 use super::Problem;
 use axum::extract::FromRequestParts;
@@ -9,8 +9,7 @@ use std::fmt;
 
 /// The parameters of the URL as a struct; every parameter must be a field of it.
 ///
-/// `T` must be a plain struct: with `#[serde(flatten)]` serde does not say which fields there are, and the extraction
-/// fails for every request.
+/// `T` must be a plain struct: with `#[serde(flatten)]` the names of fields are not known, and every request fails.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<T>(pub T);
 
@@ -23,7 +22,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The parameters that `T` knows, the others left alone.
+/// The parameters that are fields of `T`; others are ignored.
 pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     match axum::extract::Query::try_from_uri(uri) {
         Ok(axum::extract::Query(value)) => Ok(value),
@@ -41,7 +40,7 @@ pub(super) fn refuse_unknown(
     match given.into_iter().find(|(name, _)| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some((name, _)) if known.is_empty() => {
-            Err(Problem::parameter(name, "is unknown; no parameters are read here"))
+            Err(Problem::parameter(name, "is unknown; this route has no parameters"))
         }
         Some((name, _)) => {
             Err(Problem::parameter(name, format!("is unknown; known are {}", known.join(", "))))
@@ -52,36 +51,36 @@ pub(super) fn refuse_unknown(
 /// The names of `T`'s fields, as its `Deserialize` asks for them.
 pub(super) fn fields_of<T: DeserializeOwned>() -> Result<Vec<&'static str>, Problem> {
     match T::deserialize(Probe) {
-        Err(Asked(Some(fields))) => Ok(fields.to_vec()),
+        Err(Fields(Some(fields))) => Ok(fields.to_vec()),
         _ => Err(Problem::internal(format!("{} is not a plain struct", std::any::type_name::<T>()))),
     }
 }
 
-/// A deserializer that only learns what is asked of it.
+/// A deserializer that only records the names of fields.
 struct Probe;
 
 #[derive(Debug)]
-struct Asked(Option<&'static [&'static str]>);
+struct Fields(Option<&'static [&'static str]>);
 
-impl fmt::Display for Asked {
+impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("probe")
     }
 }
 
-impl std::error::Error for Asked {}
+impl std::error::Error for Fields {}
 
-impl serde::de::Error for Asked {
+impl serde::de::Error for Fields {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self(None)
     }
 }
 
 impl<'de> Deserializer<'de> for Probe {
-    type Error = Asked;
+    type Error = Fields;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Asked> {
-        Err(Asked::custom("not a struct"))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fields> {
+        Err(Fields::custom("not a struct"))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -89,8 +88,8 @@ impl<'de> Deserializer<'de> for Probe {
         _: &'static str,
         fields: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Asked> {
-        Err(Asked(Some(fields)))
+    ) -> Result<V::Value, Fields> {
+        Err(Fields(Some(fields)))
     }
 
     serde::forward_to_deserialize_any! {

@@ -1,4 +1,4 @@
-//! The id of one request: the client's, or ours; returned, logged and named in every problem.
+//! Request ids, from the client or generated: in the response header, in log lines and in problems.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ const MAX_BYTES: usize = 64;
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The client's id, where it is one to 64 letters, digits and `-_.:/+=@`; otherwise a fresh one. Whatever else a
-    /// client sends never reaches a log.
+    /// The client's id if it is 1 to 64 letters, digits and `-_.:/+=@`, else a new one. Nothing else from a client reaches
+    /// the log.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(HEADER).and_then(|value| value.to_str().ok());
@@ -31,7 +31,7 @@ impl RequestId {
         &self.0
     }
 
-    /// The id as it is returned.
+    /// The id as a header value.
     #[must_use]
     pub fn to_header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).unwrap_or(HeaderValue::from_static("-"))

@@ -1,19 +1,19 @@
-//! `since=24h` and `since=2026-01-02T03:04:05Z`: an instant, said either way.
+//! `since=24h` and `since=2026-01-02T03:04:05Z`: an instant, relative or absolute.
 
 use crate::ids::Timestamp;
 use jiff::{Span, SpanRelativeTo};
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
-/// An instant given as itself (RFC 3339) or as how long ago it was (`90s`, `30m`, `24h`, `7d`, `2w`).
+/// An instant, given in RFC 3339 or as a time ago (`90s`, `30m`, `24h`, `7d`, `2w`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Since(pub Timestamp);
 
 impl Since {
-    /// Reads `text`, counting back from `now`.
+    /// Parses `text`; times ago count back from `now`.
     ///
     /// # Errors
-    /// A sentence that says what would have been understood.
+    /// Names the accepted forms.
     pub fn read(text: &str, now: Timestamp) -> Result<Self, String> {
         if let Ok(instant) = text.parse::<Timestamp>() {
             return Ok(Self(instant));
@@ -22,7 +22,7 @@ impl Since {
         let ago = ago.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         match ago.and_then(|ago| Duration::try_from(ago).ok()) {
             Some(ago) => Ok(Self(now.before(ago))),
-            None => Err("is neither a length of time such as 30m, 24h or 7d, nor an instant such as \
+            None => Err("is neither a duration such as 30m, 24h or 7d nor an instant such as \
                          2026-01-02T03:04:05Z"
                 .to_owned()),
         }
@@ -40,7 +40,7 @@ impl utoipa::PartialSchema for Since {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::Type::String)
-            .description(Some("An instant (RFC 3339), or how long ago it was: 30m, 24h, 7d."))
+            .description(Some("An instant (RFC 3339), or a time ago: 30m, 24h, 7d."))
             .examples(["24h", "2026-01-02T03:04:05Z"])
             .into()
     }

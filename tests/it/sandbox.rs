@@ -76,7 +76,7 @@ async fn each_way_to_misbehave_ends_as_its_own_error_and_the_next_delivery_is_re
         ("abort", RunErrorKind::Died, "aborted (SIGABRT)"),
         ("panic", RunErrorKind::Died, "a bug in a module"),
         ("overflow", RunErrorKind::Died, "overflowed its stack"),
-        ("exit", RunErrorKind::Died, "exited in the middle with status 0"),
+        ("exit", RunErrorKind::Died, "exited during the run with status 0"),
         ("findings", RunErrorKind::Budget, "more than 100 findings"),
         ("rows", RunErrorKind::Budget, "more than 1000 rows"),
         ("large_row", RunErrorKind::Budget, "1048576 allowed"),

@@ -1,4 +1,4 @@
-//! The least a program behind Postfix's pipe can do and still say yes: read the mail, write it, fsync it, give it its name,
+//! The minimum a program behind Postfix's pipe must do before it acknowledges: read the mail, write it, fsync it, rename it,
 //! fsync the directory. `mail-pipe` measures `mailhandler` against it.
 //!
 //! `pipe_floor DIRECTORY NAME`; what follows is not looked at. `DIRECTORY` has `new` and `tmp`. Only the standard library,

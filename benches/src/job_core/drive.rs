@@ -1,4 +1,4 @@
-//! Loads that hands can be given: insert so many jobs, work off all there are.
+//! Workloads: insert a number of jobs, process all jobs.
 
 use super::hands::Hands;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub async fn fill(hands: &mut Vec<Hands>, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives every hand its task, and gets all of them back.
+/// Runs a task on every hand and returns them all.
 async fn all<F, T>(hands: &mut Vec<Hands>, task: F) -> anyhow::Result<usize>
 where
     F: Fn(Hands) -> T,

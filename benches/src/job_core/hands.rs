@@ -1,4 +1,4 @@
-//! Whoever does the work of a cell: the core through its public functions, or bare connections with its statements.
+//! The workers of a cell: the core through its public functions, or bare connections with its statements.
 //!
 //! All hands insert the same rows (a job with delivery, receipt and empty arguments, as a door makes it), claim above a
 //! floor, and end what they claimed. A bare hand sends one statement per step to Postgres, framed by BEGIN and COMMIT or
@@ -18,7 +18,7 @@ pub const LEASE: Duration = Duration::from_secs(600);
 const TRUNCATE: &str = "TRUNCATE job, job_done";
 const DELETE: [&str; 2] = ["DELETE FROM job", "DELETE FROM job_done"];
 
-/// Who works.
+/// Kind of worker.
 pub enum Hands {
     /// The core: `job::store` in transactions of `infra::db`.
     Core(Core),

@@ -1,4 +1,4 @@
-//! Whether rows are what their module declared, and whether the declaration itself can become tables.
+//! Checks rows against declarations, and declarations themselves.
 
 use crate::{Column, ColumnKind, Declaration, PROVENANCE, Row, Table, Value};
 use std::collections::BTreeSet;

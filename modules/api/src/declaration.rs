@@ -1,4 +1,4 @@
-//! What a module declares of itself: tables, columns and keys, once, for DDL, API, schema and checks alike.
+//! Declarations of modules: tables, columns and keys, used for DDL, API, schema and checks.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,10 +4,10 @@ use crate::{Micros, Part};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Everything a module may know about what arrived.
+/// Everything a module gets to know about a delivery.
 #[derive(Debug)]
 pub struct Delivery<'a> {
-    /// Where the rules put it.
+    /// Its coordinates.
     pub coordinates: &'a Coordinates,
     /// Who sent it to whom. The envelope's words, not the header's.
     pub envelope: &'a Envelope,
@@ -19,7 +19,7 @@ pub struct Delivery<'a> {
     pub parts: &'a [Part<'a>],
 }
 
-/// The four words that say what a delivery is.
+/// The four coordinates of a delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coordinates {
     /// Whose it is. Decided by the recipient, never by content.

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Something an operator should know about a delivery that was read all the same.
+/// Something an operator should know about a delivery that was read nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// Which check spoke, `[a-z][a-z0-9_]*`, for example `unit_mismatch`. Stable: operators filter on it.
+    /// The rule that was broken, `[a-z][a-z0-9_]*`, for example `unit_mismatch`. Stable: operators filter on it.
     pub rule: String,
     /// Where in the delivery.
     pub place: Place,
-    /// Which field or label, where one is meant.
+    /// The field or label concerned, if any.
     pub field: Option<String>,
     /// What is wrong, as a lower-case fragment without the value.
     pub message: String,

@@ -1,4 +1,4 @@
-//! What a parser module sees of headworks, and all it sees.
+//! The interface of parser modules: everything a module sees of headworks.
 //!
 //! A module is a pure function: the parts of one delivery and its envelope go in, rows and findings come out. It has
 //! no clock, no files, no network, no environment and no logging; the host that runs it in a sandbox gives it bytes
@@ -34,7 +34,7 @@ pub use row::{Decimal, Micros, Row, Value};
 /// A parser for one kind of delivery.
 ///
 /// Hostile input is the normal case. `parse` never panics, never loops without consuming input, and holds no more
-/// than a small multiple of what it reads; should it fail at that, the sandbox ends it and the job says so.
+/// than a small multiple of what it reads; otherwise the sandbox ends it, and the job fails with the reason.
 pub trait Module: Sync {
     /// Name, version and tables. Constant: the server reads it once at start and makes the tables from it.
     fn declaration(&self) -> Declaration;
@@ -75,11 +75,11 @@ pub trait Sink {
 #[error("a budget of this delivery is used up")]
 pub struct Stop;
 
-/// What became of one delivery. Whether a good run had findings is counted, not said.
+/// Outcome of one delivery. Findings are counted separately.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Everything that was there was read. Zero rows only where the input legitimately says "no data".
+    /// Everything was read. Zero rows only if the input legitimately says "no data".
     Ok,
     /// Rows were loaded, but the input ended early or `rejected` records could not be read.
     Partial {
@@ -91,7 +91,7 @@ pub enum Outcome {
         /// Why, as a lower-case fragment.
         reason: String,
     },
-    /// The environment, not the input, was at fault; the job is tried again.
+    /// The environment failed, not the input; the job is tried again.
     Retry {
         /// Why, as a lower-case fragment.
         reason: String,

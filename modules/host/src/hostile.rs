@@ -1,5 +1,5 @@
-//! Modules that misbehave, one way each, for the test that nothing of it reaches the server. Only compiled with the
-//! feature `hostile`, only linked into `headworks-modules-hostile`.
+//! Modules that misbehave, each in one way, to test that the server is not affected. Only compiled with feature `hostile`,
+//! only linked into `headworks-modules-hostile`.
 
 use module_api::{
     ColumnKind, Content, Declaration, Delivery, Finding, Micros, Module, Outcome, Place, Row, Sink, Stop,

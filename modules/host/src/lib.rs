@@ -1,4 +1,4 @@
-//! `headworks-modules`: the only place where hostile bytes are taken apart.
+//! `headworks-modules`: the only program that parses hostile bytes.
 //!
 //! The server keeps a few of these processes warm and hands each one delivery at a time. A child reads the mail or
 //! file through a descriptor, splits and expands it, runs one parser module over the parts, and says what came out
@@ -9,7 +9,7 @@
 //!         ─▶ Request + input + spill ─▶ mime::split ─▶ archive::expand ─▶ Module::parse ─▶ Done ─▶ next request
 //! ```
 //!
-//! Whatever goes wrong in here ends the process, and the server reports it on that one job. [`registry`] is the list
+//! Any failure ends the process, and the server reports it on that one job. [`registry`] is the list
 //! of modules; `describe` prints what they declare, so that the server links none of them.
 
 pub mod archive;

@@ -1,9 +1,9 @@
-//! Problem codes: how they are made and kept few.
+//! Problem codes, bounded in number and length.
 
 use module_api::Problem;
 use std::borrow::Cow;
 
-/// Most problems one part or mail carries; what comes later is as odd as what came before.
+/// Most problems of one part or mail; further ones are dropped.
 const MOST: usize = 50;
 /// Longest detail.
 const DETAIL_BYTES: usize = 200;

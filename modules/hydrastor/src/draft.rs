@@ -1,4 +1,4 @@
-//! A profile to begin with, for a mail that no profile knows: the one in use, and what the mail prints beside it.
+//! Drafts a profile for a mail that no profile fits: the one in use, plus the labels of the mail that it does not know.
 
 use crate::lines::{self, Line};
 use crate::profile::{ASSUMED, Names, Profile};

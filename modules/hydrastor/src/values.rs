@@ -1,4 +1,4 @@
-//! Printed values to typed ones; every doubt becomes a finding and leaves the value out.
+//! Converts printed values to typed ones; a doubtful value is left out, with a finding.
 
 use crate::profile::{Names, Reader};
 use module_api::{Decimal, Finding, Micros, Place, Sink, Stop};

@@ -1,4 +1,4 @@
-//! HTML mail as lines of text: enough to read a report that was sent as a table, nothing to display one.
+//! HTML mail as lines of text: enough to read a report that was sent as a table, not to display one.
 //!
 //! Scripts, styles and comments are skipped, nothing is fetched, no tree is built: one pass over the characters, with
 //! output capped. A table row becomes a line, its cells separated by tabs; block elements and `<br>` end lines.

@@ -1,4 +1,4 @@
-//! How values that were printed for people are read: numbers, sizes, times and tables in HTML.
+//! Reads values that were printed for people: numbers, sizes, times and HTML tables.
 //!
 //! Every module that reads a report shares these rules, so that `1.152,00 TB` means the same wherever it is printed:
 //!
@@ -24,10 +24,10 @@ pub mod number;
 pub mod size;
 pub mod time;
 
-/// Why a printed value was not taken, or is doubtful.
+/// Why a printed value was not read, or is doubtful.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// The check that spoke; [`Finding::rule`].
+    /// The rule that was broken; [`Finding::rule`].
     pub rule: &'static str,
     /// What is wrong, as a lower-case fragment without the value.
     pub message: String,

@@ -1,8 +1,8 @@
-//! What Postfix's pipe(8) runs for every mail: put it into the spool, then say so.
+//! Run by Postfix's pipe(8) for every mail: puts it into the spool, then acknowledges it.
 //!
-//! Postfix understands the exit code: 0 is delivered; 75, or death by a signal, is "again later"; nearly everything
-//! else bounces the mail to its sender. So this program ends in one of the first two ways and in no other, a panic is
-//! a signal, and whatever is odd about the mail itself is spooled with a problem code.
+//! To Postfix exit code 0 means delivered; 75, or death by a signal, means try again; nearly everything else bounces the
+//! mail. So this program ends only in one of the first two ways, a panic raises a signal, and odd mail is spooled with a
+//! problem code.
 
 mod pipe;
 

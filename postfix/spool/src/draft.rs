@@ -34,16 +34,16 @@ pub struct Sealed {
     digest: Digest,
 }
 
-/// What became of linking.
+/// Result of a deposit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deposited {
-    /// The name is new.
+    /// The name was free.
     New,
-    /// The name was there, and so was the same message.
+    /// An entry with this name and the same message exists.
     Duplicate,
 }
 
-/// The spool a draft is for, and the name it has for the time being; dropping takes that name away.
+/// The spool of a draft, and its temporary name, which is removed on drop.
 #[derive(Debug)]
 struct Place {
     spool: Spool,
@@ -51,9 +51,9 @@ struct Place {
     temporary: Option<String>,
 }
 
-/// A name that vanishes under us (taken out, or set aside) makes us try again; more often than this is no accident.
+/// How often linking is tried again when the existing entry was removed or set aside in the meantime.
 const ATTEMPTS: usize = 8;
-/// A small mail is written with its envelope and footer in one call.
+/// Large enough to write a small mail with envelope and footer in one call.
 const BUFFER_BYTES: usize = 128 << 10;
 
 impl Draft {
@@ -91,8 +91,8 @@ impl Draft {
 
     /// Ends the message, appends envelope and footer, and makes all of it durable.
     ///
-    /// An error means the bytes are lost, also an error of fsync: it must not be tried again on the same file.
-    /// After a good fsync closing has nothing left to report, so nobody asks it.
+    /// After an error, of fsync too, the bytes count as lost; it must not be tried again on the same file. After a successful
+    /// fsync, closing has nothing left to report.
     pub fn seal(mut self, envelope: &Envelope) -> Result<Sealed, SpoolError> {
         let digest = self.digest();
         let block = envelope.write();
@@ -124,8 +124,8 @@ impl Sealed {
         self.deposit_as(EntryName::whole(self.receipt_id))
     }
 
-    /// The same under the name that says: came shorter than announced, nobody was told yes.
-    /// `Duplicate` means that it came exactly as short before.
+    /// The same under the name for a mail that is shorter than announced and was not accepted. `Duplicate` means that the
+    /// same bytes came before.
     pub fn deposit_short(&self) -> Result<Deposited, SpoolError> {
         self.deposit_as(EntryName::short(self.receipt_id))
     }
@@ -147,7 +147,7 @@ impl Sealed {
                 },
             }
         }
-        Err(SpoolError::new(Kind::InUse, "the entry's name keeps changing hands"))
+        Err(SpoolError::new(Kind::InUse, "the entry keeps being replaced"))
     }
 
     fn link(&self, name: EntryName) -> Result<(), Errno> {
@@ -175,7 +175,7 @@ impl Sealed {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(path) = &self.temporary {
-            // What stays behind is swept by the server (`Spool::sweep`).
+            // A remaining one is removed by the server (`Spool::sweep`).
             unlinkat(self.spool.root(), path.as_str(), AtFlags::empty()).ok();
         }
     }

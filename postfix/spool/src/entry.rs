@@ -1,4 +1,4 @@
-//! Reading an entry: footer, envelope, message, from the end to the front. The layout is in the crate's story.
+//! Reads an entry from its end: footer, envelope, message. The crate documentation shows the layout.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -11,13 +11,13 @@ use crate::key::Digest;
 
 /// The fixed length of a footer.
 pub const FOOTER_BYTES: u64 = 183;
-/// The longest envelope we read: Linux lets an argument have 128 KiB, an envelope has at most 16, escaping triples.
+/// The longest envelope we read: at most 16 arguments of at most 128 KiB (Linux), tripled by escaping.
 pub const MAX_ENVELOPE_BYTES: u64 = 8 << 20;
 
 const MAGIC: &str = "headworks-entry ";
 const VERSION: &str = "0001";
 
-/// One mail of the spool: its envelope is read and checked, its message is not yet.
+/// One mail of the spool, with its envelope checked and its message not read yet.
 #[derive(Debug)]
 pub struct Entry<R = File> {
     file: R,
@@ -35,7 +35,7 @@ pub(crate) struct Footer {
 }
 
 impl<R: Read + Seek> Entry<R> {
-    /// Reads footer and envelope of anything, hostile bytes included, and checks both.
+    /// Reads and checks footer and envelope. Input may be hostile.
     ///
     /// Never panics; holds at most twice [`MAX_ENVELOPE_BYTES`].
     pub fn read(mut file: R) -> Result<Self, SpoolError> {
@@ -92,7 +92,7 @@ impl<R> Entry<R> {
         self.footer.message_bytes
     }
 
-    /// SHA-256 of the message as the writer computed it; [`Entry::verify`] tells whether it still holds.
+    /// SHA-256 of the message as computed by the writer; [`Entry::verify`] compares it.
     pub fn digest(&self) -> Digest {
         self.footer.message_digest
     }
@@ -139,7 +139,7 @@ fn read_at<R: Read + Seek>(file: &mut R, at: u64, bytes: u64) -> Result<Vec<u8>,
     let mut read = Vec::new();
     file.take(bytes).read_to_end(&mut read).map_err(SpoolError::io("read the end of the entry"))?;
     if read.len() as u64 != bytes {
-        return Err(SpoolError::damaged(Damage::TooShort, "cut while it was read"));
+        return Err(SpoolError::damaged(Damage::TooShort, "truncated while it was read"));
     }
     Ok(read)
 }

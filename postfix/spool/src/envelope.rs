@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::error::{Damage, SpoolError};
 use crate::escape::{escape, unescape};
 
-/// Problem codes set by the doors; others may follow, so a reader keeps what it does not know.
+/// Problem codes set by the doors; readers must accept unknown ones.
 pub mod problem {
-    /// The message is shorter than Postfix said, and came equally short twice.
+    /// The message is shorter than Postfix announced, twice with the same bytes.
     pub const SIZE_MISMATCH: &str = "size_mismatch";
     /// Sender or recipient is not UTF-8.
     pub const ADDRESS_NOT_UTF8: &str = "address_not_utf8";
@@ -18,10 +18,10 @@ pub mod problem {
     pub const RECIPIENT_WITHOUT_DOMAIN: &str = "recipient_without_domain";
 }
 
-/// More lines than this no writer writes.
+/// More lines than any writer writes.
 const MAX_LINES: usize = 256;
 
-/// The way a mail came in.
+/// The door through which a mail came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// Postfix's pipe(8) and `mailhandler`: lines end in LF, `Return-Path:` and `X-Original-To:` stand in front.
@@ -30,7 +30,7 @@ pub enum Door {
     Lmtp,
 }
 
-/// What is known of a mail apart from its bytes. Everything a stranger may have chosen is bytes, not text.
+/// What is known of a mail besides its bytes. Values chosen by strangers are bytes, not text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     pub spool_id: Uuid,
@@ -39,7 +39,7 @@ pub struct Envelope {
     pub door: Door,
     /// When we had read the whole message: microseconds since 1970, UTC.
     pub received_at: i64,
-    /// Postfix's queue id; empty where the door did not learn one.
+    /// Postfix's queue id; empty if the door does not know it.
     pub queue_id: Vec<u8>,
     /// Empty for the null sender.
     pub sender: Vec<u8>,
@@ -57,7 +57,7 @@ pub struct Envelope {
     pub nexthop: Vec<u8>,
     /// Postfix's `${size}` (contracts of pipe(8): the size of the content records), or SIZE of LMTP.
     pub declared_bytes: Option<u64>,
-    /// What was odd, as codes ([`problem`]).
+    /// Problem codes ([`problem`]).
     pub problems: Vec<String>,
     /// The program that wrote the entry and its version.
     pub program: String,

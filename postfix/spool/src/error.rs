@@ -1,4 +1,4 @@
-//! What can go wrong with a spool: a kind for the program, a sentence without paths for people.
+//! Errors of a spool: a kind for programs, a message without paths for people.
 
 use std::{error, fmt, io};
 
@@ -10,24 +10,24 @@ pub struct SpoolError {
     source: Option<io::Error>,
 }
 
-/// What a caller may want to tell apart.
+/// Kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The operating system refused; the source says why.
+    /// An error of the operating system, which is the source.
     Io,
-    /// The directory is not a spool: not there, not mounted, or never created.
+    /// The directory is not a spool: missing, not mounted, or never created.
     NoSpool,
     /// The directory is a spool, but not the expected one.
     Foreign,
     /// We are not the user who owns the spool.
     WrongOwner,
-    /// Less than the wanted bytes or inodes are free.
+    /// Fewer bytes or inodes are free than required.
     Full,
     /// Another process holds the lock.
     InUse,
-    /// There is no entry of that name (any more).
+    /// There is no entry of that name, or no longer.
     NotFound,
-    /// The entry is not what was once written.
+    /// The entry was changed since it was written.
     Damaged(Damage),
 }
 
@@ -42,7 +42,7 @@ pub enum Damage {
     Version,
     /// A number or digest of the footer cannot be read.
     Footer,
-    /// The lengths in the footer do not add up to the length of the file, or are beyond the limit.
+    /// The lengths in the footer do not match the length of the file, or exceed the limit.
     Lengths,
     /// The envelope's lines do not match their digest.
     EnvelopeDigest,
@@ -50,7 +50,7 @@ pub enum Damage {
     Envelope,
     /// The message does not match its digest.
     MessageDigest,
-    /// The file is named after another receipt.
+    /// The file name is that of another receipt.
     Name,
 }
 

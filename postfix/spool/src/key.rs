@@ -1,8 +1,8 @@
-//! Names for things that may arrive twice.
+//! Keys and receipt ids, which make repeated deliveries recognisable.
 //!
-//! Every door uses these two functions: what the client calls a thing becomes a [`key`], and key and content digest
-//! together become the [`receipt_id`]. The same thing sent again gets the same receipt, other bytes under the same
-//! key get another one.
+//! Every door uses these two functions: the client's name for an item becomes a [`key`], and key and content digest
+//! together become the [`receipt_id`]. The same item sent again gets the same receipt, other bytes under the same key get
+//! another one.
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -10,9 +10,9 @@ use uuid::Uuid;
 /// A SHA-256.
 pub type Digest = [u8; 32];
 
-/// The key of one accepted thing: `door` keeps the keys of different doors apart, `parts` are what its client named.
+/// The key of an accepted item: `door` separates the keys of different doors, `parts` are the client's name for it.
 ///
-/// Each part is prefixed with its length, so no two lists of parts run together to the same key.
+/// Each part is prefixed with its length, so different lists of parts never get the same key.
 pub fn key(door: &str, parts: &[&[u8]]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"headworks key 1\0");
@@ -28,7 +28,7 @@ pub fn mail_key(spool_id: Uuid, queue_id: &[u8], recipient: &[u8]) -> Digest {
     key("mail", &[spool_id.as_bytes(), queue_id, recipient])
 }
 
-/// The public id of what was accepted under `key` with these bytes: a version 8 UUID made of 122 bits of SHA-256.
+/// The public id of an item accepted under `key` with this content: a version 8 UUID made of 122 bits of SHA-256.
 pub fn receipt_id(key: &Digest, content: &Digest) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(b"headworks receipt 1\0");

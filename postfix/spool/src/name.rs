@@ -1,15 +1,15 @@
-//! What the names in `new/` say.
+//! File names in `new/`.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// In which state an entry lies in `new/`; its file name tells.
+/// State of an entry in `new/`, part of its file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Accepted: somebody was told yes.
+    /// Accepted and acknowledged.
     Whole,
-    /// Came shorter than announced and was refused; kept to compare with what comes next.
+    /// Shorter than announced and deferred; kept to compare with the next try.
     Short,
     /// Set aside because its bytes no longer match its digest.
     Damaged,
@@ -35,7 +35,7 @@ impl EntryName {
         Self { receipt_id, state: State::Damaged }
     }
 
-    /// Reads a file name; `None` for anything we would not have written ourselves.
+    /// Parses a file name; `None` for any name that we do not write.
     pub fn parse(name: &[u8]) -> Option<Self> {
         let name = std::str::from_utf8(name).ok()?;
         let (stem, state) = match name.split_once('.') {

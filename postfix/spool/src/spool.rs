@@ -1,4 +1,4 @@
-//! The directory of a spool: create, open, lock, look into, take out.
+//! The directory of a spool: create, open, lock, list, read, remove.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -30,11 +30,11 @@ struct Directories {
     new: OwnedFd,
 }
 
-/// The right to take mail out; ends when dropped, or with the process.
+/// The right to remove mail, until dropped.
 #[derive(Debug)]
 pub struct SpoolLock(#[expect(dead_code, reason = "held for its flock")] File);
 
-/// What the file system has left for us.
+/// Free space of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Free {
     pub bytes: u64,
@@ -46,7 +46,7 @@ const READ_ONLY: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = READ_ONLY.union(OFlags::DIRECTORY);
 
 impl Spool {
-    /// Makes `dir` a spool unless it is one, and opens it. The parent must exist; we become the owner.
+    /// Creates a spool in `dir` unless it is one, and opens it. The parent must exist.
     pub fn create(dir: &Path) -> Result<Self, SpoolError> {
         make_dir(CWD, dir)?;
         let root = openat(CWD, dir, DIRECTORY, Mode::empty()).map_err(SpoolError::io("open the spool"))?;
@@ -83,7 +83,7 @@ impl Spool {
         self.0.id
     }
 
-    /// Takes the lock, or says [`Kind::InUse`] at once.
+    /// Takes the lock, or fails with [`Kind::InUse`] at once.
     pub fn lock(&self) -> Result<SpoolLock, SpoolError> {
         let file = openat(self.root(), "lock", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(SpoolError::io("open the lock"))?;
@@ -91,7 +91,7 @@ impl Spool {
         match file.try_lock() {
             Ok(()) => Ok(SpoolLock(file)),
             Err(std::fs::TryLockError::WouldBlock) => {
-                Err(SpoolError::new(Kind::InUse, "another process takes mail out"))
+                Err(SpoolError::new(Kind::InUse, "another process holds the lock"))
             }
             Err(std::fs::TryLockError::Error(error)) => Err(SpoolError::io("lock the spool")(error)),
         }
@@ -117,7 +117,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Begins a mail.
+    /// Starts a draft.
     pub fn draft(&self) -> Result<Draft, SpoolError> {
         Draft::create(self)
     }
@@ -127,7 +127,7 @@ impl Spool {
         sync(&self.0.new, "fsync new")
     }
 
-    /// The entries, in no order; other files are passed over.
+    /// The entries, in no order; other files are ignored.
     pub fn list(&self) -> Result<Vec<EntryName>, SpoolError> {
         let mut names = Vec::new();
         for file in Dir::read_from(&self.0.new).map_err(SpoolError::io("list new"))? {
@@ -137,7 +137,7 @@ impl Spool {
         Ok(names)
     }
 
-    /// Opens an entry and reads its envelope; the message is read, and verified, by the caller.
+    /// Opens an entry and reads its envelope; reading and verifying the message is up to the caller.
     pub fn read(&self, name: EntryName) -> Result<Entry, SpoolError> {
         let flags = READ_ONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file =
@@ -149,7 +149,7 @@ impl Spool {
         Ok(entry)
     }
 
-    /// Takes an entry out. Durable after the next [`Spool::sync`]; one that comes back is a duplicate.
+    /// Removes an entry. Durable after the next [`Spool::sync`]; one that reappears is recognised as a duplicate.
     pub fn remove(&self, name: EntryName) -> Result<(), SpoolError> {
         unlinkat(&self.0.new, name.to_string(), AtFlags::empty()).map_err(gone("remove the entry"))
     }
@@ -160,7 +160,7 @@ impl Spool {
         renameat(&self.0.new, name.to_string(), &self.0.new, aside).map_err(gone("set the entry aside"))
     }
 
-    /// Removes drafts older than `age` that crashed writers left in `tmp/`, and says how many.
+    /// Removes drafts older than `age` that crashed writers left in `tmp/`, and returns how many.
     pub fn sweep(&self, age: Duration) -> Result<usize, SpoolError> {
         let tmp = openat(self.root(), "tmp", DIRECTORY, Mode::empty()).map_err(SpoolError::io("open tmp"))?;
         let before = unix_seconds(SystemTime::now()).saturating_sub_unsigned(age.as_secs());
@@ -196,7 +196,7 @@ fn make_dir(at: impl AsFd, dir: &Path) -> Result<(), SpoolError> {
     }
 }
 
-/// Gives the spool its id by linking a finished file: an id is never seen half written, and never changes.
+/// Creates the id by linking a complete file, so that it is never read half written and never changes.
 fn write_id(root: &OwnedFd) -> Result<(), SpoolError> {
     use std::io::Write as _;
 
@@ -227,7 +227,7 @@ fn sync(dir: &OwnedFd, step: &'static str) -> Result<(), SpoolError> {
     fsync(dir).map_err(SpoolError::io(step))
 }
 
-/// A path of the spool that is not there: the directory is none, or is not mounted.
+/// A missing path means that the directory is no spool, or not mounted.
 fn missing(step: &'static str) -> impl FnOnce(Errno) -> SpoolError {
     kind_if_missing(Kind::NoSpool, step)
 }

@@ -1,4 +1,4 @@
-//! How the words of floor 0 stand in a column: instants as `timestamptz` or INTEGER, digests as bytes.
+//! Column types of [`Timestamp`] (`timestamptz`, or INTEGER in SQLite) and [`Digest`] (bytes).
 
 use crate::ids::{Digest, Timestamp};
 use sqlx::encode::IsNull;

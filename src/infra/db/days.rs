@@ -1,23 +1,23 @@
-//! Daily partitions of Postgres: made ahead of time, dropped whole.
+//! Daily partitions of Postgres: created ahead of time, dropped whole.
 //!
 //! Partition `t_20260131` of table `t` holds that day, UTC. There is no DEFAULT partition, so a missing day is an error
-//! of kind [`MissingPartition`](DbErrorKind::MissingPartition): call [`make`] and repeat.
+//! of kind [`MissingPartition`](super::DbErrorKind::MissingPartition): call [`make`] and repeat.
 
-use super::{DbError, DbErrorKind};
+use super::DbError;
 use crate::ids::Timestamp;
 use jiff::civil::Date;
 use jiff::{Span, tz::TimeZone};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 const NAME: &str = "%Y%m%d";
-/// First and last day that [`make`] makes, counted from today.
+/// First and last day that [`make`] creates, counted from today.
 const AHEAD: std::ops::RangeInclusive<i64> = -1..=7;
-/// Advisory lock of whoever makes days: two makers would trip over each other's tables.
+/// Advisory lock around [`make`]: two processes creating the same table would fail.
 const MAKER_LOCK: i64 = 0x6877_6461_7973;
 
-/// Makes the partitions of `tables` from yesterday to a week ahead, those that are missing.
+/// Creates the missing partitions of `tables`, from yesterday to a week ahead.
 ///
-/// A day is made beside its table and then attached: that waits for nobody who is inserting.
+/// A partition is created on its own and then attached, which does not wait for running inserts.
 pub async fn make(connection: &mut PgConnection, tables: &[&'static str]) -> Result<(), DbError> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MAKER_LOCK).execute(&mut *connection).await?;
     let now: Timestamp = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
@@ -43,7 +43,7 @@ pub async fn make(connection: &mut PgConnection, tables: &[&'static str]) -> Res
 /// Drops the partitions of `table` for days before that of `before`, and returns how many.
 ///
 /// # Errors
-/// When the store fails, or a partition has a name that this program would not give.
+/// [`Corrupt`](super::DbErrorKind::Corrupt) where a partition has a name that this program would not give.
 pub async fn drop_before(
     connection: &mut PgConnection,
     table: &'static str,
@@ -53,7 +53,7 @@ pub async fn drop_before(
     let mut dropped = 0;
     for day in existing(connection, table).await?.into_iter().filter(|day| *day < first_kept) {
         if !day.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return Err(DbError::new(DbErrorKind::Corrupt, format!("{day:?} is not a partition of ours")));
+            return Err(DbError::corrupt(format!("{day:?} is not a partition of ours")));
         }
         connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {day}")))).await?;
         dropped += 1;

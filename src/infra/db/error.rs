@@ -14,22 +14,32 @@ pub struct DbError {
 pub enum DbErrorKind {
     /// The store cannot be reached, is busy beyond its bound, or its disk is full. Try again later.
     Unavailable,
-    /// Two transactions were in each other's way, or one took too long: it is rolled back. Try again at once.
+    /// A conflict between transactions, or a timeout: the transaction was rolled back. Try again at once.
     Contention,
-    /// A value cannot be stored (NUL, overflow, a broken constraint). The same again fails again.
+    /// A value cannot be stored (NUL, overflow, a violated constraint). Trying again does not help.
     Content,
     /// A unique key is taken.
     Conflict,
-    /// A partitioned table has no partition for the row's day. Make it and try again.
+    /// A partitioned table has no partition for the row's day. Create it and try again.
     MissingPartition,
-    /// What was stored cannot be read as what it should be, or the schema is not this program's.
+    /// Stored data cannot be read as expected, or the schema is not this program's.
     Corrupt,
 }
 
 impl DbError {
-    /// An error of a kind, from a cause or a sentence.
+    /// An error of a kind, from its cause or a message.
     pub fn new(kind: DbErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { kind, source: source.into() }
+    }
+
+    /// The store cannot be used at the moment.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(DbErrorKind::Unavailable, source)
+    }
+
+    /// Stored data or the schema is not as expected.
+    pub fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(DbErrorKind::Corrupt, source)
     }
 
     /// What a caller can do about it.
@@ -38,7 +48,7 @@ impl DbError {
         self.kind
     }
 
-    /// Whether the same call may succeed later without any change to it.
+    /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         matches!(
@@ -101,7 +111,7 @@ fn kind_of(error: &dyn sqlx::error::DatabaseError) -> DbErrorKind {
     let code = error.code().unwrap_or_default();
     if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         return match code.as_ref() {
-            // serialization, deadlock, lock_timeout, statement_timeout: certainly rolled back, and worth another try
+            // serialization, deadlock, lock_timeout, statement_timeout: rolled back, and worth another try
             "40001" | "40P01" | "55P03" | "57014" => DbErrorKind::Contention,
             // A violated CHECK has a name; a row without a partition has none, and its message is translated.
             "23514" if error.constraint().is_none() => DbErrorKind::MissingPartition,

@@ -1,26 +1,26 @@
-//! Connections that are kept between two writes.
+//! Connections that stay out of their pool between two writes.
 //!
-//! The pool asks every connection it takes back whether it still is one: a round trip for each write, where a transaction
-//! needs three. Here a connection that did well is kept instead and used again, the last one first, so that few do the work
-//! and have their plans. One that failed goes back to the pool, which ends what it had begun and finds out whether it lives.
+//! The pool pings every connection it takes back: a fourth round trip for a transaction that needs three. So a connection
+//! whose write succeeded is kept here and used again, the most recent one first, so that few connections do all the work
+//! and have their plans cached. After an error a connection goes back to the pool, which rolls back and tests it.
 
-use super::{DbError, DbErrorKind};
+use super::DbError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, PgPool, Postgres};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A connection idle for longer is asked all the same.
+/// A connection idle for longer is pinged before use.
 const TRUSTED: Duration = Duration::from_secs(1);
-/// One idle for longer is not even asked: whatever lies between may have forgotten it, and would not answer at all.
+/// One idle for longer is closed: a firewall may have dropped it silently, and a ping would hang.
 const STALE: Duration = Duration::from_secs(600);
 
-/// As many connections as their pool may open.
+/// At most as many connections as the pool may open.
 #[derive(Debug, Clone)]
 pub(super) struct IdleConnections {
     pool: PgPool,
-    /// One for each connection: whoever has one finds a connection here or gets one of the pool.
+    /// One permit per connection: its holder finds an idle connection here or gets one from the pool.
     places: Arc<Semaphore>,
     patience: Duration,
     idle: Arc<Mutex<Vec<Idle>>>,
@@ -40,38 +40,38 @@ pub(super) struct InUse {
 }
 
 impl IdleConnections {
-    /// Keeps those of `pool`, which has room for `connections`; a write waits for one at most `patience`.
+    /// Wraps `pool`, which may open `connections`; a write waits for one at most `patience`.
     pub(super) fn of(pool: PgPool, connections: u32, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(connections as usize));
         Self { pool, places, patience, idle: Arc::default() }
     }
 
-    /// A connection that lives, as far as one can know.
+    /// A connection, pinged first if it was idle for long.
     pub(super) async fn take(&self) -> Result<InUse, DbError> {
-        let late = |_| DbError::new(DbErrorKind::Unavailable, "no connection to the store was free in time");
+        let late = |_| DbError::unavailable("no connection to the store was free in time");
         let place = Arc::clone(&self.places).acquire_owned();
         let place = tokio::time::timeout(self.patience, place).await.map_err(late)?;
-        let place = place.map_err(|_| DbError::new(DbErrorKind::Unavailable, "the store is closed"))?;
-        while let Some(mut idle) = self.last() {
+        let place = place.map_err(|_| DbError::unavailable("the store is closed"))?;
+        while let Some(mut idle) = self.pop() {
             if self.lives(&mut idle).await {
                 return Ok(InUse { connection: idle.connection, place });
             }
-            // Not back to the pool, which would ask it again and without a limit of time.
+            // Not back to the pool, which would ping it again, without a time limit.
             drop(idle.connection.detach());
         }
         Ok(InUse { connection: self.pool.acquire().await?, place })
     }
 
-    /// Keeps a connection whose write went well.
+    /// Keeps a connection whose write succeeded.
     pub(super) fn put_back(&self, used: InUse) {
         let InUse { connection, place } = used;
         let mut idle = self.lock();
-        // Asked under the lock: closing closes the places first, then takes the lock.
+        // Checked under the lock: `close` closes the semaphore first, then takes the lock.
         if !self.places.is_closed() {
             idle.push(Idle { connection, since: Instant::now() });
         }
         drop(idle);
-        drop(place); // Only now: whoever gets it finds the connection.
+        drop(place); // Last, so that the next holder finds the connection.
     }
 
     /// Closes all of them.
@@ -89,7 +89,7 @@ impl IdleConnections {
         }
     }
 
-    fn last(&self) -> Option<Idle> {
+    fn pop(&self) -> Option<Idle> {
         self.lock().pop()
     }
 

@@ -3,7 +3,8 @@
 use super::lock::StoreLock;
 use super::read_only::path_of;
 use super::writer::Writer;
-use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
+use super::{DbError, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
+use crate::sql;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
@@ -24,7 +25,7 @@ pub struct LiteSettings {
     pub directory: PathBuf,
     /// Read-only connections per file.
     pub readers: u32,
-    /// Writes that may wait per file before callers hear `busy`.
+    /// Writes that may wait per file; more are refused.
     pub queue_bound: usize,
 }
 
@@ -46,16 +47,15 @@ struct LiteFile {
     path: PathBuf,
     writer: Writer,
     readers: SqlitePool,
-    /// Migrations that opening it took.
+    /// Migrations applied when it was opened.
     steps: usize,
 }
 
 impl Lite {
-    /// Opens both files, making them where they are missing, and takes the lock. The schema is brought up to date:
-    /// with one process there is nobody to wait for.
+    /// Takes the lock, opens both files, creates missing ones, and runs migrations.
     ///
     /// # Errors
-    /// When another process holds the store, a file cannot be opened, or the two files are of different stores.
+    /// When another process holds the store, a file cannot be opened, or the files belong to different stores.
     pub async fn open(settings: &LiteSettings) -> Result<Self, DbError> {
         let lock = StoreLock::take(&settings.directory.join("store.lock"))?;
         let state = LiteFile::open(&path_of(&settings.directory, View::State), &STATE, settings).await?;
@@ -90,7 +90,7 @@ impl Lite {
         [("state", self.files.state.bytes()), ("results", self.files.results.bytes())]
     }
 
-    /// The migrations that opening took: readers are read-only and must find the schema there.
+    /// Number of migrations applied when the files were opened: readers are read-only and need the schema.
     pub(super) fn steps(&self) -> usize {
         self.files.state.steps + self.files.results.steps
     }
@@ -103,7 +103,7 @@ impl Lite {
         drop(self.files.lock.lock().map(|mut lock| lock.take()));
     }
 
-    /// Gives both files one store id, or finds that they have the same.
+    /// Gives both files one store id, or checks that they have the same.
     async fn pair(&self) -> Result<(), DbError> {
         let fresh = uuid::Uuid::now_v7();
         let state = store_id(&self.files.state, fresh).await?;
@@ -112,29 +112,24 @@ impl Lite {
             return Ok(());
         }
         let (a, b) = (self.files.state.path.display(), self.files.results.path.display());
-        Err(DbError::new(DbErrorKind::Corrupt, format!("{a} is of store {state}, {b} of store {results}")))
+        Err(DbError::corrupt(format!("{a} belongs to store {state}, {b} to store {results}")))
     }
 }
 
 async fn store_id(file: &LiteFile, otherwise: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
     file.writer
-        .run(true, move |tx| {
+        .run(true, move |mut tx| {
             Box::pin(async move {
-                let Tx::Lite(connection) = tx else {
-                    return Err(DbError::new(DbErrorKind::Corrupt, "not SQLite"));
-                };
-                sqlx::query("INSERT INTO store (id) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM store)")
-                    .bind(otherwise)
-                    .execute(&mut *connection)
-                    .await?;
-                Ok(sqlx::query_scalar("SELECT id FROM store").fetch_one(connection).await?)
+                let insert = "INSERT INTO store (id) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM store)";
+                sql!(&mut tx, query(insert, otherwise).execute)?;
+                Ok(sql!(&mut tx, query_scalar("SELECT id FROM store").fetch_one)?)
             })
         })
         .await
 }
 
 impl LiteFile {
-    /// Its length and that of its write-ahead log, which may not be there.
+    /// Its length plus that of its write-ahead log, if there is one.
     fn bytes(&self) -> u64 {
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
         length(&self.path) + length(&self.path.with_extension("db-wal"))
@@ -169,7 +164,7 @@ impl LiteFile {
     }
 }
 
-/// Number of migrations the file has seen; an error where it has seen none.
+/// Number of migrations applied to the file; an error where there are none.
 async fn applied(connection: &mut SqliteConnection) -> Result<usize, DbError> {
     let count: i64 = sqlx::query_scalar(MIGRATIONS_SEEN).fetch_one(connection).await?;
     Ok(usize::try_from(count).unwrap_or(0))

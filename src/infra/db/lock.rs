@@ -1,12 +1,12 @@
-//! The lock file of a SQLite store: one process at a time, and the loser learns who holds it.
+//! The lock file of a SQLite store: one process at a time; the error names the holder.
 
-use super::{DbError, DbErrorKind};
+use super::DbError;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-/// Holds the lock until dropped. The kernel lets go of it when the process ends, however it ends.
+/// Holds the lock until dropped. The kernel releases it when the process ends.
 #[derive(Debug)]
 pub struct StoreLock {
     _file: File,
@@ -16,12 +16,10 @@ impl StoreLock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`Unavailable`](DbErrorKind::Unavailable) naming the holder where another process has it, or why the file could
-    /// not be opened.
+    /// [`Unavailable`](super::DbErrorKind::Unavailable), naming the process that holds it or why the file cannot be opened.
     pub fn take(path: &Path) -> Result<Self, DbError> {
-        let place = |error: std::io::Error| {
-            DbError::new(DbErrorKind::Unavailable, format!("lock file {}: {error}", path.display()))
-        };
+        let place =
+            |error: std::io::Error| DbError::unavailable(format!("lock file {}: {error}", path.display()));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
         let mut file = File::from(
             rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(|e| place(e.into()))?,
@@ -33,7 +31,7 @@ impl StoreLock {
             let mut holder = String::new();
             file.read_to_string(&mut holder).map_err(place)?;
             let message = format!("{} is held by {}", path.display(), holder.trim());
-            return Err(DbError::new(DbErrorKind::Unavailable, message));
+            return Err(DbError::unavailable(message));
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(place)?;
         writeln!(file, "process {}", std::process::id()).map_err(place)?;

@@ -8,9 +8,9 @@
 //!                     └──▶ SQLite:   a read-only connection to that file
 //! ```
 //!
-//! SQL lives in `store.rs` files and nowhere else: one text where both understand it (`$1` works on both), two side by
-//! side where not. A store function takes a [`Tx`] and matches on it. Nobody holds a transaction while waiting for
-//! anything but the store: callers hand `write` a closure and await the answer, so one that goes away cancels nothing.
+//! SQL lives in `store.rs` files only: one text where both stores understand it (`$1` works on both), two side by side
+//! where not. A store function takes a [`Tx`] and matches on it. Nobody holds a transaction while waiting for anything
+//! else: callers hand `write` a closure and await the answer, so dropping a caller cancels nothing.
 
 mod column;
 pub mod days;
@@ -27,36 +27,36 @@ pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 pub use read_only::{ReadOnly, Schema, path_of};
 
+use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
-use std::pin::Pin;
 
-/// Number of migrations a store has seen; an error where it has seen none.
+/// Number of migrations applied to a store; an error where there are none.
 const MIGRATIONS_SEEN: &str = "SELECT count(*) FROM _sqlx_migrations WHERE success";
 
-/// Which pool of Postgres, which file and which durability of SQLite a write wants.
+/// Which Postgres pool, and which SQLite file and durability, a write uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Accepts and finishes: a yes depends on it. State; durable when it returns.
+    /// Accepts and finishes, which are acknowledged. State; durable when it returns.
     State,
-    /// Claims and heartbeats: a commit lost in a crash never happened, and the tokens in it are never reused.
-    /// State; with SQLite not fsynced unless the group holds a durable member. With Postgres each statement commits by
-    /// itself, which saves two round trips where there is just one.
+    /// Claims and heartbeats: a commit lost in a crash does no harm, since its lease tokens are never reused.
+    /// State; with SQLite not fsynced unless the group has a durable member. With Postgres each statement commits by
+    /// itself, which saves two round trips where there is just one statement.
     Relaxed,
-    /// Rows and what belongs to them, possibly many. Results; durable when it returns.
+    /// Loads, possibly large. Results; durable when it returns.
     Results,
 }
 
-/// Which half of the store a read wants. The same to Postgres; two files to SQLite.
+/// Which half of the store a read uses: two files in SQLite, the same database in Postgres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// What is accepted and what must be done.
+    /// Receipts, deliveries, jobs and keys.
     State,
-    /// What came of it.
+    /// Loads and their rows.
     Results,
 }
 
-/// A store that is open.
+/// An open store.
 #[derive(Debug, Clone)]
 pub enum Db {
     /// PostgreSQL 15 or later.
@@ -74,7 +74,7 @@ pub enum Tx<'c> {
     Lite(&'c mut SqliteConnection),
 }
 
-/// A connection for reading; it goes back to its pool when it is dropped.
+/// A connection for reading, returned to its pool when dropped.
 #[derive(Debug)]
 pub enum Reader {
     /// Of Postgres.
@@ -84,7 +84,7 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// As store functions take it.
+    /// The form that store functions take.
     pub fn tx(&mut self) -> Tx<'_> {
         match self {
             Self::Pg(connection) => Tx::Pg(connection),
@@ -93,10 +93,10 @@ impl Reader {
     }
 }
 
-/// What a closure given to [`Db::write`] returns.
-pub type Fut<'c, T> = Pin<Box<dyn Future<Output = Result<T, DbError>> + Send + 'c>>;
+/// The return type of closures given to [`Db::write`].
+pub type Fut<'c, T> = BoxFuture<'c, Result<T, DbError>>;
 
-/// Runs one expression against whichever connection a [`Tx`] holds: for SQL that both stores understand.
+/// Runs one expression on the connection of a [`Tx`]: for SQL that both stores understand.
 #[macro_export]
 macro_rules! on_either {
     ($tx:expr, $connection:ident => $run:expr) => {
@@ -113,9 +113,35 @@ macro_rules! on_either {
     };
 }
 
+/// Runs one statement that both stores understand: `sql!(tx, query_scalar(text, name).fetch_optional)?`. With `execute`
+/// the result is the number of rows it touched.
+#[macro_export]
+macro_rules! sql {
+    ($tx:expr, query($text:expr $(, $value:expr)* $(,)?).execute) => {
+        $crate::on_either!($tx, c => sqlx::query($text)$(.bind($value))*.execute(c).await.map(|done| done.rows_affected()))
+    };
+    ($tx:expr, $query:ident($text:expr $(, $value:expr)* $(,)?).$fetch:ident) => {
+        $crate::on_either!($tx, c => sqlx::$query($text)$(.bind($value))*.$fetch(c).await)
+    };
+}
+
+/// Runs one async function in a transaction of its own: `in_tx!(db, Lane::State, tx => store::touch(tx, &used)).await`.
+/// Variables the call names are moved into it.
+#[macro_export]
+macro_rules! in_tx {
+    ($db:expr, $lane:expr, $tx:ident => $call:expr) => {
+        $db.write($lane, move |mut $tx| {
+            Box::pin(async move {
+                let $tx = &mut $tx;
+                $call.await
+            })
+        })
+    };
+}
+
 impl Tx<'_> {
-    /// Lets the statements of this transaction take as long as they need: for those that grow with what is stored. There
-    /// is no limit but that of Postgres' pool for short writes.
+    /// Lifts the statement timeout of this transaction, which only Postgres' pool for short writes has: for statements
+    /// whose time grows with the amount of stored data.
     pub async fn take_time(&mut self) -> Result<(), DbError> {
         if let Self::Pg(connection) = self {
             sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **connection).await?;
@@ -127,13 +153,12 @@ impl Tx<'_> {
 impl Db {
     /// Runs `f` in one transaction and commits it; [`Lane::Relaxed`] is for one statement.
     ///
-    /// `f` runs at most once. When it fails, nothing of it is kept; with SQLite the other members of the group are not
-    /// concerned. A caller that stops waiting cancels nothing.
+    /// `f` runs at most once. If it fails, all its writes are rolled back, in SQLite without affecting the rest of its
+    /// group. Dropping the returned future cancels nothing.
     ///
     /// # Errors
-    /// What `f` returned, or why the store could not begin or commit. An error of kind
-    /// [`Unavailable`](DbErrorKind::Unavailable) at commit leaves open whether it took place: callers repeat under a
-    /// key or token that makes the repetition harmless.
+    /// Those of `f`, of begin and of commit. After [`Unavailable`](DbErrorKind::Unavailable) the commit may or may not
+    /// have happened: callers try again under a key or token that makes the repetition harmless.
     pub async fn write<T, F>(&self, lane: Lane, f: F) -> Result<T, DbError>
     where
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
@@ -148,7 +173,7 @@ impl Db {
     /// A connection for reading. For one statement: `get(&mut db.reader(view).await?.tx(), id).await`.
     ///
     /// # Errors
-    /// When none is free in time, or the store is away.
+    /// When none is free in time, or the store cannot be reached.
     pub async fn reader(&self, view: View) -> Result<Reader, DbError> {
         Ok(match self {
             Self::Pg(pg) => Reader::Pg(pg.reader().await?),
@@ -156,8 +181,7 @@ impl Db {
         })
     }
 
-    /// Brings the schema up to this program's version and returns how many steps that took; with SQLite, which does it
-    /// while it is opened, how many it took then.
+    /// Runs missing migrations and returns how many. SQLite runs them when it is opened; the number is that of then.
     ///
     /// # Errors
     /// When a migration fails, or the schema is newer than this program.
@@ -168,18 +192,14 @@ impl Db {
         }
     }
 
-    /// Asks the store for nothing, to see whether it answers.
-    ///
-    /// # Errors
-    /// When it does not.
+    /// Checks that the store answers.
     pub async fn ping(&self) -> Result<(), DbError> {
-        let mut reader = self.reader(View::State).await?;
-        let one: i32 = on_either!(&mut reader.tx(), c => sqlx::query_scalar("SELECT 1").fetch_one(c).await?);
-        if one == 1 { Ok(()) } else { Err(DbError::new(DbErrorKind::Corrupt, "one is not one")) }
+        sql!(&mut self.reader(View::State).await?.tx(), query("SELECT 1").execute)?;
+        Ok(())
     }
 
-    /// What the store takes on disk, in bytes: `state` and `results` of SQLite, each with its write-ahead log, or the
-    /// `database` of Postgres. Not for every request: Postgres looks at each of its files.
+    /// Size on disk in bytes: `state` and `results` of SQLite, each with its write-ahead log, or `database` of Postgres.
+    /// Not for every request: Postgres stats each of its files.
     pub async fn sizes(&self) -> Result<Vec<(&'static str, u64)>, DbError> {
         match self {
             Self::Pg(pg) => Ok(vec![("database", pg.bytes().await?)]),
@@ -187,34 +207,33 @@ impl Db {
         }
     }
 
-    /// Whether this is Postgres: for the few decisions above the stores that depend on it.
+    /// Whether this is Postgres.
     #[must_use]
     pub const fn is_pg(&self) -> bool {
         matches!(self, Self::Pg(_))
     }
 
-    /// Gives disk space of removed rows back to the system, a few megabytes at a time. Postgres does so by itself.
+    /// Returns disk space of deleted rows to the file system, a few megabytes at a time. Postgres does so by itself.
     pub async fn give_back_space(&self) -> Result<(), DbError> {
         if self.is_pg() {
             return Ok(());
         }
         for lane in [Lane::State, Lane::Results] {
-            let vacuum = self.write(lane, |mut tx| {
-                Box::pin(async move {
-                    on_either!(&mut tx, c => { sqlx::query("PRAGMA incremental_vacuum(1000)").execute(c).await?; });
-                    Ok(())
-                })
-            });
-            vacuum.await?;
+            in_tx!(self, lane, tx => vacuum(tx)).await?;
         }
         Ok(())
     }
 
-    /// Closes all connections; with SQLite, checkpoints and gives up the lock.
+    /// Closes all connections; with SQLite, checkpoints and releases the lock.
     pub async fn close(&self) {
         match self {
             Self::Pg(pg) => pg.close().await,
             Self::Lite(lite) => lite.close().await,
         }
     }
+}
+
+async fn vacuum(tx: &mut Tx<'_>) -> Result<(), DbError> {
+    sql!(tx, query("PRAGMA incremental_vacuum(1000)").execute)?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
 
 use super::idle::IdleConnections;
-use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx};
+use super::{DbError, Fut, Lane, MIGRATIONS_SEEN, Tx};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(super) static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// Where the server is and how many connections it gets.
+/// Where the server is, and limits of its pools.
 #[derive(Clone)]
 pub struct PgSettings {
     /// `postgres://user:password@host/database`.
@@ -24,8 +24,8 @@ pub struct PgSettings {
     pub read_connections: u32,
     /// Longest wait for a connection.
     pub acquire_timeout: Duration,
-    /// Longest statement on the pools for short writes and for reads. Large loads, migrations and the making of tables are
-    /// on the third pool, which has no limit.
+    /// Longest statement on the pools for short writes and for reads. The pool for large loads, migrations and DDL has no
+    /// limit.
     pub statement_timeout: Duration,
 }
 
@@ -44,13 +44,13 @@ pub struct Pg {
 }
 
 impl Pg {
-    /// Opens the pools. Connections are made when they are needed, so a server that is down is no error here.
+    /// Creates the pools. They connect when needed, so a server that is down is no error here.
     ///
     /// # Errors
     /// When the URL cannot be read.
     pub fn open(settings: &PgSettings) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(&settings.url)
-            .map_err(|_| DbError::new(DbErrorKind::Corrupt, "store.url is not a postgres:// URL"))?
+            .map_err(|_| DbError::corrupt("store.url is not a postgres:// URL"))?
             .application_name("headworks");
         let pool = |connections: u32, session: &[(&str, String)]| {
             PgPoolOptions::new()
@@ -59,7 +59,7 @@ impl Pg {
                 .connect_lazy_with(options.clone().options(session.iter().map(|(k, v)| (*k, v.as_str()))))
         };
         let limit = ("statement_timeout", format!("{}ms", settings.statement_timeout.as_millis()));
-        // A queue table's statistics are wrong by nature; the plans it needs are known (jobs.md 5.3).
+        // Statistics of a queue table are always out of date; only index scans and nested loops are good plans here.
         let queue = [
             ("jit", "off".to_owned()),
             ("enable_seqscan", "off".to_owned()),
@@ -88,7 +88,7 @@ impl Pg {
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
         T: Send + 'static,
     {
-        // Their own tasks: a caller that goes away must not cancel a commit half way.
+        // In a task of its own: dropping the caller must not cancel a transaction half way.
         let transaction = if lane == Lane::Results {
             let pool = self.bulk.clone();
             tokio::spawn(async move { committed(&mut *pool.acquire().await?, f).await })
@@ -104,7 +104,7 @@ impl Pg {
                 Ok(value)
             })
         };
-        transaction.await.unwrap_or_else(|error| Err(DbError::new(DbErrorKind::Corrupt, error)))
+        transaction.await.unwrap_or_else(|error| Err(DbError::corrupt(error)))
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, DbError> {
@@ -151,7 +151,7 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// The store's notifications; `None` where there is one process and nobody to notify.
+    /// The store's notifications; `None` for SQLite, which has one process only.
     #[must_use]
     pub fn of(db: &super::Db) -> Option<Self> {
         match db {
@@ -160,7 +160,7 @@ impl Listen {
         }
     }
 
-    /// Calls `heard` for every notification on `channel`, and once after each connect: what came before is unknown.
+    /// Calls `heard` for every notification on `channel`, and once after connecting: earlier ones may have been missed.
     ///
     /// # Errors
     /// When the connection is lost.

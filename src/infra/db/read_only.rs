@@ -1,7 +1,7 @@
-//! A look at a store that changes nothing: no file is made, no schema, no lock taken, nothing waited for.
+//! Reading a store without changing it: creates no file and no schema, takes no lock, does not wait.
 
-use super::{DbError, DbErrorKind, Tx, View, lite, pg};
-use crate::on_either;
+use super::{DbError, Tx, View, lite, pg};
+use crate::sql;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Longest wait for a server that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection for looking only.
+/// A read-only connection.
 #[derive(Debug)]
 pub struct ReadOnly {
     connection: AnyConnection,
@@ -26,38 +26,38 @@ enum AnyConnection {
     Lite(SqliteConnection),
 }
 
-/// How far a schema is.
+/// The state of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {
-    /// Number of the last migration; none where there is no schema yet.
+    /// Number of the last migration applied; `None` where there is no schema yet.
     pub version: Option<i64>,
-    /// Migrations of this program that are still to come.
+    /// Migrations of this program that are not applied yet.
     pub steps: usize,
 }
 
 impl ReadOnly {
-    /// At a Postgres server.
+    /// Connects to a Postgres server.
     ///
     /// # Errors
-    /// When it does not let us in, or does not answer within seconds.
+    /// When it refuses the connection or does not answer within five seconds.
     pub async fn at_server(url: &str) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| DbError::new(DbErrorKind::Corrupt, "store.url is not a postgres:// URL"))?
+            .map_err(|_| DbError::corrupt("store.url is not a postgres:// URL"))?
             .application_name("headworks")
             .options([("default_transaction_read_only", "on"), ("statement_timeout", "5s")]);
         let connecting = tokio::time::timeout(PATIENCE, PgConnection::connect_with(&options));
-        let late = |_| DbError::new(DbErrorKind::Unavailable, "no answer");
+        let late = |_| DbError::unavailable("no answer");
         let connection = connecting.await.map_err(late)??;
         Ok(Self { connection: AnyConnection::Pg(connection), migrations: &pg::SCHEMA })
     }
 
-    /// At a SQLite file of [`path_of`].
+    /// Opens a SQLite file of [`path_of`].
     ///
     /// # Errors
-    /// When it cannot be opened or is no such file.
+    /// When it cannot be opened or is no database.
     pub async fn at_file(directory: &Path, view: View) -> Result<Self, DbError> {
         let path = path_of(directory, view);
-        // Without a log nobody has the file open, and it is whole by itself; with one, what that holds must be seen.
+        // Without a write-ahead log nobody has the file open, and it is complete; otherwise the log must be read too.
         let alone = !path.with_extension("db-wal").exists();
         let options = SqliteConnectOptions::new().filename(&path).read_only(true).immutable(alone);
         let connection = SqliteConnection::connect_with(&options).await?;
@@ -68,7 +68,7 @@ impl ReadOnly {
         Ok(Self { connection: AnyConnection::Lite(connection), migrations })
     }
 
-    /// For the reads of the stores' own functions.
+    /// The form that store functions take.
     pub const fn tx(&mut self) -> Tx<'_> {
         match &mut self.connection {
             AnyConnection::Pg(connection) => Tx::Pg(connection),
@@ -76,11 +76,11 @@ impl ReadOnly {
         }
     }
 
-    /// Compares the migrations that the store has seen with those of this program.
+    /// Compares the migrations applied to the store with those of this program.
     ///
     /// # Errors
-    /// [`Corrupt`](DbErrorKind::Corrupt) where the store has seen one that this program does not have, or another one of
-    /// the same number.
+    /// [`Corrupt`](super::DbErrorKind::Corrupt) where the store has a migration that this program lacks or has with other
+    /// contents.
     pub async fn schema(&mut self) -> Result<Schema, DbError> {
         let known: Vec<_> =
             self.migrations.iter().map(|step| (step.version, step.checksum.to_vec())).collect();
@@ -90,15 +90,14 @@ impl ReadOnly {
         };
         let seen = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
         let mut tx = self.tx();
-        let exists: i64 = on_either!(&mut tx, c => sqlx::query_scalar(exists).fetch_one(c).await?);
+        let exists: i64 = sql!(&mut tx, query_scalar(exists).fetch_one)?;
         if exists == 0 {
             return Ok(Schema { version: None, steps: known.len() });
         }
-        let seen: Vec<(i64, Vec<u8>)> = on_either!(&mut tx, c => sqlx::query_as(seen).fetch_all(c).await?);
+        let seen: Vec<(i64, Vec<u8>)> = sql!(&mut tx, query_as(seen).fetch_all)?;
         if let Some((version, _)) = seen.iter().find(|step| !known.contains(step)) {
-            let why =
-                format!("its schema has migration {version}, which this program does not have like that");
-            return Err(DbError::new(DbErrorKind::Corrupt, why));
+            let why = format!("migration {version} of its schema is unknown to this program, or differs");
+            return Err(DbError::corrupt(why));
         }
         Ok(Schema { version: seen.last().map(|(version, _)| *version), steps: known.len() - seen.len() })
     }
@@ -110,12 +109,12 @@ impl ReadOnly {
             AnyConnection::Lite(connection) => connection.close().await,
         };
         if let Err(error) = closed {
-            tracing::debug!(%error, "a connection did not close well");
+            tracing::debug!(%error, "closing a connection failed");
         }
     }
 }
 
-/// The file of SQLite that holds one half of the store.
+/// The SQLite file that holds one half of the store.
 #[must_use]
 pub fn path_of(directory: &Path, view: View) -> PathBuf {
     directory.join(match view {

@@ -1,17 +1,17 @@
 //! The one writer of a SQLite file, with group commit.
 //!
-//! Whatever waits is one group: `BEGIN IMMEDIATE`, each member in a savepoint of its own, one `COMMIT`, and only then
-//! do the callers hear of it. A member that fails is rolled back alone. One fsync so serves everyone who came while the
-//! last one ran.
+//! All waiting writes form one group: `BEGIN IMMEDIATE`, each member in a savepoint of its own, one `COMMIT`, and only
+//! then are the callers answered. A member that fails is rolled back alone. So one fsync serves all writes that arrived
+//! during the last one.
 
-use super::{DbError, DbErrorKind, Fut, Tx};
+use super::{DbError, Fut, Tx};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use tokio::sync::{mpsc, oneshot};
 
-/// Members a group takes before it commits: bounds how long the first one waits.
+/// Most members of a group; bounds how long the first one waits.
 const GROUP: usize = 256;
 
 /// Sends work to the writer task; cheap to clone.
@@ -25,14 +25,11 @@ enum Order {
     Close(oneshot::Sender<()>),
 }
 
-/// One caller's work and the way back to it, without its result type.
+/// One caller's work and where its result goes, with the result type erased.
 trait Member: Send {
-    /// Runs the work; `true` keeps its savepoint.
-    fn run<'c>(
-        &'c mut self,
-        connection: &'c mut SqliteConnection,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>>;
-    /// Tells the caller, after the commit or its failure.
+    /// Runs the work; `false` rolls its savepoint back.
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
+    /// Answers the caller, after the commit or its failure.
     fn settle(self: Box<Self>, commit: Result<(), String>);
 }
 
@@ -47,15 +44,12 @@ where
     F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
     T: Send + 'static,
 {
-    fn run<'c>(
-        &'c mut self,
-        connection: &'c mut SqliteConnection,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'c>> {
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
         Box::pin(async move {
             if let Some(work) = self.work.take() {
-                // A panic of one member must not take the writer, and with it every other caller, along.
+                // A panic of one member must not end the writer, which serves all callers.
                 let run = AssertUnwindSafe(async move { work(Tx::Lite(connection)).await }).catch_unwind();
-                let panicked = |_| Err(DbError::new(DbErrorKind::Corrupt, "a write panicked"));
+                let panicked = |_| Err(DbError::corrupt("a write panicked"));
                 self.result = Some(run.await.unwrap_or_else(panicked));
             }
             matches!(self.result, Some(Ok(_)))
@@ -66,18 +60,16 @@ where
         let answer = match (self.result, commit) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(why)) => Err(DbError::new(DbErrorKind::Unavailable, why)),
-            (None, Ok(())) => {
-                Err(DbError::new(DbErrorKind::Unavailable, "the group ended before this member ran"))
-            }
+            (_, Err(why)) => Err(DbError::unavailable(why)),
+            (None, Ok(())) => Err(DbError::unavailable("the group ended before this member ran")),
         };
-        // A caller that has gone away does not want to know.
+        // Nobody receives this if the caller was dropped.
         drop(self.reply.send(answer));
     }
 }
 
 impl Writer {
-    /// Starts the writer task on an open connection. `bound` is how many members may wait before callers hear `busy`.
+    /// Starts the writer task on an open connection. At most `bound` writes may wait.
     #[must_use]
     pub fn start(connection: SqliteConnection, bound: usize) -> Self {
         let (queue, orders) = mpsc::channel(bound);
@@ -88,7 +80,7 @@ impl Writer {
     /// Runs `work` in the next group and waits for its commit.
     ///
     /// # Errors
-    /// What `work` returned; [`Unavailable`](DbErrorKind::Unavailable) when too many wait or the commit failed.
+    /// What `work` returned; [`Unavailable`](super::DbErrorKind::Unavailable) when too many wait or the commit failed.
     pub async fn run<T, F>(&self, durable: bool, work: F) -> Result<T, DbError>
     where
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
@@ -97,14 +89,10 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let member = Box::new(Call { work: Some(work), result: None, reply });
         self.queue.try_send(Order::Run { durable, member }).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => {
-                DbError::new(DbErrorKind::Unavailable, "too many writes are waiting")
-            }
-            mpsc::error::TrySendError::Closed(_) => {
-                DbError::new(DbErrorKind::Unavailable, "the store is closed")
-            }
+            mpsc::error::TrySendError::Full(_) => DbError::unavailable("too many writes are waiting"),
+            mpsc::error::TrySendError::Closed(_) => DbError::unavailable("the store is closed"),
         })?;
-        answer.await.unwrap_or_else(|_| Err(DbError::new(DbErrorKind::Unavailable, "the writer ended")))
+        answer.await.unwrap_or_else(|_| Err(DbError::unavailable("the writer ended")))
     }
 
     /// Waits for everything sent so far, then closes the file.
@@ -121,8 +109,8 @@ async fn serve(mut connection: SqliteConnection, mut orders: mpsc::Receiver<Orde
     let mut waiting = Vec::with_capacity(GROUP);
     let mut fsyncs = None;
     while orders.recv_many(&mut waiting, GROUP).await > 0 {
-        // Whoever was told of the last commit is about to come back: without this the first of them would get a commit of
-        // its own, and all others wait for it.
+        // Callers of the last commit may be about to write again: without this the first of them would get a commit of its
+        // own while all others wait for it.
         tokio::task::yield_now().await;
         while waiting.len() < GROUP
             && let Ok(order) = orders.try_recv()
@@ -194,7 +182,7 @@ async fn group(
     };
     let result: Result<(), DbError> = run.await;
     if result.is_err() {
-        // The transaction may already be gone (a full disk rolls back by itself); then this fails and is right to.
+        // The transaction may be gone already (SQLite rolls back by itself on a full disk); then this fails, rightly.
         if let Err(error) = connection.execute("ROLLBACK").await {
             tracing::debug!(%error, "nothing to roll back");
         }
@@ -208,27 +196,31 @@ mod tests {
 
     async fn writer() -> Writer {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        connection.execute("CREATE TABLE kept (n INTEGER PRIMARY KEY)").await.unwrap();
+        connection.execute("CREATE TABLE number (n INTEGER PRIMARY KEY)").await.unwrap();
         Writer::start(connection, 16)
     }
 
-    /// Inserts a number, then fails if told to.
+    /// Inserts a number, then fails if asked to.
     async fn insert(writer: &Writer, number: i64, fails: bool) -> bool {
         let done = writer.run(true, move |tx| {
             Box::pin(async move {
                 let Tx::Lite(connection) = tx else { unreachable!("a writer is SQLite's") };
-                sqlx::query("INSERT INTO kept VALUES ($1)").bind(number).execute(connection).await?;
-                if fails { Err(DbError::new(DbErrorKind::Content, "told to fail")) } else { Ok(()) }
+                sqlx::query("INSERT INTO number VALUES ($1)").bind(number).execute(connection).await?;
+                if fails {
+                    Err(DbError::new(crate::infra::db::DbErrorKind::Content, "asked to fail"))
+                } else {
+                    Ok(())
+                }
             })
         });
         done.await.is_ok()
     }
 
-    async fn kept(writer: &Writer) -> Vec<i64> {
+    async fn numbers(writer: &Writer) -> Vec<i64> {
         let read = writer.run(true, |tx| {
             Box::pin(async move {
                 let Tx::Lite(connection) = tx else { unreachable!("a writer is SQLite's") };
-                Ok(sqlx::query_scalar("SELECT n FROM kept ORDER BY n").fetch_all(connection).await?)
+                Ok(sqlx::query_scalar("SELECT n FROM number ORDER BY n").fetch_all(connection).await?)
             })
         });
         read.await.unwrap()
@@ -246,7 +238,7 @@ mod tests {
             insert(&writer, 5, true),
         );
         assert_eq!(group, (false, true, false, true, false));
-        assert_eq!(kept(&writer).await, [2, 4]);
+        assert_eq!(numbers(&writer).await, [2, 4]);
     }
 
     #[tokio::test]
@@ -254,6 +246,6 @@ mod tests {
         let writer = writer().await;
         assert!(!insert(&writer, 1, true).await);
         assert!(insert(&writer, 2, false).await);
-        assert_eq!(kept(&writer).await, [2]);
+        assert_eq!(numbers(&writer).await, [2]);
     }
 }

@@ -1,10 +1,10 @@
-//! What a child may say about one delivery, and nothing else.
+//! Checks every reply of a child against declarations, budget and files.
 
 use super::{RunError, RunErrorKind};
 use module_api::frame::{Budget, Head, PartRecord, Range, Stored};
 use module_api::{Declaration, Finding, Problem, Row};
 
-/// Longest message, reason or name of a module that is kept.
+/// Messages, reasons and names from a module are cut to this length.
 const MESSAGE_BYTES: usize = 1_024;
 /// Longest rule id or problem code.
 const CODE_BYTES: usize = 64;
@@ -52,19 +52,19 @@ impl Checker {
         Self { declaration: Some(declaration), budget, ..Self::split(input_bytes, most_parts) }
     }
 
-    /// A part as it comes; its range in the spill is checked when the run has ended.
+    /// Checks a part; its range in the spill is checked when the run has ended.
     pub(super) fn part(&mut self, part: &PartRecord) -> Result<(), RunError> {
         if self.parts >= self.most_parts {
             return Err(RunError::bad_frame(format!("more than {} parts", self.most_parts)));
         }
         if part.parent.is_some_and(|p| p as usize >= self.parts) {
-            return Err(RunError::bad_frame("part before the one it stands in"));
+            return Err(RunError::bad_frame("part before its parent"));
         }
         let texts =
             [&part.path, &part.media_type, &part.sniffed_type, &part.transfer_encoding, &part.disposition];
         let name = part.name.as_ref().map_or(0, String::len);
         if name > PART_TEXT_BYTES || texts.iter().any(|t| t.len() > PART_TEXT_BYTES) {
-            return Err(RunError::bad_frame("part with a text too long"));
+            return Err(RunError::bad_frame("text of a part is too long"));
         }
         check_problems(&part.problems)?;
         for range in part.raw.into_iter().chain(input_range(part.stored)) {
@@ -74,7 +74,7 @@ impl Checker {
         Ok(())
     }
 
-    /// A row of `bytes` on the wire.
+    /// Checks a row of `bytes` on the wire.
     pub(super) fn row(&mut self, row: &Row, bytes: usize) -> Result<(), RunError> {
         self.rows += 1;
         self.spend(bytes)?;
@@ -82,11 +82,12 @@ impl Checker {
             return Err(over(format!("more than {} rows", self.budget.rows)));
         }
         self.place(row.place.part)?;
-        let declaration = self.declaration.as_ref().ok_or_else(|| RunError::bad_frame("row of no module"))?;
+        let declaration =
+            self.declaration.as_ref().ok_or_else(|| RunError::bad_frame("row without a module"))?;
         declaration.check_row(row).map_err(|e| RunError::bad_frame(e.to_string()))
     }
 
-    /// A finding of `bytes` on the wire; its texts are cut to what is kept.
+    /// Checks a finding of `bytes` on the wire and cuts its texts.
     pub(super) fn finding(&mut self, finding: &mut Finding, bytes: usize) -> Result<(), RunError> {
         self.findings += 1;
         self.spend(bytes)?;
@@ -125,7 +126,7 @@ impl Checker {
     }
 }
 
-/// The head of a mail: what becomes of its texts is decided where they are used, problems are words of ours.
+/// Checks the head of a mail. Its texts are free; problem codes are ours.
 pub(super) fn head(head: &Head) -> Result<(), RunError> {
     check_problems(&head.problems)
 }
@@ -142,13 +143,13 @@ fn is_code(word: &str) -> bool {
     (1..=CODE_BYTES).contains(&word.len()) && word.bytes().all(letter)
 }
 
-/// A text of a module, cut to what is kept.
+/// A module's text, cut to the longest that is stored.
 pub(super) fn brief(mut text: String) -> String {
     cut(&mut text, MESSAGE_BYTES);
     text
 }
 
-/// Every part's range in the spill, once the spill has its final size.
+/// Checks every part's range in the spill, once the spill has its final size.
 pub(super) fn spill_ranges(parts: &[PartRecord], spill_bytes: u64) -> Result<(), RunError> {
     parts.iter().try_for_each(|part| match part.stored {
         Stored::Spill(range) => within(range, spill_bytes, "spill"),

@@ -1,6 +1,6 @@
-//! One module process from the server's side: started, limited, spoken to, killed, and examined when it is dead.
+//! One module process as the server sees it: start, limits, requests and replies, kill, cause of death.
 
-use super::spill::Shelf;
+use super::spill::SpillPool;
 use super::{RunError, RunErrorKind, Settings};
 use module_api::Declaration;
 use module_api::frame::{
@@ -9,6 +9,7 @@ use module_api::frame::{
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -20,10 +21,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A child that has not greeted by then is not going to.
+/// A child that has not sent its greeting by then has failed.
 const GREETING_TIME: Duration = Duration::from_secs(10);
-/// All that is ever read of a child's standard error.
-const LAST_WORDS_BYTES: usize = 4_096;
+/// Most bytes read of a child's standard error.
+const STDERR_BYTES: usize = 4_096;
 /// Ticks of `/proc/PID/stat` per second, the same on every Linux.
 const USER_HZ: u64 = 100;
 
@@ -34,27 +35,26 @@ pub(super) struct Child {
     pidfd: Arc<OwnedFd>,
     reader: BufReader<UnixStream>,
     buffer: Vec<u8>,
-    last_words: File,
-    /// What it said of itself.
+    stderr: File,
+    /// Its greeting.
     pub hello: Option<Hello>,
-    /// Runs it was given.
+    /// Runs so far.
     pub runs: u32,
     /// Its spills.
-    pub spills: Shelf,
-    /// It closed its end: by dying, as a rule.
+    pub spills: SpillPool,
+    /// It closed its end, usually by dying.
     ended: bool,
 }
 
 impl Child {
-    /// Starts the program. To be called on the spawner's thread only.
+    /// Starts the program. Only for the spawner's thread.
     pub(super) fn spawn(program: &Path, spill_bytes: u64) -> Result<Self, RunError> {
-        let failed = |what: &str, e: &dyn std::fmt::Display| {
-            RunError::new(RunErrorKind::Unavailable, format!("module process: {what}: {e}"))
-        };
+        let failed =
+            |what: &str, e: &dyn Display| RunError::unavailable(format!("module process: {what}: {e}"));
         let (ours, theirs) = UnixStream::pair().map_err(|e| failed("socket", &e))?;
-        let (last_words, stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+        let (stderr_reader, stderr) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(|e| failed("pipe", &e))?;
-        rustix::pipe::fcntl_setpipe_size(&stderr, LAST_WORDS_BYTES).map_err(|e| failed("pipe size", &e))?;
+        rustix::pipe::fcntl_setpipe_size(&stderr, STDERR_BYTES).map_err(|e| failed("pipe size", &e))?;
         let process = Command::new(program)
             .args(["serve", &std::process::id().to_string(), &spill_bytes.to_string()])
             .env_clear()
@@ -64,70 +64,65 @@ impl Child {
             .stderr(stderr)
             .spawn()
             .map_err(|e| failed(&program.display().to_string(), &e))?;
-        let pidfd = rustix::process::pidfd_open(pid_of(&process), PidfdFlags::empty())
+        let pidfd = rustix::process::pidfd_open(Pid::from_child(&process), PidfdFlags::empty())
             .map_err(|e| failed("pidfd", &e))?;
         Ok(Self {
             process,
             pidfd: Arc::new(pidfd),
             reader: BufReader::with_capacity(64 << 10, ours),
             buffer: Vec::new(),
-            last_words: File::from(last_words),
+            stderr: File::from(stderr_reader),
             hello: None,
             runs: 0,
-            spills: Shelf::default(),
+            spills: SpillPool::default(),
             ended: false,
         })
     }
 
     /// Reads the greeting and compares versions.
     pub(super) fn greet(&mut self) -> Result<(), RunError> {
-        let unavailable = |message: String| RunError::new(RunErrorKind::Unavailable, message);
-        let socket = self.reader.get_ref();
-        socket
-            .set_read_timeout(Some(GREETING_TIME))
-            .map_err(|e| unavailable(format!("module process: {e}")))?;
+        let refused = |e| RunError::unavailable(format!("module process: {e}"));
+        self.reader.get_ref().set_read_timeout(Some(GREETING_TIME)).map_err(refused)?;
         let greeting = self.receive();
-        let socket = self.reader.get_ref();
-        socket.set_read_timeout(None).map_err(|e| unavailable(format!("module process: {e}")))?;
+        self.reader.get_ref().set_read_timeout(None).map_err(refused)?;
         match greeting {
             Ok(Reply::Hello(hello)) if hello.protocol == PROTOCOL => {
                 self.hello = Some(hello);
                 Ok(())
             }
-            Ok(Reply::Hello(hello)) => Err(unavailable(format!(
+            Ok(Reply::Hello(hello)) => Err(RunError::unavailable(format!(
                 "module process {} speaks protocol {}, this server {PROTOCOL}",
                 hello.version, hello.protocol
             ))),
-            Ok(_) => Err(unavailable("module process did not greet first".into())),
+            Ok(_) => Err(RunError::unavailable("module process did not send a greeting first")),
             Err(e) => {
                 let end = self.post_mortem(e);
-                Err(unavailable(format!("module process did not start: {}", end.message)))
+                Err(RunError::unavailable(format!("module process did not start: {}", end.message)))
             }
         }
     }
 
-    /// Sets what the next run may cost on top of what the child used already. Only soft limits move: raising them
-    /// again needs no privilege, and the child cannot.
+    /// Limits the next run, on top of what the child used already. Only soft limits are set: raising them again needs no
+    /// privilege, and the child cannot.
     pub(super) fn allow(&self, settings: &Settings) -> Result<(), RunError> {
-        let pid = Some(pid_of(&self.process));
+        let pid = Some(Pid::from_child(&self.process));
         for (resource, limit) in [
             (Resource::Cpu, self.used_seconds()? + settings.cpu_seconds),
             (Resource::Data, settings.data_bytes),
         ] {
             let maximum = rustix::process::getrlimit(resource).maximum;
             let limit = Rlimit { current: Some(maximum.map_or(limit, |most| most.min(limit))), maximum };
-            rustix::process::prlimit(pid, resource, limit).map_err(|e| {
-                RunError::new(RunErrorKind::Unavailable, format!("module process: limit {resource:?}: {e}"))
-            })?;
+            rustix::process::prlimit(pid, resource, limit)
+                .map_err(|e| RunError::unavailable(format!("module process: limit {resource:?}: {e}")))?;
         }
         Ok(())
     }
 
-    /// CPU time used so far, in begun seconds.
+    /// CPU time used so far, in seconds, rounded up.
     fn used_seconds(&self) -> Result<u64, RunError> {
         let path = format!("/proc/{}/stat", self.process.id());
-        let stat = std::fs::read_to_string(&path)
-            .map_err(|e| RunError::new(RunErrorKind::Unavailable, format!("{path}: {e}")))?;
+        let stat =
+            std::fs::read_to_string(&path).map_err(|e| RunError::unavailable(format!("{path}: {e}")))?;
         // The name, in parentheses, may hold anything; user and system time are fields 14 and 15.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let ticks: u64 =
@@ -176,27 +171,27 @@ impl Child {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Whether it has said nothing since its last word.
+    /// Whether it has sent nothing since its last reply.
     pub(super) fn is_quiet(&self) -> bool {
         self.reader.buffer().is_empty()
     }
 
-    /// Ends the child and, where it had died by itself, says of what.
+    /// Ends the child; if it had died by itself, returns the cause instead of `found`.
     pub(super) fn post_mortem(&mut self, found: RunError) -> RunError {
         if !self.ended {
             self.end();
             return found;
         }
-        // It closed its socket or it is dead; give it a moment to be the latter.
+        // It closed its socket, probably because it is dying: wait a moment for that.
         let status = self.wait_briefly();
         self.end();
         let mut words = Vec::new();
-        // Not blocking: what is there is there.
-        drop((&self.last_words).take(LAST_WORDS_BYTES as u64).read_to_end(&mut words));
+        // Does not block: the pipe is non-blocking.
+        drop((&self.stderr).take(STDERR_BYTES as u64).read_to_end(&mut words));
         let words = String::from_utf8_lossy(&words);
         let (kind, message) = match status {
             Some(status) => cause_of_death(status, &words),
-            None => (RunErrorKind::Died, "closed its socket and went on".to_owned()),
+            None => (RunErrorKind::Died, "closed its socket but kept running".to_owned()),
         };
         RunError::new(kind, message).at(found.stage)
     }
@@ -212,7 +207,7 @@ impl Child {
     }
 
     fn end(&mut self) {
-        // Fails only if it is dead already, and waiting for it only if somebody else did.
+        // Fails only if it is dead and waited for already.
         drop(self.process.kill());
         drop(self.process.wait());
     }
@@ -224,19 +219,11 @@ impl Drop for Child {
     }
 }
 
-fn pid_of(process: &std::process::Child) -> Pid {
-    Pid::from_child(process)
-}
-
-/// What an exit status and the run-time's last words say.
+/// Kind and message from the exit status and standard error.
 fn cause_of_death(status: ExitStatus, words: &str) -> (RunErrorKind, String) {
     let Some(signal) = status.signal() else {
-        return (
-            RunErrorKind::Died,
-            format!("exited in the middle with status {}: {words}", status.code().unwrap_or(-1))
-                .trim_end_matches([':', ' '])
-                .to_owned(),
-        );
+        let message = format!("exited during the run with status {}: {words}", status.code().unwrap_or(-1));
+        return (RunErrorKind::Died, message.trim_end_matches([':', ' ']).to_owned());
     };
     let is = |known: Signal| signal == known.as_raw();
     match () {
@@ -253,65 +240,65 @@ fn cause_of_death(status: ExitStatus, words: &str) -> (RunErrorKind, String) {
     }
 }
 
-/// The hold a run has on its child: kills it from outside, once, and remembers why.
+/// Kills the child of a run from outside, once, and remembers why.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Leash(Arc<Mutex<Hold>>);
+pub(super) struct KillSwitch(Arc<Mutex<Target>>);
 
 #[derive(Debug, Default)]
-struct Hold {
+struct Target {
     child: Option<Arc<OwnedFd>>,
     reason: Option<RunErrorKind>,
 }
 
-impl Leash {
-    /// Ties a child to it. Fails when the run was given up in the meantime.
-    pub(super) fn tie(&self, child: &Child) -> Result<(), RunError> {
-        let mut hold = self.lock();
-        if let Some(kind) = hold.reason {
-            return Err(given_up(kind));
+impl KillSwitch {
+    /// Sets the child to kill. Fails when the run was cancelled in the meantime.
+    pub(super) fn arm(&self, child: &Child) -> Result<(), RunError> {
+        let mut target = self.lock();
+        if let Some(kind) = target.reason {
+            return Err(cancelled(kind));
         }
-        hold.child = Some(Arc::clone(&child.pidfd));
+        target.child = Some(Arc::clone(&child.pidfd));
         Ok(())
     }
 
-    /// Lets go of a child that ended its run well; `false` when it has been killed in this very moment.
+    /// Releases a child that ended its run well; `false` when it has just been killed.
     pub(super) fn release(&self) -> bool {
-        let mut hold = self.lock();
-        hold.child = None;
-        hold.reason.is_none()
+        let mut target = self.lock();
+        target.child = None;
+        target.reason.is_none()
     }
 
-    /// Kills the child, if there is one and it has not been let go.
+    /// Kills the child, if there is one that is not released.
     pub(super) fn kill(&self, reason: RunErrorKind) {
-        let mut hold = self.lock();
-        hold.reason.get_or_insert(reason);
-        if let Some(pidfd) = hold.child.take() {
+        let mut target = self.lock();
+        target.reason.get_or_insert(reason);
+        if let Some(pidfd) = target.child.take() {
             // Fails only if it is dead already.
             let _gone = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
         }
     }
 
-    /// The error of a run whose child died, if it was this that killed it.
+    /// The error of a run whose child died: the reason of the kill, if it was killed here.
     pub(super) fn blame(&self, error: RunError) -> RunError {
         match self.lock().reason {
-            Some(kind) => given_up(kind).at(error.stage),
+            Some(kind) => cancelled(kind).at(error.stage),
             None => error,
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Hold> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Target> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn given_up(kind: RunErrorKind) -> RunError {
-    let message = if kind == RunErrorKind::Deadline { "took too long" } else { "was given up" };
+fn cancelled(kind: RunErrorKind) -> RunError {
+    let message = if kind == RunErrorKind::Deadline { "took too long" } else { "was cancelled" };
     RunError::new(kind, message)
 }
 
 /// Kills the child of a run whose future is dropped.
 #[derive(Debug)]
-pub(super) struct KillOnDrop(pub Leash);
+pub(super) struct KillOnDrop(pub KillSwitch);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
@@ -321,13 +308,10 @@ impl Drop for KillOnDrop {
 
 /// What the program declares.
 pub(super) fn describe(program: &Path) -> Result<Vec<Declaration>, RunError> {
-    let unavailable = |what: String| {
-        RunError::new(RunErrorKind::Unavailable, format!("{} describe: {what}", program.display()))
-    };
-    let output =
-        Command::new(program).arg("describe").env_clear().output().map_err(|e| unavailable(e.to_string()))?;
+    let failed = |why: &dyn Display| RunError::unavailable(format!("{} describe: {why}", program.display()));
+    let output = Command::new(program).arg("describe").env_clear().output().map_err(|e| failed(&e))?;
     if !output.status.success() {
-        return Err(unavailable(output.status.to_string()));
+        return Err(failed(&output.status));
     }
-    serde_json::from_slice(&output.stdout).map_err(|e| unavailable(e.to_string()))
+    serde_json::from_slice(&output.stdout).map_err(|e| failed(&e))
 }

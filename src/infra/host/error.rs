@@ -1,4 +1,4 @@
-//! What became of a run that brought nothing.
+//! Errors of a run.
 
 use module_api::frame::Stage;
 
@@ -6,11 +6,11 @@ use module_api::frame::Stage;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RunError {
-    /// What callers decide by.
+    /// For callers to branch on.
     pub kind: RunErrorKind,
     /// What happened and where, a lower-case fragment for operators.
     pub message: String,
-    /// What the child was doing, where it had begun.
+    /// What the child was doing, if it had started.
     pub stage: Option<Stage>,
 }
 
@@ -25,13 +25,13 @@ pub enum RunErrorKind {
     CpuLimit,
     /// The run took longer than it may.
     Deadline,
-    /// The child said something it may not say.
+    /// The child sent an invalid reply.
     BadFrame,
-    /// The module said more than it may, or wrote more than the spill may hold.
+    /// The module exceeded its budget, or wrote more than the spill may hold.
     Budget,
-    /// The server gave the run up.
+    /// The server cancelled the run.
     Cancelled,
-    /// No child could be had: nothing is known about the input.
+    /// No child was available: nothing is known about the input.
     Unavailable,
     /// The program has no such module.
     NoModule,
@@ -40,7 +40,7 @@ pub enum RunErrorKind {
 }
 
 impl RunErrorKind {
-    /// Whether this is evidence against the input: a second time and its job is held as poisoned.
+    /// Whether this counts as a crash: the second one holds the job as poisoned.
     #[must_use]
     pub const fn is_crash(self) -> bool {
         matches!(self, Self::Died | Self::OutOfMemory | Self::CpuLimit | Self::Deadline | Self::BadFrame)
@@ -50,6 +50,10 @@ impl RunErrorKind {
 impl RunError {
     pub(super) fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), stage: None }
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(RunErrorKind::Unavailable, message)
     }
 
     pub(super) fn bad_frame(message: impl Into<String>) -> Self {

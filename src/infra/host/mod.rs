@@ -1,20 +1,20 @@
-//! Module processes: where hostile bytes are taken apart, and how little the server trusts what comes back.
+//! Module processes: they parse hostile bytes, and the server trusts nothing they return.
 //!
 //! ```text
-//!   split, parse, draft ─▶ a turn ─▶ a warm child of the same customer, or a new one
+//!   split, parse, draft ─▶ slot ─▶ a warm child of the same customer, or a new one
 //!        ─▶ limits of CPU and memory for this run ─▶ Request + input + spill
 //!        ◀─ frames, each checked against the declared tables, the budget and the size of the spill
-//!        ─▶ child back to the pool; after 256 runs or anything odd: killed
+//!        ─▶ child back to the pool; killed after `recycle_after` runs or any error
 //! ```
 //!
-//! A run ends in one of two ways: with what the module said, or with a [`RunError`] that says what became of the
-//! child and where. Dropping the future of a run kills its child, and so does its wall-clock limit. Whatever a child
-//! does, other runs and the server go on.
+//! A run ends with the module's output or with a [`RunError`] that says what happened to the child and at which stage.
+//! Dropping the future of a run kills its child, and so does its wall-clock limit. Whatever a child does, other runs and
+//! the server go on.
 //!
-//! All children are started by one thread that lives as long as the [`Host`], because the kernel's "die with your
-//! parent" means the thread that started the child. Standard output of a child goes nowhere. Standard error is a
-//! pipe of one page that is read only when the child is dead: the run-time's last words tell out-of-memory and stack
-//! overflow from other aborts, and no child can fill a log with it.
+//! All children are started by one thread that lives as long as the [`Host`], because the kernel's parent-death signal
+//! is tied to the thread that started the child. Standard output of a child is discarded. Standard error is a pipe of one
+//! page that is read only when the child is dead: it tells out-of-memory and stack overflow from other aborts, and no
+//! child can fill a log with it.
 
 mod check;
 mod child;
@@ -34,7 +34,7 @@ use child::Child;
 use module_api::Declaration;
 use module_api::frame::{MimeLimits, Parse, Request, Walls};
 use pool::Pool;
-use run::{Conversation, Talk};
+use run::{Conversation, Exchange};
 use spawner::Spawner;
 use std::fs::File;
 use std::path::PathBuf;
@@ -46,12 +46,12 @@ use std::time::Duration;
 pub struct Settings {
     /// The program `headworks-modules`.
     pub program: PathBuf,
-    /// Where spills are made: a local directory with room for [`Settings::spill_bytes`] per child.
+    /// Directory of spills: local, with room for [`Settings::spill_bytes`] per child.
     pub tmp: PathBuf,
-    /// Children at work at the same time.
+    /// Most children at work at the same time.
     pub children: usize,
-    /// Children kept without work, each for the customer it worked for last; beyond it the longest idle one is ended. At
-    /// least [`Settings::children`] are kept.
+    /// Most idle children, each for the customer it worked for last; at least [`Settings::children`]. Beyond it the
+    /// longest idle one is ended.
     pub warm: usize,
     /// Runs that may wait for a child; more are refused as unavailable.
     pub queue: usize,
@@ -67,12 +67,12 @@ pub struct Settings {
     pub recycle_after: u32,
 }
 
-/// What `/readyz` says about module processes.
+/// State of the module processes, for `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Version of the module program.
     pub version: String,
-    /// Walls around the child started last.
+    /// Sandbox of the child started last.
     pub walls: Walls,
     /// Runs in progress and waiting.
     pub runs: usize,
@@ -88,17 +88,17 @@ pub struct Host {
 }
 
 impl Host {
-    /// Asks the program what it declares, and starts one child to see that its walls stand.
+    /// Asks the program for its declarations, and starts one child to prove that the sandbox works.
     ///
     /// # Errors
-    /// [`RunErrorKind::Unavailable`] when the program is missing, of another version, or cannot close its sandbox.
+    /// [`RunErrorKind::Unavailable`] when the program is missing, of another version, or cannot set up its sandbox.
     pub async fn start(settings: Settings) -> Result<Self, RunError> {
         let host = Self::idle(settings).await?;
         host.prove().await?;
         Ok(host)
     }
 
-    /// Asks the program what it declares, and starts no child before the first run.
+    /// Asks the program for its declarations, and starts no child before the first run.
     ///
     /// # Errors
     /// [`RunErrorKind::Unavailable`] when the program is missing or of another version.
@@ -109,7 +109,7 @@ impl Host {
         Ok(Self { pool: Arc::new(Pool::new(settings, spawner)), declarations: declarations.into() })
     }
 
-    /// Starts one child, for later runs, to see that its walls stand.
+    /// Starts one child, for later runs, to prove that the sandbox works.
     async fn prove(&self) -> Result<(), RunError> {
         let first = Arc::clone(&self.pool);
         let hello = blocking(move || first.warm_up()).await?;
@@ -117,19 +117,19 @@ impl Host {
             Some(abi) => tracing::info!(landlock_abi = abi, version = hello.version, "module sandbox is up"),
             None => tracing::warn!(
                 version = hello.version,
-                "this kernel has no landlock; module sandbox goes on with seccomp and limits alone"
+                "this kernel has no landlock; the module sandbox uses seccomp and limits only"
             ),
         }
         Ok(())
     }
 
-    /// What the modules of the program declare.
+    /// Declarations of all modules of the program.
     #[must_use]
     pub fn declarations(&self) -> &[Declaration] {
         &self.declarations
     }
 
-    /// How things stand.
+    /// The current state.
     #[must_use]
     pub fn state(&self) -> State {
         self.pool.state()
@@ -139,50 +139,52 @@ impl Host {
     ///
     /// # Errors
     /// [`RunErrorKind::Unavailable`] when too many wait.
-    pub async fn turn(&self) -> Result<Slot, RunError> {
+    pub async fn slot(&self) -> Result<Slot, RunError> {
         Ok(Slot { host: self.clone(), place: self.pool.place().await? })
     }
 
-    /// [`Slot::split`] at the next turn.
+    /// [`Slot::split`] with the next free slot.
     ///
     /// # Errors
-    /// As there, and as [`Host::turn`].
+    /// Those of both, see [`RunErrorKind`].
     pub async fn split(
         &self,
         input: File,
         message_bytes: u64,
         limits: MimeLimits,
     ) -> Result<SplitOutput, RunError> {
-        self.turn().await?.split(input, message_bytes, limits).await
+        self.slot().await?.split(input, message_bytes, limits).await
     }
 
-    /// [`Slot::parse`] at the next turn.
+    /// [`Slot::parse`] with the next free slot.
     ///
     /// # Errors
-    /// As there, and as [`Host::turn`].
+    /// Those of both, see [`RunErrorKind`].
     pub async fn parse<C: Collect>(&self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
-        self.turn().await?.parse(parse, input, collect).await
+        self.slot().await?.parse(parse, input, collect).await
     }
 
-    /// Asks a module for the draft of a profile; `None` where it has none to offer.
+    /// Asks a module for the draft of a profile; `None` where it has no profiles.
     ///
     /// # Errors
     /// See [`RunErrorKind`].
     pub async fn draft(&self, parse: Parse, input: File) -> Result<Option<String>, RunError> {
-        let (customer, talk) = self.module_talk(parse, true)?;
-        let turn = self.turn().await?;
-        turn.converse(Some(customer), input, talk, Gathered::default()).await.map(Conversation::into_draft)
+        let (customer, exchange) = self.module_exchange(parse, true)?;
+        let slot = self.slot().await?;
+        slot.converse(Some(customer), input, exchange, Gathered::default())
+            .await
+            .map(Conversation::into_draft)
     }
 
-    fn module_talk(&self, parse: Parse, draft: bool) -> Result<(String, Talk), RunError> {
+    fn module_exchange(&self, parse: Parse, draft: bool) -> Result<(String, Exchange), RunError> {
         let declared = self.declarations.iter().find(|d| d.id == parse.module).ok_or_else(|| {
             RunError::new(RunErrorKind::NoModule, format!("no module {:?} in the program", parse.module))
         })?;
-        Ok((parse.coordinates.customer.clone(), Talk::module(parse, declared.clone(), draft)))
+        Ok((parse.coordinates.customer.clone(), Exchange::module(parse, declared.clone(), draft)))
     }
 }
 
-/// The right to one run of a child: from here on time is the run's own.
+/// The right to one run of a child. Waiting for it does not count as time of the run.
 #[derive(Debug)]
 pub struct Slot {
     host: Host,
@@ -190,57 +192,57 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Takes the first `message_bytes` of `input` apart. `input` must be open read-only.
+    /// Splits the mail in the first `message_bytes` of `input`, which must be open read-only.
     ///
     /// # Errors
-    /// Nothing about the mail is an error; see [`RunErrorKind`].
+    /// See [`RunErrorKind`]; nothing in the mail itself is an error.
     pub async fn split(
         self,
         input: File,
         message_bytes: u64,
         limits: MimeLimits,
     ) -> Result<SplitOutput, RunError> {
-        let talk = Talk::split(Request::Split { message_bytes, limits }, message_bytes, limits);
-        let ended = self.converse(None, input, talk, Gathered::default()).await?;
+        let exchange = Exchange::split(Request::Split { message_bytes, limits }, message_bytes, limits);
+        let ended = self.converse(None, input, exchange, Gathered::default()).await?;
         ended.into_split()
     }
 
-    /// Runs a module; its rows and findings go to `collect` as they come, on a blocking thread.
+    /// Runs a module; `collect` receives its rows and findings one by one, on a blocking thread.
     ///
     /// # Errors
-    /// See [`RunErrorKind`]. What was collected of a run that failed is dropped with it.
+    /// See [`RunErrorKind`]; the collector of a failed run is dropped.
     pub async fn parse<C: Collect>(self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
-        let (customer, talk) = self.host.module_talk(parse, false)?;
-        self.converse(Some(customer), input, talk, collect).await?.into_ran()
+        let (customer, exchange) = self.host.module_exchange(parse, false)?;
+        self.converse(Some(customer), input, exchange, collect).await?.into_ran()
     }
 
     async fn converse<C: Collect>(
         self,
         customer: Option<String>,
         input: File,
-        talk: Talk,
+        exchange: Exchange,
         collect: C,
     ) -> Result<Conversation<C>, RunError> {
         let Self { host, place } = self;
         let pool = host.pool;
-        let leash = child::Leash::default();
-        let held = leash.clone();
+        let kill_switch = child::KillSwitch::default();
+        let in_task = kill_switch.clone();
         let wall = pool.settings.wall;
         let mut task = tokio::task::spawn_blocking(move || {
             let _place = place;
-            let mut child = pool.take(customer.as_deref(), &held)?;
-            let outcome = run::converse(&mut child, &pool.settings, input, talk, collect);
-            let outcome = outcome.map_err(|e| held.blame(child.post_mortem(e)));
-            if outcome.is_ok() && held.release() {
+            let mut child = pool.take(customer.as_deref(), &in_task)?;
+            let outcome = run::converse(&mut child, &pool.settings, input, exchange, collect);
+            let outcome = outcome.map_err(|e| in_task.blame(child.post_mortem(e)));
+            if outcome.is_ok() && in_task.release() {
                 pool.give_back(child, customer);
             }
             outcome
         });
-        let _kill_if_dropped = child::KillOnDrop(leash.clone());
+        let _kill_if_dropped = child::KillOnDrop(kill_switch.clone());
         if let Ok(ended) = tokio::time::timeout(wall, &mut task).await {
             return joined(ended);
         }
-        leash.kill(RunErrorKind::Deadline);
+        kill_switch.kill(RunErrorKind::Deadline);
         joined(task.await)
     }
 }
@@ -252,7 +254,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn joined<T>(ended: Result<Result<T, RunError>, tokio::task::JoinError>) -> Result<T, RunError> {
-    // A panic is ours and may well come again: a failure, which costs an attempt.
+    // A panic is a bug of ours and may repeat: a failure, which costs an attempt.
     let kind =
         |e: &tokio::task::JoinError| if e.is_panic() { RunErrorKind::Io } else { RunErrorKind::Cancelled };
     ended.unwrap_or_else(|e| Err(RunError::new(kind(&e), format!("module run: {e}"))))

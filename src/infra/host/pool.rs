@@ -1,14 +1,14 @@
-//! Which child does the next run.
+//! The pool of children: which one does the next run.
 
-use super::child::{Child, Leash};
+use super::child::{Child, KillSwitch};
 use super::spawner::Spawner;
-use super::{RunError, RunErrorKind, Settings, State};
+use super::{RunError, Settings, State};
 use module_api::frame::Hello;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Warm children, and places for those at work. First come, first served.
+/// Warm children, and one permit per child at work. First come, first served.
 #[derive(Debug)]
 pub(super) struct Pool {
     pub settings: Settings,
@@ -21,8 +21,8 @@ pub(super) struct Pool {
     hello: Mutex<Option<Hello>>,
 }
 
-/// A child without work, and whom it worked for last: a customer, or nobody when it only splits mails. A child that runs
-/// modules never sees bytes of two customers; splitting knows no customer yet and runs no module.
+/// An idle child and the customer it works for; `None` when it only splits mails. A child that runs modules never sees
+/// bytes of two customers; splitting runs no module, and the customer is not known yet.
 #[derive(Debug)]
 struct Idle {
     child: Child,
@@ -63,20 +63,20 @@ impl Pool {
         let before = self.runs.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&self.runs));
         if before >= self.settings.children + self.settings.queue {
-            return Err(RunError::new(RunErrorKind::Unavailable, "too many module runs wait"));
+            return Err(RunError::unavailable("too many module runs are waiting"));
         }
         let permit = Arc::clone(&self.places).acquire_owned().await;
-        let permit = permit.map_err(|_| RunError::new(RunErrorKind::Unavailable, "module pool is closed"))?;
+        let permit = permit.map_err(|_| RunError::unavailable("module pool is closed"))?;
         Ok(Place { _permit: permit, _counted: counted })
     }
 
-    /// A living child for this customer: the warm one that worked last, or a new one.
-    pub(super) fn take(&self, customer: Option<&str>, leash: &Leash) -> Result<Child, RunError> {
+    /// A child for this customer: the warm one that worked last, or a new one.
+    pub(super) fn take(&self, customer: Option<&str>, kill_switch: &KillSwitch) -> Result<Child, RunError> {
         let mut child = match self.warm(customer) {
             Some(child) => child,
             None => self.fresh()?,
         };
-        leash.tie(&child)?;
+        kill_switch.arm(&child)?;
         child.runs += 1;
         Ok(child)
     }
@@ -100,7 +100,8 @@ impl Pool {
         Ok(child)
     }
 
-    /// Keeps a child that ended its run well, unless it has done enough; where too many are idle, another one goes.
+    /// Keeps a child that ended its run well, unless it has reached `recycle_after`; ends the longest idle one beyond
+    /// `warm`.
     pub(super) fn give_back(&self, child: Child, customer: Option<String>) {
         if child.runs >= self.settings.recycle_after || !child.is_quiet() {
             return;
@@ -109,7 +110,7 @@ impl Pool {
         idle.push(Idle { child, customer });
         let room = self.settings.warm.max(self.settings.children);
         let longest = (idle.len() > room).then(|| idle.remove(0));
-        // Ending a process takes a while: others need not wait for it.
+        // After the lock is released, for ending a process takes a while.
         drop(idle);
         drop(longest);
     }
@@ -119,7 +120,7 @@ impl Pool {
         let child = self.fresh()?;
         let hello = child.hello.clone();
         self.give_back(child, None);
-        hello.ok_or_else(|| RunError::new(RunErrorKind::Unavailable, "module program did not greet"))
+        hello.ok_or_else(|| RunError::unavailable("module program sent no greeting"))
     }
 
     pub(super) fn state(&self) -> State {

@@ -1,4 +1,4 @@
-//! One request and its replies.
+//! One run: a request and its replies.
 
 use super::check::{self, Checker};
 use super::{Child, RunError, RunErrorKind, Settings, Spill};
@@ -13,7 +13,7 @@ pub trait Collect: Send + 'static {
     /// Takes one row.
     ///
     /// # Errors
-    /// When it cannot be kept; the run then ends as [`RunErrorKind::Io`].
+    /// When it cannot be stored; the run then ends with [`RunErrorKind::Io`].
     fn row(&mut self, row: Row) -> io::Result<()>;
 
     /// Takes one finding.
@@ -22,7 +22,7 @@ pub trait Collect: Send + 'static {
     /// As [`Collect::row`].
     fn finding(&mut self, finding: Finding) -> io::Result<()>;
 
-    /// Hears what the child turns to next.
+    /// Notes the stage that the child enters.
     fn stage(&mut self, _stage: Stage) {}
 }
 
@@ -47,7 +47,7 @@ impl Collect for Gathered {
     }
 }
 
-/// A mail taken apart.
+/// A split mail.
 #[derive(Debug)]
 pub struct SplitOutput {
     /// The mail's own header.
@@ -58,12 +58,12 @@ pub struct SplitOutput {
     pub spill: Spill,
 }
 
-/// What a module made of a delivery.
+/// Output of a module for one delivery.
 #[derive(Debug)]
 pub struct Ran<C> {
-    /// The module's word.
+    /// As the module returned it.
     pub outcome: Outcome,
-    /// The parts it saw, archive members included; places of rows are indexes of it.
+    /// The parts it saw, archive members included; places of rows are indexes into it.
     pub parts: Vec<PartRecord>,
     /// Name of the profile that shaped the rows.
     pub profile: Option<String>,
@@ -77,14 +77,14 @@ pub struct Ran<C> {
     pub spill: Spill,
 }
 
-/// A request, and what may be said in answer.
+/// A request, and the checker of its replies.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(super) struct Exchange {
     request: Request,
     checker: Checker,
 }
 
-impl Talk {
+impl Exchange {
     pub(super) fn split(request: Request, message_bytes: u64, limits: MimeLimits) -> Self {
         Self { request, checker: Checker::split(message_bytes, most_parts(&limits, 0)) }
     }
@@ -105,7 +105,7 @@ fn most_parts(limits: &MimeLimits, members: u32) -> usize {
     (limits.parts.max(1) as usize).saturating_add(members as usize)
 }
 
-/// Everything a child said until it was done.
+/// All replies of a run.
 #[derive(Debug)]
 pub(super) struct Conversation<C> {
     collected: C,
@@ -119,22 +119,22 @@ pub(super) struct Conversation<C> {
     outcome: Option<Outcome>,
 }
 
-/// Gives the child a request and listens until it is done. On any error the child is to be killed.
+/// Sends the child a request and reads replies until the last one. On any error the caller must kill the child.
 pub(super) fn converse<C: Collect>(
     child: &mut Child,
     settings: &Settings,
     input: File,
-    talk: Talk,
+    exchange: Exchange,
     collected: C,
 ) -> Result<Conversation<C>, RunError> {
     read_only(&input)?;
     let spill = child.spills.take(&settings.tmp).map_err(|e| RunError::io("spill", &e))?;
     child.allow(settings)?;
-    child.send(&talk.request, &input, &spill)?;
-    let mut said = Conversation {
+    child.send(&exchange.request, &input, &spill)?;
+    let mut replies = Conversation {
         collected,
         spill,
-        checker: talk.checker,
+        checker: exchange.checker,
         stage: None,
         head: None,
         parts: Vec::new(),
@@ -142,13 +142,15 @@ pub(super) fn converse<C: Collect>(
         draft: None,
         outcome: None,
     };
-    while said.outcome.is_none() {
-        let heard = child.receive().and_then(|reply| said.hear(&talk.request, reply, child.reply_bytes()));
-        heard.map_err(|e| e.at(said.stage))?;
+    while replies.outcome.is_none() {
+        let taken = child
+            .receive()
+            .and_then(|reply| replies.take_reply(&exchange.request, reply, child.reply_bytes()));
+        taken.map_err(|e| e.at(replies.stage))?;
     }
-    let spill_bytes = said.spill.metadata().map_err(|e| RunError::io("spill", &e))?.len();
-    check::spill_ranges(&said.parts, spill_bytes)?;
-    Ok(said)
+    let spill_bytes = replies.spill.metadata().map_err(|e| RunError::io("spill", &e))?.len();
+    check::spill_ranges(&replies.parts, spill_bytes)?;
+    Ok(replies)
 }
 
 /// A child must not be able to change what it reads.
@@ -161,8 +163,8 @@ fn read_only(input: &File) -> Result<(), RunError> {
 }
 
 impl<C: Collect> Conversation<C> {
-    /// Takes one reply, if it may come now.
-    fn hear(&mut self, request: &Request, reply: Reply, bytes: usize) -> Result<(), RunError> {
+    /// Takes one reply, if it is allowed at this point.
+    fn take_reply(&mut self, request: &Request, reply: Reply, bytes: usize) -> Result<(), RunError> {
         let splits = matches!(request, Request::Split { .. });
         let parses = matches!(request, Request::Parse(_)) && self.stage == Some(Stage::Module);
         let drafts = matches!(request, Request::Draft(_)) && self.stage == Some(Stage::Module);

@@ -1,13 +1,13 @@
-//! The one thread that starts children. It ends with the [`Host`](super::Host), and they with it.
+//! The one thread that starts children. It ends with the [`Host`](super::Host), and the children with it.
 
+use super::RunError;
 use super::child::Child;
-use super::{RunError, RunErrorKind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 type Answer = SyncSender<Result<Child, RunError>>;
 
-/// The way to the thread.
+/// Handle of the thread.
 #[derive(Debug)]
 pub(super) struct Spawner {
     orders: SyncSender<Answer>,
@@ -20,14 +20,14 @@ impl Spawner {
         std::thread::Builder::new()
             .name("module-spawner".into())
             .spawn(move || serve(&inbox, &program, spill_bytes))
-            .map_err(|e| RunError::new(RunErrorKind::Unavailable, format!("module spawner: {e}")))?;
+            .map_err(|e| RunError::unavailable(format!("module spawner: {e}")))?;
         Ok(Self { orders })
     }
 
-    /// A new child that has said hello.
+    /// A new child, after its greeting.
     pub(super) fn spawn(&self) -> Result<Child, RunError> {
         let (answer, child) = sync_channel(1);
-        let gone = |()| RunError::new(RunErrorKind::Unavailable, "module spawner is gone");
+        let gone = |()| RunError::unavailable("module spawner has ended");
         self.orders.send(answer).map_err(|_| gone(()))?;
         let mut child = child.recv().map_err(|_| gone(()))??;
         child.greet()?;
@@ -37,7 +37,7 @@ impl Spawner {
 
 fn serve(inbox: &Receiver<Answer>, program: &std::path::Path, spill_bytes: u64) {
     while let Ok(answer) = inbox.recv() {
-        // Whoever asked may have gone; the child then goes with the answer.
+        // If the receiver is gone, the child is dropped with the answer.
         drop(answer.send(Child::spawn(program, spill_bytes)));
     }
 }

@@ -1,34 +1,34 @@
 //! Spills: the unnamed files that children write decoded bytes to.
 //!
-//! A spill belongs to one child and is used for one run after the other: making an unnamed file for every run was the
-//! dearest part of a small one, for ext4 walks past every inode that was freed lately. Whoever reads the spill of a run
-//! holds it; let go of, it is emptied and goes back to its child.
+//! A spill belongs to one child and is reused from run to run: creating an unnamed file per run was the most expensive
+//! part of a small one, for ext4 walks past every recently freed inode. A [`Spill`] is held by the reader of a run's
+//! output; when dropped, it is emptied and goes back to its child.
 
 use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Spills of one child that nobody reads.
+/// Unused spills of one child.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shelf(Arc<Mutex<Vec<Arc<File>>>>);
+pub(super) struct SpillPool(Arc<Mutex<Vec<Arc<File>>>>);
 
 /// The spill of one run.
 #[derive(Debug)]
 pub struct Spill {
     file: Arc<File>,
-    shelf: Shelf,
+    pool: SpillPool,
 }
 
-impl Shelf {
-    /// An empty spill: one that came back, or a new one in `tmp`.
+impl SpillPool {
+    /// An empty spill: a used one, or a new one in `tmp`.
     pub(super) fn take(&self, tmp: &Path) -> std::io::Result<Spill> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let file = used.map_or_else(|| tempfile::tempfile_in(tmp).map(Arc::new), Ok)?;
-        Ok(Spill { file, shelf: self.clone() })
+        Ok(Spill { file, pool: self.clone() })
     }
 
-    /// Takes back what can be emptied.
+    /// Empties a spill and takes it back.
     fn put(&self, file: &Arc<File>) -> std::io::Result<()> {
         if file.metadata()?.len() > 0 {
             file.set_len(0)?;
@@ -48,15 +48,15 @@ impl Deref for Spill {
 
 impl Drop for Spill {
     fn drop(&mut self) {
-        if let Err(error) = self.shelf.put(&self.file) {
-            tracing::debug!(%error, "a spill is not used again");
+        if let Err(error) = self.pool.put(&self.file) {
+            tracing::debug!(%error, "a spill cannot be emptied and is not used again");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Shelf;
+    use super::SpillPool;
     use std::io::Read;
     use std::os::unix::fs::FileExt;
     use std::os::unix::fs::MetadataExt;
@@ -64,14 +64,14 @@ mod tests {
     #[test]
     fn a_spill_comes_back_empty_and_not_while_it_is_read() {
         let tmp = tempfile::tempdir().unwrap();
-        let shelf = Shelf::default();
-        let first = shelf.take(tmp.path()).unwrap();
+        let pool = SpillPool::default();
+        let first = pool.take(tmp.path()).unwrap();
         first.write_all_at(b"decoded", 0).unwrap();
         let inode = first.metadata().unwrap().ino();
-        let beside = shelf.take(tmp.path()).unwrap();
+        let beside = pool.take(tmp.path()).unwrap();
         assert_ne!(beside.metadata().unwrap().ino(), inode);
         drop(first);
-        let again = shelf.take(tmp.path()).unwrap();
+        let again = pool.take(tmp.path()).unwrap();
         assert_eq!(again.metadata().unwrap().ino(), inode);
         let mut bytes = Vec::new();
         (&*again).read_to_end(&mut bytes).unwrap();

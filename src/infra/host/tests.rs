@@ -1,4 +1,4 @@
-//! What the checker lets through. How children die is in `tests/it/sandbox.rs`, with real ones.
+//! What the checker accepts. Deaths of real children are tested in `tests/it/sandbox.rs`.
 
 use super::check::Checker;
 use super::{RunErrorKind, check};

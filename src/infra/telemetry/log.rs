@@ -31,9 +31,9 @@ pub enum Format {
     Pretty,
 }
 
-/// Starts logging to standard error, for the whole process, and has panics logged too.
+/// Starts logging to standard error for the whole process, panics included.
 ///
-/// `level` is for headworks; libraries are heard from `warn` up.
+/// `level` applies to headworks; libraries log from `warn` up.
 ///
 /// # Errors
 /// When logging was started before.
@@ -46,7 +46,7 @@ pub fn start(level: LevelFilter, format: Format) -> Result<(), tracing::subscrib
     tracing::subscriber::set_global_default(subscriber(level, json, std::io::stderr()))?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let said = panic.payload_as_str().unwrap_or("a panic without words");
+        let said = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(place, said, "panicked");
     }));
     Ok(())
@@ -69,14 +69,14 @@ struct Lines<W> {
     writer: Mutex<W>,
 }
 
-/// Fields of one span or event, in the order in which they were given. Text values are as they came.
+/// Fields of one span or event, in their order; text values are not escaped yet.
 #[derive(Default)]
 struct Fields {
     message: String,
     named: Vec<(&'static str, Value)>,
 }
 
-/// A value that JSON can say without quotes, or text.
+/// A value that JSON writes without quotes, or text.
 enum Value {
     Bare(String),
     Text(String),
@@ -120,7 +120,7 @@ impl Visit for Fields {
         let mut cause = value.source();
         while let Some(error) = cause {
             let said = error.to_string();
-            // Several of our errors already say their cause.
+            // Several of our errors already include their cause.
             if !text.ends_with(&said) {
                 text.push_str(": ");
                 text.push_str(&said);
@@ -164,7 +164,7 @@ where
         }
         let text = line.end();
         if let Ok(mut writer) = self.writer.lock() {
-            // Nothing can be said about a log that cannot be written.
+            // A failure to write the log cannot be logged.
             drop(writer.write_all(text.as_bytes()));
         }
     }
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_heard_from_warn_up() {
+    fn libraries_log_from_warn_up() {
         let text = written(true, || {
             tracing::info!(target: "sqlx::query", "chatter");
             tracing::warn!(target: "sqlx::query", "slow");

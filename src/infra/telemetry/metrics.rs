@@ -1,8 +1,8 @@
 //! Metrics: one table of names, one recorder, one text for `/metrics`.
 //!
 //! A metric is recorded under its constant, so that no name is spelt twice:
-//! `metrics::counter!(INGEST_ITEMS, "source" => "pipe", "outcome" => "kept").increment(1)`. Values of labels come from
-//! fixed sets (a configured source, a module, a route, an outcome), never from what arrived and never ids.
+//! `metrics::counter!(INGEST_ITEMS, "source" => "pipe", "outcome" => "kept").increment(1)`. Label values come from fixed
+//! sets (a configured source, a module, a route, an outcome), never from content, and are never ids.
 
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -23,7 +23,7 @@ pub enum Kind {
 pub struct Metric {
     /// `headworks_<noun>_<unit>[_total]`.
     pub name: &'static str,
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
     /// Names of its labels.
     pub labels: &'static [&'static str],
@@ -42,35 +42,35 @@ macro_rules! metrics_table {
 }
 
 metrics_table! {
-    BUILD_INFO = Gauge "headworks_build_info" ["version", "commit"] "Always 1; which build this is.";
-    INGEST_ITEMS = Counter "headworks_ingest_items_total" ["source", "outcome"] "Things that came in.";
-    INGEST_BYTES = Counter "headworks_ingest_bytes_total" ["source"] "Bytes of what was accepted.";
-    ACK_SECONDS = Histogram "headworks_ack_seconds" ["source"] "Time from asking for an acceptance to its yes.";
+    BUILD_INFO = Gauge "headworks_build_info" ["version", "commit"] "Always 1; the labels name the build.";
+    INGEST_ITEMS = Counter "headworks_ingest_items_total" ["source", "outcome"] "Items received.";
+    INGEST_BYTES = Counter "headworks_ingest_bytes_total" ["source"] "Bytes accepted.";
+    ACK_SECONDS = Histogram "headworks_ack_seconds" ["source"] "Time from handing in an item to its acceptance.";
     QUEUE_JOBS = Gauge "headworks_queue_jobs" ["queue", "state"] "Live jobs, by kind and module of their queue.";
-    QUEUE_OLDEST = Gauge "headworks_queue_oldest_seconds" ["queue"] "Age of the oldest job that could run.";
-    JOB_SECONDS = Histogram "headworks_job_seconds" ["kind", "module", "outcome"] "Length of one run.";
-    MODULE_ROWS = Counter "headworks_module_rows_total" ["module", "table"] "Rows of committed loads, known or new.";
-    HELD_JOBS = Gauge "headworks_held_jobs" ["reason"] "Jobs that wait for an operator.";
-    HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "How long the first of the held jobs has waited.";
-    SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Entries of this host's spool whose bytes are damaged.";
-    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a file of SQLite with its write-ahead log, or of the database of Postgres.";
+    QUEUE_OLDEST = Gauge "headworks_queue_oldest_seconds" ["queue"] "Age of the oldest runnable job.";
+    JOB_SECONDS = Histogram "headworks_job_seconds" ["kind", "module", "outcome"] "Duration of one run.";
+    MODULE_ROWS = Counter "headworks_module_rows_total" ["module", "table"] "Rows of committed loads, duplicates included.";
+    HELD_JOBS = Gauge "headworks_held_jobs" ["reason"] "Jobs held for an operator.";
+    HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "Age of the oldest held job.";
+    SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Damaged entries in the spool of this host.";
+    STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a SQLite file with its write-ahead log, or of the Postgres database.";
     HTTP_REQUESTS = Counter "headworks_http_requests_total" ["method", "route", "status"] "Requests answered.";
-    HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from a request's head to its answer's.";
+    HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from request header to response header.";
 }
 
-/// Bounds of all histograms, in seconds: from a fast acknowledgement to a long job.
+/// Bounds of all histograms, in seconds.
 const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
 
-/// What was measured, as text. Clones show the same.
+/// The recorder's output. Clones share it.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Records, from now on and for the whole process, everything that is measured.
+    /// Installs the recorder for the whole process.
     ///
     /// # Errors
-    /// When that was started before.
+    /// When one is installed already.
     pub fn install() -> Result<Self, BuildError> {
         let metrics = Self(builder()?.install_recorder()?);
         describe();
@@ -85,7 +85,7 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Folds what histograms gathered since the last call; a duty of every minute.
+    /// Folds histogram samples recorded since the last call; a duty of every minute.
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }
@@ -131,7 +131,7 @@ mod tests {
             metrics::histogram!(ACK_SECONDS, "source" => "pipe").record(0.004);
         });
         let text = metrics.render();
-        assert!(text.contains("# HELP headworks_ingest_items_total Things that came in."), "{text}");
+        assert!(text.contains("# HELP headworks_ingest_items_total Items received."), "{text}");
         assert!(text.contains(r#"headworks_ingest_items_total{source="pipe",outcome="kept"} 2"#), "{text}");
         assert!(text.contains(r#"headworks_ack_seconds_bucket{source="pipe",le="0.005"} 1"#), "{text}");
     }

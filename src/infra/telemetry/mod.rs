@@ -1,4 +1,4 @@
-//! What headworks says about its own work: log lines and metrics.
+//! Log lines and metrics.
 //!
 //! ```text
 //!   tracing::info!(job_id, "…")  ──▶ log:      one line, JSON or pretty, on standard error

@@ -1,8 +1,8 @@
-//! Text from strangers on an operator's screen.
+//! Escapes untrusted text for terminals and log lines.
 //!
 //! A subject line may carry escape sequences that move the cursor, rename the window or hide what follows, and
-//! characters that turn the reading direction around. Every field that goes to a terminal or into a log line passes
-//! here first; what is stored is never changed.
+//! characters that reverse the reading direction. Every field shown on a terminal or in a log line passes here first;
+//! stored data is never changed.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The texts of DDL for declared tables and views.
+//! DDL of declared tables and views.
 
 use crate::ids::Digest;
 use crate::load::declared::{Declared, DeclaredView};
@@ -14,13 +14,13 @@ pub(super) fn create_table(dialect: Dialect, table: &Declared) -> String {
     format!("CREATE TABLE {} ({}){strict}", dialect.relation(&table.table.name), parts.join(", "))
 }
 
-/// A column that may be null, for a table that has rows.
+/// Adds a nullable column to an existing table.
 pub(super) fn add_column(dialect: Dialect, table: &str, declared: &Column) -> String {
     let field = Field { name: declared.name.clone(), kind: declared.kind.clone(), nullable: true };
     format!("ALTER TABLE {} ADD COLUMN {}", dialect.relation(table), column(dialect, &field))
 }
 
-/// One index per searchable column, and one for a customer's newest rows. Those that are there stay.
+/// One index per searchable column, and one for a customer's newest rows.
 pub(super) fn indexes(dialect: Dialect, table: &Declared) -> Vec<String> {
     let relation = dialect.relation(&table.table.name);
     let index = |columns: &str| {
@@ -35,7 +35,7 @@ pub(super) fn drop_view(dialect: Dialect, name: &str) -> String {
     format!("DROP VIEW IF EXISTS {}", dialect.relation(name))
 }
 
-/// The latest row of each group; rows that lack an ordering value come before all others, and the key decides ties.
+/// The latest row of each group. A null in the ordering column counts as oldest; the key decides ties.
 pub(super) fn create_view(dialect: Dialect, view: &DeclaredView) -> String {
     let group = std::iter::once("customer").chain(view.view.partition_by.iter().map(String::as_str));
     let group: Vec<String> = group.map(quoted).collect();
@@ -77,7 +77,7 @@ fn column_type(dialect: Dialect, kind: &ColumnKind) -> String {
     fixed.to_owned()
 }
 
-/// Under 63 bytes, and different for different tables and columns: both stores keep index names apart from no table.
+/// Under 63 bytes and unique per table and columns: index names share one namespace in both stores.
 fn index_name(table: &str, columns: &str) -> String {
     let digest = Digest::of(format!("{table} {columns}").as_bytes()).to_string();
     quoted(&format!("ix_{}_{}", &table[..table.len().min(40)], &digest[..12]))

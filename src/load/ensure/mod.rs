@@ -1,45 +1,45 @@
-//! Makes the tables that modules declare, and extends them when a later version declares more.
+//! Creates the tables that modules declare, and extends them when a later version declares more.
 //!
 //! ```text
-//!   lock ─▶ what module_table says was made ─▶ plan ─▶ DDL ─▶ module_table     (one transaction)
+//!   lock ─▶ read module_table ─▶ plan ─▶ DDL ─▶ write module_table     (one transaction)
 //! ```
 //!
-//! Only additions are made: a table, a nullable column, a word of an enum (enums are text, checked when rows are
-//! taken, so this needs no DDL), an index, a view. Anything else would change or lose rows and is an error that names
-//! it; nothing of the plan is carried out then. What is no longer declared stays as it is.
+//! Only additions are allowed: a table, a nullable column, a word of an enum (enums are text, checked when rows are
+//! written, so this needs no DDL), an index, a view. Anything else would change or lose rows and is an error that names
+//! it; then nothing is changed. Tables that are no longer declared stay as they are.
 
 mod ddl;
 mod store;
 
 use super::declared::{Declared, DeclaredView, Tables};
 use super::sql::Dialect;
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
+use crate::infra::db::{Db, DbError, Lane};
 use module_api::{ColumnKind, Table, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What `module_table` remembers of one name.
+/// A table or view as recorded in `module_table`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Made {
+enum Definition {
     Table(Table),
     View {
         view: View,
-        /// Columns of its table when it was made.
+        /// Columns of its table when the view was created.
         columns: Vec<String>,
     },
 }
 
-/// One name as it was made, and for which module.
+/// A row of `module_table`.
 #[derive(Debug, Clone)]
 struct Record {
     name: String,
     module: String,
-    made: Made,
+    made: Definition,
 }
 
-/// What has to be done for one name.
+/// The change to one table or view.
 #[derive(Debug)]
 struct Step {
     /// For the log: `table node: column x`.
@@ -48,12 +48,12 @@ struct Step {
     record: Record,
 }
 
-/// Brings the store's module tables up to the declarations and returns what that took, in words.
+/// Creates and extends module tables as declared, and returns the changes in words.
 ///
-/// Servers that start together wait for each other, at most `lock_timeout`.
+/// Servers that start at the same time wait for each other, at most `lock_timeout`.
 ///
 /// # Errors
-/// [`Contention`](DbErrorKind::Contention) when the lock could not be had in time; [`Corrupt`](DbErrorKind::Corrupt)
+/// [`Contention`](crate::infra::db::DbErrorKind::Contention) when the lock is not free in time; [`Corrupt`](crate::infra::db::DbErrorKind::Corrupt)
 /// naming a change that is not an addition.
 pub async fn ensure(db: &Db, tables: &Tables, lock_timeout: Duration) -> Result<Vec<String>, DbError> {
     let tables = tables.clone();
@@ -62,7 +62,7 @@ pub async fn ensure(db: &Db, tables: &Tables, lock_timeout: Duration) -> Result<
             let dialect = store::lock(&mut tx, lock_timeout).await?;
             let made = store::records(&mut tx).await?;
             let steps = plan(dialect, &tables, &made)
-                .map_err(|why| DbError::new(DbErrorKind::Corrupt, format!("module tables: {why}")))?;
+                .map_err(|why| DbError::corrupt(format!("module tables: {why}")))?;
             for step in &steps {
                 store::carry_out(&mut tx, step).await?;
             }
@@ -98,12 +98,12 @@ fn record_of(table: &Declared) -> Record {
     Record {
         name: table.table.name.clone(),
         module: table.module.clone(),
-        made: Made::Table(table.table.clone()),
+        made: Definition::Table(table.table.clone()),
     }
 }
 
 fn extend(dialect: Dialect, table: &Declared, record: &Record) -> Result<Option<Step>, String> {
-    let Made::Table(old) = &record.made else {
+    let Definition::Table(old) = &record.made else {
         return Err("was made as a view".into());
     };
     if record.module != table.module {
@@ -161,9 +161,11 @@ fn replace_view(
 ) -> Result<Option<Step>, String> {
     let name = &view.view.name;
     let columns = view.table.fields.iter().map(|f| f.name.clone()).collect();
-    let made = Made::View { view: view.view.clone(), columns };
+    let made = Definition::View { view: view.view.clone(), columns };
     match record {
-        Some(Record { made: Made::Table(_), .. }) => return Err(format!("view {name}: was made as a table")),
+        Some(Record { made: Definition::Table(_), .. }) => {
+            return Err(format!("view {name}: was made as a table"));
+        }
         Some(record) if record.module != view.table.module => {
             return Err(format!("view {name}: was made by {}", record.module));
         }

@@ -1,19 +1,19 @@
 //! SQL of `module_table`, and the DDL of a plan.
 
-use super::{Made, Record, Step};
-use crate::infra::db::{DbError, DbErrorKind, Tx};
+use super::{Definition, Record, Step};
+use crate::infra::db::{DbError, Tx};
 use crate::load::sql::Dialect;
-use crate::on_either;
+use crate::{on_either, sql};
 use sqlx::{AssertSqlSafe, Executor};
 use std::time::Duration;
 
-/// Advisory lock of Postgres that every server takes before it looks at `module_table`.
+/// Advisory lock of Postgres that a server takes before it reads `module_table`.
 const LOCK: i64 = 0x6d6f_6474;
 
-/// Keeps everyone else from changing module tables until the end of the transaction.
+/// Locks the module tables against other servers until the end of the transaction.
 pub(super) async fn lock(tx: &mut Tx<'_>, timeout: Duration) -> Result<Dialect, DbError> {
     match tx {
-        // The one writer is lock enough.
+        // SQLite has one writer, which is lock enough.
         Tx::Lite(_) => Ok(Dialect::Lite),
         Tx::Pg(connection) => {
             sqlx::query("SELECT set_config('lock_timeout', $1, true)")
@@ -26,15 +26,14 @@ pub(super) async fn lock(tx: &mut Tx<'_>, timeout: Duration) -> Result<Dialect, 
     }
 }
 
-/// Everything that was made.
+/// All tables and views created so far.
 pub(super) async fn records(tx: &mut Tx<'_>) -> Result<Vec<Record>, DbError> {
     let text = "SELECT name, module, CAST(declaration AS text) FROM module_table ORDER BY name";
-    let rows: Vec<(String, String, String)> =
-        on_either!(tx, connection => sqlx::query_as(text).fetch_all(connection).await)?;
+    let rows: Vec<(String, String, String)> = sql!(tx, query_as(text).fetch_all)?;
     rows.into_iter()
         .map(|(name, module, declaration)| {
-            let made: Made = serde_json::from_str(&declaration)
-                .map_err(|e| DbError::new(DbErrorKind::Corrupt, format!("module_table {name}: {e}")))?;
+            let made: Definition = serde_json::from_str(&declaration)
+                .map_err(|e| DbError::corrupt(format!("module_table {name}: {e}")))?;
             Ok(Record { name, module, made })
         })
         .collect()
@@ -47,23 +46,14 @@ pub(super) async fn carry_out(tx: &mut Tx<'_>, step: &Step) -> Result<(), DbErro
         on_either!(tx, connection => connection.execute(statement).await.map(drop))
             .map_err(|error| named(&step.record.name, error))?;
     }
-    let declaration = serde_json::to_string(&step.record.made)
-        .map_err(|error| DbError::new(DbErrorKind::Corrupt, error))?;
-    let (pg, lite) = (
+    let declaration = serde_json::to_string(&step.record.made).map_err(DbError::corrupt)?;
+    let text = Dialect::of(tx).either(
         "INSERT INTO module_table (name, module, declaration) VALUES ($1, $2, $3::jsonb) \
          ON CONFLICT (name) DO UPDATE SET module = excluded.module, declaration = excluded.declaration",
         "INSERT INTO module_table (name, module, declaration) VALUES ($1, $2, $3) \
          ON CONFLICT (name) DO UPDATE SET module = excluded.module, declaration = excluded.declaration",
     );
-    let text = if matches!(tx, Tx::Pg(_)) { pg } else { lite };
-    let Record { name, module, .. } = &step.record;
-    on_either!(tx, connection => sqlx::query(text)
-        .bind(name)
-        .bind(module)
-        .bind(declaration)
-        .execute(connection)
-        .await
-        .map(drop))?;
+    sql!(tx, query(text, &step.record.name, &step.record.module, declaration).execute)?;
     Ok(())
 }
 

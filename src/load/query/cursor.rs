@@ -1,17 +1,17 @@
-//! Cursors: where a page ended, as text that means nothing to its reader.
+//! Cursors: the end of a page, as opaque text.
 
 use crate::ids::{from_hex, hex};
 use crate::load::value::{from_json, to_json};
 use module_api::{ColumnKind, Value};
 
-/// A cursor for the row with these values of the order's columns.
+/// A cursor from the values of the sort columns in the last row. `mark` names table and order.
 pub(super) fn write(mark: &str, place: &[&Value]) -> String {
     let values: Vec<serde_json::Value> =
         std::iter::once(mark.into()).chain(place.iter().map(|v| to_json(v))).collect();
     hex(serde_json::Value::Array(values).to_string().as_bytes())
 }
 
-/// The values in a cursor; `None` unless it was written for the same mark and kinds.
+/// The values in a cursor; `None` unless it was written with the same mark and kinds.
 pub(super) fn read(mark: &str, kinds: &[&ColumnKind], text: &str) -> Option<Vec<Value>> {
     let values: Vec<serde_json::Value> = serde_json::from_slice(&from_hex(text)?).ok()?;
     let (first, place) = values.split_first()?;

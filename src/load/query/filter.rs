@@ -6,47 +6,47 @@ use module_api::{ColumnKind, Value};
 /// Most values of one `in`.
 const MAX_VALUES: usize = 100;
 
-/// A filter as asked for.
+/// A filter as requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// Which column.
+    /// The column.
     pub column: String,
-    /// `operator:value`: `eq`, `ne`, `lt`, `le`, `gt`, `ge` with a value; `in` with values between commas; `prefix`
-    /// with the beginning of a text; `null` with `true` or `false`.
+    /// `operator:value`: `eq`, `ne`, `lt`, `le`, `gt`, `ge` with a value; `in` with comma-separated values; `prefix` with
+    /// the start of a text; `null` with `true` or `false`.
     pub condition: String,
 }
 
-/// What a value must be. Null satisfies `Null(true)` and nothing else.
+/// A typed condition. A null value satisfies `Null(true)` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operator {
-    /// The same.
+    /// Equal to.
     Equal(Value),
-    /// Another one, and not null.
+    /// Different, and not null.
     NotEqual(Value),
-    /// Before it in the order.
+    /// Less than.
     Less(Value),
-    /// Not after it.
+    /// Less than or equal to.
     AtMost(Value),
-    /// After it.
+    /// Greater than.
     Greater(Value),
-    /// Not before it.
+    /// Greater than or equal to.
     AtLeast(Value),
     /// One of these.
     In(Vec<Value>),
-    /// A text that begins so: at least the first, and less than the second where there is one.
+    /// Text with a prefix: at least the first value, and less than the second if there is one.
     Prefix(Value, Option<Value>),
-    /// Whether it is null.
+    /// Null, or not.
     Null(bool),
 }
 
 impl Filter {
-    /// A filter from its two halves.
+    /// A filter on a column.
     #[must_use]
     pub fn new(column: &str, condition: &str) -> Self {
         Self { column: column.to_owned(), condition: condition.to_owned() }
     }
 
-    /// The condition, typed.
+    /// Parses the condition.
     ///
     /// # Errors
     /// What is wrong with it, as a lower-case fragment.
@@ -87,11 +87,11 @@ impl Filter {
     }
 }
 
-/// The least text, by bytes, after all that begin with `prefix`; none if there is no text after them.
+/// The smallest text, by bytes, that sorts after all texts with this prefix, if there is one.
 fn after_prefix(prefix: &str) -> Option<String> {
     let mut stem = prefix.to_owned();
     while let Some(last) = stem.pop() {
-        // Past the surrogates, which are no characters.
+        // Skips the surrogates, which are no characters.
         let next = if last == '\u{D7FF}' { Some('\u{E000}') } else { char::from_u32(u32::from(last) + 1) };
         if let Some(next) = next {
             stem.push(next);

@@ -1,9 +1,9 @@
-//! Asking for rows: filters, order, pages.
+//! Queries for rows: filters, order, pages.
 //!
-//! A question is checked against the declaration before the store hears of it. A filter or an order on a column
-//! without an index is taken only with a time range, which bounds what has to be read. Text sorts by bytes and null
-//! after every value, on both stores. Pages go on after the last row's place in the order, so rows that arrive
-//! meanwhile neither repeat nor hide others.
+//! A query is checked against the declaration before it goes to the store. Filtering or sorting by a column without an
+//! index requires a time range, which bounds what has to be read. On both stores text sorts by bytes, and null after
+//! every value. A page continues after the last row's sort key, so rows that arrive in between neither repeat nor hide
+//! others.
 
 mod cursor;
 mod filter;
@@ -25,18 +25,18 @@ use std::sync::Arc;
 /// Most rows of one page.
 const MAX_PAGE: u32 = 1_000;
 
-/// A question to one table or view.
+/// A query of one table or view.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// All of these hold.
+    /// All of these must hold.
     pub filters: Vec<Filter>,
     /// Received at or after this.
     pub since: Option<Timestamp>,
     /// Received before this.
     pub until: Option<Timestamp>,
-    /// Sorted by; `received_at`, newest first, where none is named.
+    /// Sort order; by default `received_at`, newest first.
     pub order: Option<Order>,
-    /// Where the page before ended.
+    /// `next` of the previous page.
     pub cursor: Option<String>,
     /// Rows of the page, at most 1,000.
     pub limit: u32,
@@ -51,14 +51,14 @@ pub struct Order {
     pub descending: bool,
 }
 
-/// Rows, and where to go on.
+/// One page of rows.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// What was asked.
+    /// The table.
     pub table: Arc<Declared>,
     /// One value per [`Declared::fields`].
     pub rows: Vec<Vec<Value>>,
-    /// Cursor of the next page, unless this is the last.
+    /// Cursor of the next page; `None` on the last one.
     pub next: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Page {
     }
 }
 
-/// Why there is no answer. All but `Store` are the asker's mistakes and name what is wrong.
+/// Errors of a query. All but `Store` are mistakes of the caller and name what is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// There is no such table or view.
@@ -78,51 +78,51 @@ pub enum QueryError {
     /// The table has no such column.
     #[error("table {table} has no column {column:?}")]
     NoColumn {
-        /// Asked for.
+        /// The table.
         table: String,
-        /// Not there.
+        /// The column.
         column: String,
     },
     /// Without a time range this would read the whole table.
     #[error("column {column} is not indexed: give a time range, or use one of {searchable}")]
     NotIndexed {
-        /// Filtered or sorted by.
+        /// The column.
         column: String,
-        /// What may be used without a range, joined by commas.
+        /// Columns that need no range, comma-separated.
         searchable: String,
     },
-    /// A filter that cannot be.
+    /// An invalid filter.
     #[error("filter on {column}: {why}")]
     Filter {
-        /// On which column.
+        /// The column.
         column: String,
-        /// As a lower-case fragment.
+        /// What is wrong with it.
         why: String,
     },
-    /// A cursor that is not of this table and order.
-    #[error("the cursor is not of this table and order")]
+    /// A cursor of another table or order.
+    #[error("the cursor belongs to another table or order")]
     Cursor,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] DbError),
 }
 
-/// A question that can be put to the store.
+/// A checked query.
 #[derive(Debug)]
 struct Checked {
     relation: String,
     table: Arc<Declared>,
-    /// What is asked for, the time range, and the scope's customer: position of a column, and what it must be.
+    /// Filters, time range and the scope's customer: the position of a column, and its condition.
     conditions: Vec<(usize, Operator)>,
-    /// Positions sorted by, the first one as asked, then the key, which makes the order total.
+    /// Positions of the sort columns: the requested one, then the key, which makes the order total.
     order: Vec<usize>,
     descending: bool,
-    /// Values of `order` in the last row of the page before.
+    /// Values of `order` in the last row of the previous page.
     after: Option<Vec<Value>>,
     limit: u32,
 }
 
-/// Answers a question about what `scope` may see.
+/// Runs a query on the rows that `scope` may see.
 ///
 /// # Errors
 /// See [`QueryError`].
@@ -131,9 +131,9 @@ pub async fn rows(
     scope: &Scope,
     tables: &Tables,
     name: &str,
-    question: &Question,
+    query: &Question,
 ) -> Result<Page, QueryError> {
-    let checked = check(scope, tables, name, question)?;
+    let checked = check(scope, tables, name, query)?;
     let mut rows = store::rows(db, &checked).await?;
     let limit = usize::try_from(checked.limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
@@ -145,13 +145,13 @@ pub async fn rows(
     Ok(Page { table: checked.table.clone(), rows, next })
 }
 
-fn check(scope: &Scope, tables: &Tables, name: &str, question: &Question) -> Result<Checked, QueryError> {
+fn check(scope: &Scope, tables: &Tables, name: &str, query: &Question) -> Result<Checked, QueryError> {
     let table = match (tables.table(name), tables.view(name)) {
         (Some(table), _) => table.clone(),
         (None, Some(view)) => view.table.clone(),
         (None, None) => return Err(QueryError::NoTable(name.to_owned())),
     };
-    let bounded = question.since.is_some() || question.until.is_some();
+    let bounded = query.since.is_some() || query.until.is_some();
     let column = |column: &str| {
         let position = table
             .position(column)
@@ -163,7 +163,7 @@ fn check(scope: &Scope, tables: &Tables, name: &str, question: &Question) -> Res
             Err(QueryError::NotIndexed { column: column.to_owned(), searchable: searchable.join(", ") })
         }
     };
-    let filters = question.filters.iter().map(|filter| {
+    let filters = query.filters.iter().map(|filter| {
         let position = column(&filter.column)?;
         let operator = filter.operator(&table.fields[position].kind);
         let why = |why| QueryError::Filter { column: filter.column.clone(), why };
@@ -171,9 +171,9 @@ fn check(scope: &Scope, tables: &Tables, name: &str, question: &Question) -> Res
     });
     let mut conditions = filters.collect::<Result<Vec<_>, QueryError>>()?;
     conditions.extend(scope.customer().map(|c| (provenance::CUSTOMER, Operator::Equal(c.into()))));
-    conditions.extend(question.since.map(|at| (RECEIVED_AT, Operator::AtLeast(comparable_time(at)))));
-    conditions.extend(question.until.map(|at| (RECEIVED_AT, Operator::Less(comparable_time(at)))));
-    let (first, descending) = match &question.order {
+    conditions.extend(query.since.map(|at| (RECEIVED_AT, Operator::AtLeast(comparable_time(at)))));
+    conditions.extend(query.until.map(|at| (RECEIVED_AT, Operator::Less(comparable_time(at)))));
+    let (first, descending) = match &query.order {
         None => (RECEIVED_AT, true),
         Some(order) => (column(&order.column)?, order.descending),
     };
@@ -186,9 +186,9 @@ fn check(scope: &Scope, tables: &Tables, name: &str, question: &Question) -> Res
         order,
         descending,
         after: None,
-        limit: question.limit.clamp(1, MAX_PAGE),
+        limit: query.limit.clamp(1, MAX_PAGE),
     };
-    if let Some(text) = &question.cursor {
+    if let Some(text) = &query.cursor {
         let kinds: Vec<&ColumnKind> = checked.order.iter().map(|&p| &checked.table.fields[p].kind).collect();
         checked.after = Some(cursor::read(&checked.mark(), &kinds, text).ok_or(QueryError::Cursor)?);
     }
@@ -200,7 +200,7 @@ impl Checked {
         &self.table.fields[position]
     }
 
-    /// What a cursor belongs to.
+    /// Table and order, as a cursor names them.
     fn mark(&self) -> String {
         let direction = if self.descending { "desc" } else { "asc" };
         format!("{} {} {direction}", self.relation, self.field(self.order[0]).name)

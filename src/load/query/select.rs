@@ -1,46 +1,46 @@
-//! The text of a question, with what has to be bound to it.
+//! The SQL of a query, with its parameters.
 
 use super::{Checked, Operator};
 use crate::load::provenance::Field;
 use crate::load::sql::Dialect;
-use module_api::Value;
+use module_api::{ColumnKind, Value};
 
-/// One statement, and the values of its parameters in order.
-pub(super) fn statement(dialect: Dialect, question: &Checked) -> (String, Vec<(&Field, &Value)>) {
+/// The statement, and kind and value of each parameter.
+pub(super) fn statement(dialect: Dialect, query: &Checked) -> (String, Vec<(&ColumnKind, &Value)>) {
     let mut select = Select { dialect, bound: Vec::new() };
-    let mut conditions: Vec<String> = question
+    let mut conditions: Vec<String> = query
         .conditions
         .iter()
-        .map(|(position, operator)| select.condition(question.field(*position), operator))
+        .map(|(position, operator)| select.condition(query.field(*position), operator))
         .collect();
-    if let Some(after) = &question.after {
-        conditions.push(select.after(question, after));
+    if let Some(after) = &query.after {
+        conditions.push(select.after(query, after));
     }
     let conditions = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
-    let (direction, nulls) = if question.descending { ("DESC", "FIRST") } else { ("ASC", "LAST") };
-    let order = question.order.iter().map(|&p| {
-        let field = question.field(p);
+    let (direction, nulls) = if query.descending { ("DESC", "FIRST") } else { ("ASC", "LAST") };
+    let order = query.order.iter().map(|&p| {
+        let field = query.field(p);
         let nulls = if field.nullable { format!(" NULLS {nulls}") } else { String::new() };
         format!("{} {direction}{nulls}", dialect.comparable("t.", field))
     });
     let text = format!(
         "SELECT {} FROM {} AS t WHERE {conditions} ORDER BY {} LIMIT {}",
-        dialect.selected("t.", &question.table.fields),
-        dialect.relation(&question.relation),
+        dialect.selected("t.", &query.table.fields),
+        dialect.relation(&query.relation),
         order.collect::<Vec<_>>().join(", "),
-        u64::from(question.limit) + 1
+        u64::from(query.limit) + 1
     );
     (text, select.bound)
 }
 
 struct Select<'q> {
     dialect: Dialect,
-    bound: Vec<(&'q Field, &'q Value)>,
+    bound: Vec<(&'q ColumnKind, &'q Value)>,
 }
 
 impl<'q> Select<'q> {
     fn bind(&mut self, field: &'q Field, value: &'q Value) -> String {
-        self.bound.push((field, value));
+        self.bound.push((&field.kind, value));
         self.dialect.operand(field, self.bound.len())
     }
 
@@ -59,41 +59,38 @@ impl<'q> Select<'q> {
             }
             Operator::Prefix(first, end) => {
                 let from = format!("{column} >= {}", self.bind(field, first));
-                end.as_ref()
-                    .map_or(from.clone(), |end| format!("{from} AND {column} < {}", self.bind(field, end)))
+                let Some(end) = end else { return from };
+                format!("{from} AND {column} < {}", self.bind(field, end))
             }
             Operator::Null(true) => format!("{column} IS NULL"),
             Operator::Null(false) => format!("{column} IS NOT NULL"),
         }
     }
 
-    /// Rows that come after one with these values of the order's columns. Null is after every value.
-    fn after(&mut self, question: &'q Checked, place: &'q [Value]) -> String {
-        let first = question.field(question.order[0]);
-        if !first.nullable {
-            return self.beyond(question, &question.order, place);
-        }
+    /// Condition for rows after the one with these values of the sort columns. Null sorts after every value.
+    fn after(&mut self, query: &'q Checked, place: &'q [Value]) -> String {
+        let first = query.field(query.order[0]);
         let column = self.dialect.comparable("t.", first);
-        let key = &question.order[1..];
-        match (&place[0], question.descending) {
+        let (all, key) = (&query.order[..], &query.order[1..]);
+        match (&place[0], query.descending) {
             (Value::Null, false) => {
-                format!("({column} IS NULL AND {})", self.beyond(question, key, &place[1..]))
+                format!("({column} IS NULL AND {})", self.beyond(query, key, &place[1..]))
             }
             (Value::Null, true) => {
-                format!("({column} IS NOT NULL OR {})", self.beyond(question, key, &place[1..]))
+                format!("({column} IS NOT NULL OR {})", self.beyond(query, key, &place[1..]))
             }
-            (_, false) => {
-                format!("({column} IS NULL OR {})", self.beyond(question, &question.order, place))
+            (_, false) if first.nullable => {
+                format!("({column} IS NULL OR {})", self.beyond(query, all, place))
             }
-            (_, true) => self.beyond(question, &question.order, place),
+            _ => self.beyond(query, all, place),
         }
     }
 
-    fn beyond(&mut self, question: &'q Checked, positions: &'q [usize], place: &'q [Value]) -> String {
-        let fields: Vec<&Field> = positions.iter().map(|&p| question.field(p)).collect();
+    fn beyond(&mut self, query: &'q Checked, positions: &'q [usize], place: &'q [Value]) -> String {
+        let fields: Vec<&Field> = positions.iter().map(|&p| query.field(p)).collect();
         let columns: Vec<String> = fields.iter().map(|f| self.dialect.comparable("t.", f)).collect();
         let values: Vec<String> = fields.iter().zip(place).map(|(f, v)| self.bind(f, v)).collect();
-        let than = if question.descending { "<" } else { ">" };
+        let than = if query.descending { "<" } else { ">" };
         format!("({}) {than} ({})", columns.join(", "), values.join(", "))
     }
 }

@@ -1,47 +1,22 @@
-//! SQL of questions, of loads and of findings.
+//! SQL of queries, and reads of loads and findings.
 
 use super::Checked;
 use super::select::statement;
 use crate::ids::{DeliveryId, JobId, LoadId, Scope, Timestamp};
-use crate::infra::db::{Db, DbError, Tx, View};
-use crate::load::columns::{bind_lite, bind_pg, decode_lite, decode_pg};
+use crate::infra::db::{Db, DbError, View};
+use crate::load::columns::fetch;
 use crate::load::sql::Dialect;
 use crate::load::write::Counts;
-use crate::on_either;
+use crate::sql;
 use module_api::Value;
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgArguments;
-use sqlx::sqlite::SqliteArguments;
 use std::collections::BTreeMap;
 
-/// One row more than the page holds, so that it is known whether there is another page.
-///
-/// Askers make up the texts, so they are not kept prepared.
-pub(super) async fn rows(db: &Db, question: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
-    let fields = &question.table.fields;
-    match db.reader(View::Results).await?.tx() {
-        Tx::Pg(connection) => {
-            let (text, bound) = statement(Dialect::Pg, question);
-            let mut arguments = PgArguments::default();
-            for (field, value) in bound {
-                bind_pg(&mut arguments, &field.kind, value)?;
-            }
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-            let rows = query.fetch_all(connection).await?;
-            rows.iter().map(|row| decode_pg(fields, row)).collect()
-        }
-        Tx::Lite(connection) => {
-            let (text, bound) = statement(Dialect::Lite, question);
-            let mut arguments = SqliteArguments::default();
-            for (_, value) in bound {
-                bind_lite(&mut arguments, value)?;
-            }
-            let query = sqlx::query_with(AssertSqlSafe(text), arguments).persistent(false);
-            let rows = query.fetch_all(connection).await?;
-            rows.iter().map(|row| decode_lite(fields, row)).collect()
-        }
-    }
+/// Reads one row more than the page holds, to know whether there is another page.
+pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
+    let mut reader = db.reader(View::Results).await?;
+    let tx = &mut reader.tx();
+    fetch(tx, statement(Dialect::of(tx), query), &query.table.fields, false).await
 }
 
 /// A load as stored.
@@ -49,24 +24,24 @@ pub(super) async fn rows(db: &Db, question: &Checked) -> Result<Vec<Vec<Value>>,
 pub struct LoadRow {
     /// Its id.
     pub id: LoadId,
-    /// What was read.
+    /// The delivery it was read from.
     pub delivery_id: DeliveryId,
-    /// Who read it.
+    /// The module that read it.
     pub module: String,
-    /// In which version.
+    /// Version of the module.
     pub parser_version: String,
-    /// In which job.
+    /// The job that ran the module.
     pub job_id: JobId,
-    /// The module's word for how it went.
+    /// Outcome of the run.
     pub outcome: String,
     /// The profile that shaped the rows.
     pub profile: Option<String>,
-    /// What became of its rows, by table.
+    /// Counts of its rows, by table.
     #[sqlx(json)]
     pub row_counts: BTreeMap<String, Counts>,
-    /// How many findings it has.
+    /// Number of its findings.
     pub findings: i64,
-    /// When it was stored.
+    /// When it was written.
     pub loaded_at: Timestamp,
 }
 
@@ -75,11 +50,11 @@ pub struct LoadRow {
 pub struct FindingRow {
     /// Its load.
     pub load_id: LoadId,
-    /// Its place among the load's findings, from 0.
+    /// Its number within the load, from 0.
     pub ordinal: i64,
     /// `info`, `warning` or `error`.
     pub severity: String,
-    /// Which check spoke.
+    /// The rule that was broken.
     pub rule: String,
     /// Path of the part.
     pub part: String,
@@ -87,7 +62,7 @@ pub struct FindingRow {
     pub line: Option<i64>,
     /// Byte in the part.
     pub byte_offset: Option<i64>,
-    /// Which field, where one is meant.
+    /// The field concerned, if any.
     pub field: Option<String>,
     /// What is wrong.
     pub message: String,
@@ -104,14 +79,10 @@ pub async fn loads_of_delivery(
     let text = "SELECT id, delivery_id, module, parser_version, job_id, outcome, profile, row_counts, findings, \
                 loaded_at FROM load WHERE delivery_id = $1 AND ($2 IS NULL OR customer = $2) ORDER BY id";
     let mut reader = db.reader(View::Results).await?;
-    Ok(on_either!(&mut reader.tx(), c => sqlx::query_as(text)
-        .bind(delivery)
-        .bind(scope.customer())
-        .fetch_all(c)
-        .await)?)
+    Ok(sql!(&mut reader.tx(), query_as(text, delivery, scope.customer()).fetch_all)?)
 }
 
-/// At most `limit` findings of a load, in order, from the one numbered `first`.
+/// Up to `limit` findings of a load, from number `first` on.
 pub async fn findings_of_load(
     db: &Db,
     scope: &Scope,
@@ -124,11 +95,7 @@ pub async fn findings_of_load(
                 WHERE f.load_id = $1 AND f.ordinal >= $2 AND ($3 IS NULL OR l.customer = $3) \
                 ORDER BY f.ordinal LIMIT $4";
     let mut reader = db.reader(View::Results).await?;
-    Ok(on_either!(&mut reader.tx(), c => sqlx::query_as(text)
-        .bind(load)
-        .bind(first)
-        .bind(scope.customer())
-        .bind(i64::from(limit))
-        .fetch_all(c)
-        .await)?)
+    let query =
+        sql!(&mut reader.tx(), query_as(text, load, first, scope.customer(), i64::from(limit)).fetch_all);
+    Ok(query?)
 }

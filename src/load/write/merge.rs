@@ -1,13 +1,13 @@
-//! Which of several rows with one key stands in the table. Pure.
+//! Decides which of several rows with one key is in the table. Pure.
 
 use crate::ids::Digest;
-use crate::infra::db::{DbError, DbErrorKind};
+use crate::infra::db::DbError;
 use crate::load::declared::Declared;
 use crate::load::row::StoredRow;
 use crate::load::version::Version;
 use std::collections::HashMap;
 
-/// A row on its way in.
+/// A row to be written.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub row: StoredRow,
@@ -18,7 +18,7 @@ pub(super) struct Incoming {
     pub version: Version,
 }
 
-/// What became of a row.
+/// What happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Inserted,
@@ -35,14 +35,14 @@ pub(super) struct Lost {
     pub fate: Fate,
 }
 
-/// What to do about rows whose keys were taken.
+/// What to do with rows whose keys exist already.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
-    /// Rows that take the place of what is there.
+    /// Rows that replace existing ones.
     pub winners: Vec<(Incoming, Fate)>,
-    /// Rows that do not.
+    /// Rows that are older than existing ones.
     pub refused: Vec<(Incoming, Fate)>,
-    /// Whole rows for `superseded`: what the winners replaced, and the refused.
+    /// Rows for `superseded`: those replaced, and the refused.
     pub losers: Vec<StoredRow>,
 }
 
@@ -52,7 +52,7 @@ impl Incoming {
     }
 }
 
-/// Sorts rows by key and leaves the newest of each; of rows of one load with one version, the last.
+/// Sorts rows by key and splits off all but the newest of each key; of equal versions the last one counts.
 pub(super) fn newest_per_key(table: &Declared, mut rows: Vec<Incoming>) -> (Vec<Incoming>, Vec<Lost>) {
     rows.sort_by(|a, b| a.row.compare_keys(&b.row, table).then_with(|| a.version.cmp(&b.version)));
     let mut newest: Vec<Incoming> = Vec::with_capacity(rows.len());
@@ -70,10 +70,10 @@ pub(super) fn newest_per_key(table: &Declared, mut rows: Vec<Incoming>) -> (Vec<
     (newest, lost)
 }
 
-/// Compares rows with what has their keys.
+/// Compares new rows with the existing ones that have their keys.
 ///
 /// # Errors
-/// When the store did not return a row that it said was there.
+/// When the store did not return a row that it reported as existing.
 pub(super) fn decide(
     table: &Declared,
     taken: Vec<Incoming>,
@@ -84,10 +84,10 @@ pub(super) fn decide(
     let mut merged = Merged::default();
     for incoming in taken {
         let Some(current) = there.remove(&incoming.key) else {
-            let why = format!("table {}: a row is neither new nor there", table.table.name);
-            return Err(DbError::new(DbErrorKind::Corrupt, why));
+            let why = format!("table {}: a row is neither new nor stored", table.table.name);
+            return Err(DbError::corrupt(why));
         };
-        // Equal versions are of one load, handed over in several calls: the later row counts.
+        // Equal versions belong to one load, handed over in several calls: the later row counts.
         if incoming.version >= current.version() {
             let fate = same_or(&incoming.row, &current, Fate::Updated);
             merged.losers.push(current);

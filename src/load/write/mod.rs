@@ -1,17 +1,17 @@
-//! Writes what jobs produced, and takes it away again, inside the caller's transaction.
+//! Writes and removes loads, inside the caller's transaction.
 //!
 //! ```text
-//!   begin   older loads of the same (delivery, module) are taken out, the new ones get their ids
+//!   begin   removes older loads of the same (delivery, module), inserts the new ones
 //!   rows    per table, in order of names and keys:
-//!             insert what is new, locking what is there ─▶ read that ─▶ decide in `merge`
+//!             insert new keys, lock existing ones ─▶ read those ─▶ decide in `merge`
 //!             ─▶ winners replace, losers go to superseded
 //!   finish  findings, counts
 //! ```
 //!
-//! Tables are taken by name and keys in order, and a row is locked in the statement that finds it taken, so two
-//! writers with opposite orders of rows wait for each other instead of deadlocking. Two cases are left to Postgres'
-//! detector, and come back as [`Contention`](crate::infra::db::DbErrorKind::Contention), to be repeated: a load handed
-//! over in several calls of [`Loading::rows`], and a replay that takes an older load out first.
+//! Tables are written in order of names, rows in order of keys, and an existing row is locked by the statement that finds
+//! it, so two writers wait for each other instead of deadlocking. Two cases can still deadlock, and end as
+//! [`Contention`](crate::infra::db::DbErrorKind::Contention), to be repeated: a load handed over in several calls of
+//! [`Loading::rows`], and a replay that removes an older load first.
 
 mod merge;
 mod publish;
@@ -23,6 +23,7 @@ pub use removal::{Removed, remove};
 
 use super::declared::{Declared, Tables};
 use super::row::StoredRow;
+use super::sql::OnConflict;
 use super::{NewLoad, value};
 use crate::ids::LoadId;
 use crate::infra::db::{DbError, DbErrorKind, Tx};
@@ -33,46 +34,46 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Rows per statement, and about as many bytes: SQLite takes no text over 1 GB, Postgres no message.
+/// Limits of one statement, in rows and in bytes: neither store takes a text over 1 GB.
 const CHUNK: usize = 2_000;
 const CHUNK_BYTES: usize = 16 << 20;
 
-/// What became of one load's rows of one table.
+/// Counts of a load's rows in one table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Rows with a new key.
     pub inserted: u64,
-    /// Rows that took the place of an older one that said something else.
+    /// Rows that replaced an older one with other values.
     pub updated: u64,
-    /// Rows that said what was known already, whether or not they took its place.
+    /// Rows with the same values as the existing one, newer or not.
     pub duplicate: u64,
-    /// Rows that were older than what is there, or than a later row of the same load.
+    /// Rows older than the existing one, or than a later row of the same load.
     pub stale: u64,
 }
 
-/// What became of one load.
+/// The result of one load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoadReport {
     /// Its id.
     pub load: LoadId,
     /// By table.
     pub counts: BTreeMap<String, Counts>,
-    /// Findings stored with it, that of removed U+0000 included.
+    /// Findings stored with it, including the one about removed U+0000.
     pub findings: u64,
-    /// Texts that lost U+0000.
+    /// Texts from which U+0000 was removed.
     pub nul_removed: u64,
 }
 
-/// What a whole batch came to.
+/// The result of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// One per load, in the order given.
     pub loads: Vec<LoadReport>,
-    /// New and changed rows of published tables, to be appended to the log in this transaction.
+    /// Log entries for new and changed rows of published tables, to be appended in this transaction.
     pub entries: Vec<LogEntry>,
 }
 
-/// Loads on their way into the store, for rows too many to hold: [`rows`](Self::rows) may be called again and again.
+/// Loads being written, for more rows than fit in memory: [`rows`](Self::rows) may be called repeatedly.
 #[derive(Debug)]
 pub struct Loading {
     tables: Tables,
@@ -80,7 +81,7 @@ pub struct Loading {
     replaced: Replaced,
 }
 
-/// Rows on their way in, by name of their table.
+/// Rows to be written, by name of their table.
 type ByTable = BTreeMap<String, (Arc<Declared>, Vec<Incoming>)>;
 
 #[derive(Debug)]
@@ -96,8 +97,8 @@ struct Open {
 /// Writes loads whose rows are in memory.
 ///
 /// # Errors
-/// [`Content`](DbErrorKind::Content) naming module, table, column and line of a value that cannot be stored: nothing
-/// of the batch is kept then, and the caller repeats it item by item to lose only that one.
+/// [`Content`](DbErrorKind::Content) naming module, table, column and line of a value that cannot be stored: the whole
+/// batch fails, and the caller repeats it item by item to lose only that one.
 pub async fn write(
     tx: &mut Tx<'_>,
     tables: &Tables,
@@ -113,10 +114,10 @@ pub async fn write(
 }
 
 impl Loading {
-    /// Takes out older loads of the same deliveries and modules, and registers these.
+    /// Removes older loads of the same deliveries and modules, and inserts these.
     ///
     /// # Errors
-    /// Those of the store; [`Conflict`](DbErrorKind::Conflict) when two of `loads` are of one delivery and module.
+    /// [`Conflict`](DbErrorKind::Conflict) when two of `loads` have the same delivery and module.
     pub async fn begin(tx: &mut Tx<'_>, tables: &Tables, loads: &[&NewLoad]) -> Result<Self, DbError> {
         let mut replaced = Replaced::default();
         let loads: Vec<NewLoad> = loads.iter().map(|load| cleaned(load)).collect();
@@ -142,7 +143,9 @@ impl Loading {
         let mut entries = Vec::new();
         for (table, incoming) in self.by_table(rows)?.into_values() {
             let (newest, lost) = merge::newest_per_key(&table, incoming);
-            self.note_lost(&table, &lost);
+            for one in &lost {
+                self.count(&table, one.load, one.fate);
+            }
             store::supersede(tx, &table, lost.iter().map(|l| &l.row)).await?;
             let lengths = chunks(newest.iter().map(|incoming| weight(incoming.row.values.iter())));
             let mut left = newest.into_iter();
@@ -154,7 +157,7 @@ impl Loading {
         Ok(entries)
     }
 
-    /// Stores findings and counts; returns the reports, and the entries of rows that stepped back in for good.
+    /// Stores findings and counts; returns the reports, and log entries of superseded rows that moved back.
     pub async fn finish(mut self, tx: &mut Tx<'_>) -> Result<(Vec<LoadReport>, Vec<LogEntry>), DbError> {
         for open in &mut self.loads {
             if open.nul_removed > 0 {
@@ -173,7 +176,7 @@ impl Loading {
         Ok((self.loads.into_iter().map(report).collect(), self.replaced.into_entries()))
     }
 
-    /// Rows in stored form, by table.
+    /// Converts rows to stored form, grouped by table.
     fn by_table(&mut self, rows: &[(usize, &[Row])]) -> Result<ByTable, DbError> {
         let content = |why: String| DbError::new(DbErrorKind::Content, why);
         let mut tables = ByTable::new();
@@ -219,7 +222,7 @@ impl Loading {
         }
         let there = store::by_key(tx, table, &taken).await?;
         let merged = merge::decide(table, taken, there)?;
-        store::replace(tx, table, merged.winners.iter().map(|(w, _)| &w.row)).await?;
+        store::upsert(tx, table, OnConflict::Replace, merged.winners.iter().map(|(w, _)| &w.row)).await?;
         store::supersede(tx, table, merged.losers.iter()).await?;
         for (incoming, fate) in merged.winners.iter().chain(&merged.refused) {
             self.settle(table, incoming, *fate, entries);
@@ -228,20 +231,18 @@ impl Loading {
     }
 
     fn settle(&mut self, table: &Declared, incoming: &Incoming, fate: Fate, entries: &mut Vec<LogEntry>) {
-        self.loads[incoming.load].counts.entry(table.table.name.clone()).or_default().add(fate);
+        self.count(table, incoming.load, fate);
         if table.table.published && matches!(fate, Fate::Inserted | Fate::Updated) {
             entries.extend(self.replaced.entry_of(table, incoming));
         }
     }
 
-    fn note_lost(&mut self, table: &Declared, lost: &[merge::Lost]) {
-        for one in lost {
-            self.loads[one.load].counts.entry(table.table.name.clone()).or_default().add(one.fate);
-        }
+    fn count(&mut self, table: &Declared, load: usize, fate: Fate) {
+        self.loads[load].counts.entry(table.table.name.clone()).or_default().add(fate);
     }
 }
 
-/// Lengths of the chunks that rows of these sizes are cut into.
+/// Lengths of the chunks for rows of these sizes.
 fn chunks(sizes: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut lengths = Vec::new();
     let mut room = 0_usize;
@@ -258,7 +259,7 @@ fn chunks(sizes: impl Iterator<Item = usize>) -> Vec<usize> {
     lengths
 }
 
-/// About how many bytes a row is in a statement.
+/// Approximate size of a row in a statement, in bytes.
 fn weight<'v>(values: impl Iterator<Item = &'v Value>) -> usize {
     values.map(|value| value::canonical(value).len()).sum()
 }
@@ -274,7 +275,7 @@ impl Counts {
     }
 }
 
-/// The load without U+0000 in any of its texts but rows', which are cleaned one by one.
+/// The load with U+0000 removed from its texts; those of rows are cleaned one by one.
 fn cleaned(load: &NewLoad) -> NewLoad {
     let mut load = load.clone();
     let clean = |text: &mut String| {

@@ -1,4 +1,4 @@
-//! Which changes of published tables are told.
+//! Log entries for changes of published tables.
 
 use super::merge::Incoming;
 use crate::ids::Digest;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct LogEntry {
     /// `rows.<table>`.
     pub topic: String,
-    /// What keeps one object's history in order: the value of the table's `log_key`, as text.
+    /// The value of the table's `log_key` as text; keeps the history of one object in order.
     pub key: String,
     /// The row in JSON, all columns.
     pub body: Vec<u8>,
@@ -24,42 +24,42 @@ pub fn topic(table: &str) -> String {
     format!("rows.{table}")
 }
 
-/// Rows of published tables that were taken out in this transaction, by table and key: a replay that says the same
-/// again is no change.
+/// Rows of published tables removed in this transaction, by table and key: a replay with the same values is no change.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
-    rows: BTreeMap<(String, Digest), Was>,
+    rows: BTreeMap<(String, Digest), Previous>,
 }
 
 #[derive(Debug)]
-struct Was {
+struct Previous {
     row_hash: Vec<u8>,
-    /// What stepped back in, as an entry; none if it says what the row taken out said.
+    /// Entry of the superseded row that moved back; `None` if it equals the removed row.
     put_back: Option<LogEntry>,
 }
 
 impl Replaced {
-    /// Remembers a row that was taken out, and what stepped back in.
+    /// Remembers a removed row, and the superseded one that moved back.
     pub(super) fn note(&mut self, table: &Declared, gone: &StoredRow, back: Option<&StoredRow>) {
         if table.table.published {
             let key = (table.table.name.clone(), gone.key_hash(table));
-            // A row that is taken out twice in one batch is compared with what was there first.
-            let first = self.rows.remove(&key).map_or_else(|| gone.row_hash().to_vec(), |was| was.row_hash);
+            // A row removed twice in one batch is compared with the first one.
+            let first =
+                self.rows.remove(&key).map_or_else(|| gone.row_hash().to_vec(), |previous| previous.row_hash);
             let put_back = back.filter(|row| row.row_hash() != first).map(|row| entry(table, row));
-            self.rows.insert(key, Was { row_hash: first, put_back });
+            self.rows.insert(key, Previous { row_hash: first, put_back });
         }
     }
 
-    /// The entry of a row that now stands in the table, unless the row taken out said the same.
+    /// The entry of a written row, unless it equals the removed one.
     pub(super) fn entry_of(&mut self, table: &Declared, incoming: &Incoming) -> Option<LogEntry> {
-        let was = self.rows.remove(&(table.table.name.clone(), incoming.key));
-        let changed = was.is_none_or(|was| was.row_hash != incoming.row.row_hash());
+        let previous = self.rows.remove(&(table.table.name.clone(), incoming.key));
+        let changed = previous.is_none_or(|previous| previous.row_hash != incoming.row.row_hash());
         changed.then(|| entry(table, &incoming.row))
     }
 
-    /// Entries of the rows that stepped back in and stayed.
+    /// Entries of the superseded rows that moved back and stayed.
     pub(super) fn into_entries(self) -> Vec<LogEntry> {
-        self.rows.into_values().filter_map(|was| was.put_back).collect()
+        self.rows.into_values().filter_map(|previous| previous.put_back).collect()
     }
 }
 

@@ -1,36 +1,36 @@
-//! Takes a load out, and lets what it had replaced step back in.
+//! Removes a load, and moves the rows that it had replaced back into their tables.
 
 use super::publish::{LogEntry, Replaced};
 use super::{CHUNK, store};
 use crate::ids::{Digest, LoadId};
-use crate::infra::db::{DbError, DbErrorKind, Tx};
+use crate::infra::db::{DbError, Tx};
 use crate::load::declared::{Declared, Tables};
 use crate::load::row::StoredRow;
+use crate::load::sql::OnConflict;
 use std::collections::HashMap;
 
-/// What removing a load came to.
+/// The result of a removal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Rows that stood in tables.
+    /// Rows removed from tables.
     pub rows: u64,
-    /// Rows of other loads that stepped back in.
+    /// Superseded rows of other loads that moved back.
     pub put_back: u64,
-    /// Changed rows of published tables, to be appended to the log in this transaction. Rows that are gone altogether
-    /// are not told.
+    /// Log entries for changed rows of published tables, to be appended in this transaction. Deleted rows get none.
     pub entries: Vec<LogEntry>,
 }
 
 /// Removes a load, its rows wherever they are, and its findings. `None` if there is no such load.
 ///
 /// # Errors
-/// Those of the store; [`Corrupt`](DbErrorKind::Corrupt) when its module is no longer declared.
+/// [`Corrupt`](crate::infra::db::DbErrorKind::Corrupt) when its module is no longer declared.
 pub async fn remove(tx: &mut Tx<'_>, tables: &Tables, load: LoadId) -> Result<Option<Removed>, DbError> {
     let Some(module) = store::module_of(tx, load).await? else {
         return Ok(None);
     };
     if !tables.declares(&module) {
         let why = format!("module {module} of load {load} is not declared: its rows cannot be found");
-        return Err(DbError::new(DbErrorKind::Corrupt, why));
+        return Err(DbError::corrupt(why));
     }
     let mut replaced = Replaced::default();
     let mut removed = take_out(tx, tables, load, &module, &mut replaced).await?;
@@ -38,7 +38,7 @@ pub async fn remove(tx: &mut Tx<'_>, tables: &Tables, load: LoadId) -> Result<Op
     Ok(Some(removed))
 }
 
-/// As [`remove`], with the changes noted in `replaced` instead of told.
+/// As [`remove`], but notes the changes in `replaced`.
 pub(super) async fn take_out(
     tx: &mut Tx<'_>,
     tables: &Tables,
@@ -46,9 +46,9 @@ pub(super) async fn take_out(
     module: &str,
     replaced: &mut Replaced,
 ) -> Result<Removed, DbError> {
-    // The load may have been a large one, even where the one that replaces it is small.
+    // The load may be large, even if the one that replaces it is small.
     tx.take_time().await?;
-    // First: whoever is putting one of these back right now is waited for, and its table seen afterwards.
+    // First, to wait for a transaction that is moving one of these back, and to see its row below.
     store::forget_superseded(tx, load).await?;
     let mut removed = Removed::default();
     let mut of_module: Vec<_> = tables.tables().iter().filter(|t| t.module == module).collect();
@@ -93,6 +93,6 @@ async fn put_back(
     }
     let mut rows: Vec<&StoredRow> = back.values().collect();
     rows.sort_by(|a, b| a.compare_keys(b, table));
-    store::put_back(tx, table, rows.into_iter()).await?;
+    store::upsert(tx, table, OnConflict::Fail, rows.into_iter()).await?;
     Ok(back)
 }

@@ -1,26 +1,23 @@
-//! SQL of loads, findings and superseded rows, and of rows on their way into declared tables.
+//! SQL of loads, findings, superseded rows and rows of declared tables.
 
 use super::merge::Incoming;
 use super::{Open, chunks, weight};
 use crate::ids::{Digest, JobId, LoadId};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::load::NewLoad;
-use crate::load::columns::{arrays, decode_lite, decode_pg, json_rows};
+use crate::load::columns::{fetch, run};
 use crate::load::declared::Declared;
-use crate::load::provenance::Field;
+use crate::load::provenance::{Field, ROW_HASH};
 use crate::load::row::StoredRow;
-use crate::load::sql::{Dialect, Taken};
-use crate::on_either;
+use crate::load::sql::{Dialect, OnConflict};
+use crate::sql;
 use module_api::{ColumnKind, Severity, Value};
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 // Loads ---------------------------------------------------------------------------------------------------------------
 
-/// Loads that deliveries of these have from the same modules, with the module of each.
+/// Existing loads of the same deliveries and modules, with the module of each.
 pub(super) async fn older_loads(
     tx: &mut Tx<'_>,
     loads: &[NewLoad],
@@ -50,7 +47,7 @@ pub(super) async fn older_loads(
     }
 }
 
-/// Registers loads and returns their ids in the order given.
+/// Inserts loads and returns their ids in the order given.
 pub(super) async fn insert_loads(tx: &mut Tx<'_>, loads: &[NewLoad]) -> Result<Vec<LoadId>, DbError> {
     let fields = [
         Field::new("delivery_id", ColumnKind::Uuid, false),
@@ -79,36 +76,33 @@ pub(super) async fn insert_loads(tx: &mut Tx<'_>, loads: &[NewLoad]) -> Result<V
         ]
     });
     let rows: Vec<Vec<Value>> = rows.collect();
-    let made: Vec<(LoadId, Uuid, String)> = run(
-        tx,
-        |dialect| dialect.insert("load", &fields, "id, delivery_id, module"),
-        &fields.iter().collect::<Vec<_>>(),
-        &rows.iter().map(|row| row.iter().collect()).collect::<Vec<_>>(),
-        |row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)),
-        |row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)),
-    )
-    .await?;
-    let ids: HashMap<(Uuid, String), LoadId> =
-        made.into_iter().map(|(id, delivery, module)| ((delivery, module), id)).collect();
+    let rows: Vec<Vec<&Value>> = rows.iter().map(|row| row.iter().collect()).collect();
+    let returned = [Field::new("id", ColumnKind::Int, false), fields[0].clone(), fields[2].clone()];
+    let text = |dialect: Dialect| dialect.insert("load", &fields, "id, delivery_id, module");
+    let mut ids = HashMap::new();
+    for row in run(tx, text, &fields, &rows, &returned).await? {
+        if let [Value::Int(id), Value::Uuid(delivery), Value::Text(module)] = &row[..] {
+            ids.insert((*delivery, module.clone()), LoadId(*id));
+        }
+    }
     let id = |load: &NewLoad| {
-        let id = ids.get(&(load.delivery.0, load.module.clone())).copied();
-        id.ok_or_else(|| DbError::new(DbErrorKind::Corrupt, "a load that was stored is not there"))
+        let id = ids.get(&(load.delivery.0.into_bytes(), load.module.clone())).copied();
+        id.ok_or_else(|| DbError::corrupt("an inserted load is missing"))
     };
     loads.iter().map(id).collect()
 }
 
-/// Fills in what is known at the end.
+/// Stores counts of rows and findings.
 pub(super) async fn update_loads(tx: &mut Tx<'_>, loads: &[Open]) -> Result<(), DbError> {
     let ends = loads.iter().map(|open| Ok((open.id.0, json(&open.counts)?, open.load.findings.len())));
     let ends = json(&ends.collect::<Result<Vec<_>, DbError>>()?)?;
-    let (pg, lite) = (
+    let text = Dialect::of(tx).either(
         "UPDATE load SET row_counts = (i.value ->> 1)::jsonb, findings = (i.value ->> 2)::bigint \
          FROM jsonb_array_elements($1::jsonb) AS i(value) WHERE load.id = (i.value ->> 0)::bigint",
         "UPDATE load SET row_counts = i.value ->> 1, findings = i.value ->> 2 \
          FROM json_each($1) AS i WHERE load.id = i.value ->> 0",
     );
-    let text = if matches!(tx, Tx::Pg(_)) { pg } else { lite };
-    on_either!(tx, connection => sqlx::query(text).bind(ends).execute(connection).await.map(drop))?;
+    sql!(tx, query(text, ends).execute)?;
     Ok(())
 }
 
@@ -163,39 +157,33 @@ const fn severity_word(severity: Severity) -> &'static str {
 /// The module of a load, if there is such a load.
 pub(super) async fn module_of(tx: &mut Tx<'_>, load: LoadId) -> Result<Option<String>, DbError> {
     let text = "SELECT module FROM load WHERE id = $1";
-    Ok(on_either!(tx, connection => sqlx::query_scalar(text).bind(load.0).fetch_optional(connection).await)?)
+    Ok(sql!(tx, query_scalar(text, load).fetch_optional)?)
 }
 
-/// Removes a load and its findings; its rows are gone already.
+/// Deletes a load and its findings; its rows are deleted already.
 pub(super) async fn delete_load(tx: &mut Tx<'_>, load: LoadId) -> Result<(), DbError> {
     for text in ["DELETE FROM finding WHERE load_id = $1", "DELETE FROM load WHERE id = $1"] {
-        on_either!(tx, connection => sqlx::query(text).bind(load.0).execute(connection).await.map(drop))?;
+        sql!(tx, query(text, load).execute)?;
     }
     Ok(())
 }
 
 // Rows ----------------------------------------------------------------------------------------------------------------
 
-/// Inserts the rows whose keys are new, and returns their hashes; locks the rows that have the keys of the others.
+/// Inserts the rows whose keys are new and returns their hashes; locks the existing rows of the other keys.
 pub(super) async fn insert_new(
     tx: &mut Tx<'_>,
     table: &Declared,
     rows: &[Incoming],
 ) -> Result<BTreeSet<Vec<u8>>, DbError> {
     let values: Vec<Vec<&Value>> = rows.iter().map(|incoming| incoming.row.values.iter().collect()).collect();
-    let hashes: Vec<Vec<u8>> = run(
-        tx,
-        |dialect| dialect.upsert(table, Taken::Leave),
-        &table.fields.iter().collect::<Vec<_>>(),
-        &values,
-        |row| Ok(row.try_get(0)?),
-        |row| Ok(row.try_get(0)?),
-    )
-    .await?;
-    Ok(hashes.into_iter().collect())
+    let text = |dialect: Dialect| dialect.upsert(table, OnConflict::Skip);
+    let hashes = run(tx, text, &table.fields, &values, &table.fields[ROW_HASH..=ROW_HASH]).await?;
+    let bytes = |value| if let Value::Bytes(bytes) = value { Some(bytes) } else { None };
+    Ok(hashes.into_iter().flatten().filter_map(bytes).collect())
 }
 
-/// The rows that have the keys of `rows`.
+/// The existing rows with the keys of `rows`.
 pub(super) async fn by_key(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -203,79 +191,45 @@ pub(super) async fn by_key(
 ) -> Result<Vec<StoredRow>, DbError> {
     let keys: Vec<Vec<&Value>> =
         rows.iter().map(|incoming| table.key.iter().map(|&k| &incoming.row.values[k]).collect()).collect();
-    let job = table.fields.len();
-    run(
-        tx,
-        |dialect| dialect.by_key(table),
-        &table.key_fields().collect::<Vec<_>>(),
-        &keys,
-        |row| Ok(StoredRow { values: decode_pg(&table.fields, row)?, job: row.try_get(job)? }),
-        |row| Ok(StoredRow { values: decode_lite(&table.fields, row)?, job: row.try_get(job)? }),
-    )
-    .await
+    let key: Vec<Field> = table.key_fields().cloned().collect();
+    let returned = [&table.fields[..], &[Field::new("job_id", ColumnKind::Int, false)]].concat();
+    let rows = run(tx, |dialect| dialect.by_key(table), &key, &keys, &returned).await?;
+    let stored = |mut values: Vec<Value>| match values.pop() {
+        Some(Value::Int(job)) => Some(StoredRow { values, job: JobId(job) }),
+        _ => None,
+    };
+    Ok(rows.into_iter().filter_map(stored).collect())
 }
 
-/// Writes rows in the place of those that have their keys.
-pub(super) async fn replace<'r>(
+/// Writes rows, in key order.
+pub(super) async fn upsert<'r>(
     tx: &mut Tx<'_>,
     table: &Declared,
-    rows: impl Iterator<Item = &'r StoredRow>,
-) -> Result<(), DbError> {
-    upsert(tx, table, Taken::Replace, rows).await
-}
-
-/// Writes rows whose keys this transaction has freed.
-pub(super) async fn put_back<'r>(
-    tx: &mut Tx<'_>,
-    table: &Declared,
-    rows: impl Iterator<Item = &'r StoredRow>,
-) -> Result<(), DbError> {
-    upsert(tx, table, Taken::Fail, rows).await
-}
-
-async fn upsert<'r>(
-    tx: &mut Tx<'_>,
-    table: &Declared,
-    taken: Taken,
+    on_conflict: OnConflict,
     rows: impl Iterator<Item = &'r StoredRow>,
 ) -> Result<(), DbError> {
     let values: Vec<Vec<&Value>> = rows.map(|row| row.values.iter().collect()).collect();
-    run_silently(tx, |dialect| dialect.upsert(table, taken), &table.fields, &values).await
+    run_silently(tx, |dialect| dialect.upsert(table, on_conflict), &table.fields, &values).await
 }
 
-/// Takes at most `limit` rows of a load out of a table.
+/// Deletes at most `limit` rows of a load from a table and returns them.
 pub(super) async fn take(
     tx: &mut Tx<'_>,
     table: &Declared,
     load: LoadId,
     limit: usize,
 ) -> Result<Vec<StoredRow>, DbError> {
-    // Whose job it was decides nothing any more.
-    let job = JobId(0);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    match tx {
-        Tx::Pg(connection) => sqlx::query(AssertSqlSafe(Dialect::Pg.take_of_load(table)))
-            .bind(load.0)
-            .bind(limit)
-            .fetch_all(&mut **connection)
-            .await?
-            .iter()
-            .map(|row| Ok(StoredRow { values: decode_pg(&table.fields, row)?, job }))
-            .collect(),
-        Tx::Lite(connection) => sqlx::query(AssertSqlSafe(Dialect::Lite.take_of_load(table)))
-            .bind(load.0)
-            .bind(limit)
-            .fetch_all(&mut **connection)
-            .await?
-            .iter()
-            .map(|row| Ok(StoredRow { values: decode_lite(&table.fields, row)?, job }))
-            .collect(),
-    }
+    let (load, limit) = (Value::Int(load.0), Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let bound = vec![(&ColumnKind::Int, &load), (&ColumnKind::Int, &limit)];
+    let text = Dialect::of(tx).take_of_load(table);
+    let rows = fetch(tx, (text, bound), &table.fields, true).await?;
+    // The job no longer matters.
+    Ok(rows.into_iter().map(|values| StoredRow { values, job: JobId(0) }).collect())
 }
 
 // Superseded ----------------------------------------------------------------------------------------------------------
 
-/// Keeps whole rows that lost.
+/// Inserts complete rows into `superseded`.
 pub(super) async fn supersede<'r>(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -304,14 +258,13 @@ pub(super) async fn supersede<'r>(
     run_silently(tx, |dialect| dialect.insert("superseded", &fields, ""), &fields, &rows).await
 }
 
-/// Drops what a load has in `superseded`.
+/// Deletes the superseded rows of a load.
 pub(super) async fn forget_superseded(tx: &mut Tx<'_>, load: LoadId) -> Result<(), DbError> {
-    let text = "DELETE FROM superseded WHERE load_id = $1";
-    on_either!(tx, connection => sqlx::query(text).bind(load.0).execute(connection).await.map(drop))?;
+    sql!(tx, query("DELETE FROM superseded WHERE load_id = $1", load).execute)?;
     Ok(())
 }
 
-/// The newest superseded row of each of these keys that has one, and its id.
+/// The newest superseded row of each of these keys, if any, and its id.
 pub(super) async fn newest_superseded(
     tx: &mut Tx<'_>,
     table: &Declared,
@@ -349,13 +302,13 @@ pub(super) async fn newest_superseded(
     let read = |(id, values, job): (i64, String, i64)| {
         let row = serde_json::from_str(&values).ok();
         let row = row.and_then(|values| StoredRow::from_json(table, &values, JobId(job)));
-        let why = || DbError::new(DbErrorKind::Corrupt, format!("superseded row {id} cannot be read"));
+        let why = || DbError::corrupt(format!("superseded row {id} cannot be read"));
         Ok((id, row.ok_or_else(why)?))
     };
     rows.into_iter().map(read).collect()
 }
 
-/// Takes these out of `superseded` and returns the ids of those that were still there.
+/// Deletes these superseded rows and returns the ids of those that still existed.
 pub(super) async fn take_superseded(tx: &mut Tx<'_>, ids: &[i64]) -> Result<BTreeSet<i64>, DbError> {
     let taken: Vec<i64> = match tx {
         Tx::Pg(connection) => {
@@ -372,47 +325,17 @@ pub(super) async fn take_superseded(tx: &mut Tx<'_>, ids: &[i64]) -> Result<BTre
     Ok(taken.into_iter().collect())
 }
 
-// Running -------------------------------------------------------------------------------------------------------------
-
-/// Runs a statement over bound rows.
-async fn run<T>(
-    tx: &mut Tx<'_>,
-    text: impl Fn(Dialect) -> String,
-    fields: &[&Field],
-    rows: &[Vec<&Value>],
-    read_pg: impl Fn(&PgRow) -> Result<T, DbError>,
-    read_lite: impl Fn(&SqliteRow) -> Result<T, DbError>,
-) -> Result<Vec<T>, DbError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    match tx {
-        Tx::Pg(connection) => {
-            let arguments = arrays(fields.iter().copied(), rows)?;
-            let text = AssertSqlSafe(text(Dialect::Pg));
-            let rows = sqlx::query_with(text, arguments).fetch_all(&mut **connection).await?;
-            rows.iter().map(read_pg).collect()
-        }
-        Tx::Lite(connection) => {
-            let text = AssertSqlSafe(text(Dialect::Lite));
-            let rows = sqlx::query(text).bind(json_rows(rows)?).fetch_all(&mut **connection).await?;
-            rows.iter().map(read_lite).collect()
-        }
-    }
-}
-
-/// As [`run`], in chunks, for statements that return nothing.
+/// Runs a statement over rows, in chunks; for statements that return nothing.
 async fn run_silently(
     tx: &mut Tx<'_>,
     text: impl Fn(Dialect) -> String,
     fields: &[Field],
     rows: &[Vec<&Value>],
 ) -> Result<(), DbError> {
-    let fields: Vec<&Field> = fields.iter().collect();
     let mut left = rows;
     for length in chunks(rows.iter().map(|row| weight(row.iter().copied()))) {
         let (chunk, rest) = left.split_at(length);
-        run(tx, &text, &fields, chunk, |_| Ok(()), |_| Ok(())).await?;
+        run(tx, &text, fields, chunk, &[]).await?;
         left = rest;
     }
     Ok(())

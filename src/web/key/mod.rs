@@ -1,13 +1,13 @@
-//! API keys: who calls, and what they may.
+//! API keys and their permissions.
 //!
 //! ```text
-//!   value ─▶ seen within a minute? ─▶ key
+//!   value ─▶ verified within a minute? ─▶ key
 //!              └ no ─▶ rows by lookup (one indexed read) ─▶ compare hash ─▶ live? ─▶ remember ─▶ key
 //! ```
 //!
-//! A value is shown once, when it is made, and never stored; see [`value`] for what is. Revoking takes effect at once
-//! in this process and within a minute in others. When a key was last used is noted in memory and written down once a
-//! minute ([`Keys::write_last_used`]), never while a request waits.
+//! A value is shown once, when it is created, and never stored; see [`value`] for what is. Revoking takes effect at once
+//! in this process and within a minute in others. The time of last use is noted in memory and stored once a minute
+//! ([`Keys::write_last_used`]), never while a request waits.
 
 mod recent;
 mod store;
@@ -16,18 +16,19 @@ pub mod value;
 pub use value::KeyValue;
 
 use crate::ids::{Grant, Scope, Slug, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::web::{Kind, Problem};
 use recent::Recent;
 use std::sync::Arc;
 use std::time::Instant;
-use store::{Candidate, NewRow};
+use store::Candidate;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Longest name, in bytes.
 const MAX_NAME_BYTES: usize = 64;
-/// Verifications with argon2 at a time: each takes 19 MiB and a core.
+/// Concurrent verifications with argon2: each takes 19 MiB and a core.
 const ARGON2_AT_ONCE: usize = 2;
 
 /// A key, without its value.
@@ -35,21 +36,21 @@ const ARGON2_AT_ONCE: usize = 2;
 pub struct Key {
     /// Its id.
     pub id: Uuid,
-    /// What people call it; unique for ever, also after it was revoked.
+    /// Unique, and not reusable after it was revoked.
     pub name: String,
     /// How its value is stored.
     pub scheme: Scheme,
-    /// What it permits, as it was given; see [`permit`](super::permit) for what includes what.
+    /// Its permissions, without included ones; see [`Caller::has`](super::Caller::has).
     pub grants: Vec<Grant>,
-    /// Whose things it is for.
+    /// What it may see.
     pub scope: Scope,
-    /// When it was made or taken over.
+    /// When it was created or imported.
     pub created_at: Timestamp,
-    /// When it stops being valid.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was last used, up to a minute late.
+    /// When it was last used, stored up to a minute late.
     pub last_used_at: Option<Timestamp>,
-    /// When somebody ended it.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
@@ -62,49 +63,49 @@ pub enum Scheme {
     Argon2,
 }
 
-/// A key to be made.
+/// A key to be created.
 #[derive(Debug, Clone)]
 pub struct NewKey {
     /// One to 64 letters, digits and `-_.`.
     pub name: String,
-    /// What it permits.
+    /// Its permissions.
     pub grants: Vec<Grant>,
-    /// Whose things it is for.
+    /// What it may see.
     pub scope: Scope,
-    /// When it stops being valid.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why a key was not made.
+/// Why a key was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The name is not of the form.
+    /// The name is malformed.
     #[error("key name {0:?} is not one to 64 letters, digits and -_.")]
     BadName(String),
     /// The value cannot be sent in a header.
     #[error("value of key {0:?} is not one to 512 visible ASCII characters")]
     BadValue(String),
-    /// A key without permissions permits nothing.
-    #[error("key {0:?} is given no permission")]
+    /// A key needs at least one permission.
+    #[error("key {0:?} has no permission")]
     NoGrants(String),
     /// There is, or was, a key of this name.
     #[error("key name {0:?} is taken")]
     NameTaken(String),
-    /// The imported value is another key's already.
-    #[error("value of key {0:?} is that of another key")]
+    /// The imported value belongs to another key.
+    #[error("value of key {0:?} belongs to another key")]
     ValueTaken(String),
     /// No such customer is registered.
     #[error("customer {0} of the key is not registered")]
     UnknownCustomer(Slug),
-    /// The value could not be made or hashed.
-    #[error("no key could be made: {0}")]
+    /// The value could not be generated or hashed.
+    #[error("generating or hashing the key failed: {0}")]
     Entropy(String),
-    /// The store said no.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] DbError),
 }
 
-/// All keys of the installation. Clones share what they remember.
+/// All keys of the installation. Clones share their cache.
 #[derive(Debug, Clone)]
 pub struct Keys {
     db: Db,
@@ -119,20 +120,17 @@ impl Keys {
         Self { db, recent: Arc::default(), argon2: Arc::new(Semaphore::new(ARGON2_AT_ONCE)) }
     }
 
-    /// The live key of a value, as it was sent.
+    /// The valid key with this value, if any.
     pub async fn verify(&self, sent: &str) -> Result<Option<Arc<Key>>, DbError> {
         let Some(value) = KeyValue::of(sent) else { return Ok(None) };
         let digest = value.digest();
         let key = match self.recent.get(&digest, Instant::now()) {
             Some(key) => key,
-            None => match self.look_up(value).await? {
-                Some(key) => {
-                    let key = Arc::new(key);
-                    self.recent.put(digest, key.clone(), Instant::now());
-                    key
-                }
-                None => return Ok(None),
-            },
+            None => {
+                let Some(key) = self.look_up(value).await?.map(Arc::new) else { return Ok(None) };
+                self.recent.put(digest, key.clone(), Instant::now());
+                key
+            }
         };
         let now = Timestamp::now();
         if key.expires_at.is_some_and(|at| at <= now) {
@@ -143,9 +141,8 @@ impl Keys {
     }
 
     async fn look_up(&self, value: KeyValue) -> Result<Option<Key>, DbError> {
-        let lookups = (value.digest().0.to_vec(), value.lookup());
-        let found =
-            store::candidates(&mut self.db.reader(View::State).await?.tx(), lookups.0, lookups.1).await?;
+        let (digest, lookup) = (value.digest(), value.lookup());
+        let found = store::candidates(&mut self.db.reader(View::State).await?.tx(), digest, lookup).await?;
         for candidate in found {
             if self.matches(&value, &candidate).await? {
                 return Ok(Some(candidate.key));
@@ -164,14 +161,14 @@ impl Keys {
         }
     }
 
-    /// Runs something with argon2 in it off the async threads, a few at a time.
+    /// Runs `f`, which uses argon2, on a blocking thread, a few at a time.
     async fn slowly<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T, DbError> {
-        let ended = |error| DbError::new(DbErrorKind::Unavailable, error);
-        let _turn = self.argon2.acquire().await.map_err(|e| ended(e.to_string()))?;
+        let ended = |error| DbError::unavailable(error);
+        let _permit = self.argon2.acquire().await.map_err(|e| ended(e.to_string()))?;
         tokio::task::spawn_blocking(f).await.map_err(|e| ended(e.to_string()))
     }
 
-    /// Makes a key and returns its value, which nobody will see again.
+    /// Creates a key and returns its value, which is not stored.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -182,7 +179,7 @@ impl Keys {
         Ok(value)
     }
 
-    /// Takes over a value that clients already use.
+    /// Imports a value that clients already use.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -201,80 +198,53 @@ impl Keys {
         hash: String,
         lookup: Vec<u8>,
     ) -> Result<(), KeyError> {
-        let NewKey { name, grants, scope, expires_at } = new;
-        let customer = match scope {
-            Scope::All => None,
-            Scope::Customer(customer) => Some(customer),
-        };
-        if !is_name(&name) {
-            return Err(KeyError::BadName(name));
+        if !is_name(&new.name) {
+            return Err(KeyError::BadName(new.name));
         }
-        if grants.is_empty() {
-            return Err(KeyError::NoGrants(name));
+        if new.grants.is_empty() {
+            return Err(KeyError::NoGrants(new.name));
         }
-        let row = NewRow {
-            id: Uuid::now_v7(),
-            name: name.clone(),
-            scheme,
-            hash,
-            lookup,
-            grants,
-            customer: customer.clone(),
-            expires_at,
-        };
-        let inserted = self
-            .db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::insert(&mut tx, &row).await }));
-        match (inserted.await, customer) {
+        let row = new.clone();
+        let inserted =
+            in_tx!(self.db, Lane::State, tx => store::insert(tx, &row, scheme, &hash, &lookup)).await;
+        match (inserted, new.scope) {
             (Ok(true), _) => Ok(()),
-            (Ok(false), _) => Err(KeyError::NameTaken(name)),
-            (Err(error), _) if error.kind() == DbErrorKind::Conflict => Err(KeyError::ValueTaken(name)),
-            (Err(error), Some(customer)) if error.kind() == DbErrorKind::Content => {
+            (Ok(false), _) => Err(KeyError::NameTaken(new.name)),
+            (Err(error), _) if error.kind() == DbErrorKind::Conflict => Err(KeyError::ValueTaken(new.name)),
+            (Err(error), Scope::Customer(customer)) if error.kind() == DbErrorKind::Content => {
                 Err(KeyError::UnknownCustomer(customer))
             }
             (Err(error), _) => Err(error.into()),
         }
     }
 
-    /// Keys by name, also those that have ended: those behind `after`, at most `limit`.
+    /// Up to `limit` keys after name `after`, in order of names, revoked and expired ones included.
     pub async fn list(&self, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
-        let after = after.map(str::to_owned);
-        store::list(&mut self.db.reader(View::State).await?.tx(), after.as_deref(), limit).await
+        store::list(&mut self.db.reader(View::State).await?.tx(), after, limit).await
     }
 
-    /// Ends a key; `false` where there is no live key of that name.
-    ///
-    /// # Errors
-    /// When the store did not take it.
+    /// Revokes a key; `false` if there is no unrevoked key of that name.
     pub async fn revoke(&self, name: &str) -> Result<bool, DbError> {
         let (name, now) = (name.to_owned(), Timestamp::now());
-        let ended = self.db.write(Lane::State, move |mut tx| {
-            Box::pin(async move { store::revoke(&mut tx, &name, now).await })
-        });
-        let ended = ended.await?;
+        let ended = in_tx!(self.db, Lane::State, tx => store::revoke(tx, &name, now)).await?;
         if let Some(id) = ended {
             self.recent.forget(id);
         }
         Ok(ended.is_some())
     }
 
-    /// Writes down which keys were used since the last call. A duty of every minute; what a failure loses, the next
-    /// use brings back.
-    ///
-    /// # Errors
-    /// When the store did not take it.
+    /// Stores which keys were used since the last call. A duty of every minute; after a failure the next use of a key
+    /// makes up for it.
     pub async fn write_last_used(&self) -> Result<(), DbError> {
         let used = self.recent.take_used();
         if used.is_empty() {
             return Ok(());
         }
-        self.db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::touch(&mut tx, &used).await }))
-            .await
+        in_tx!(self.db, Lane::State, tx => store::touch(tx, &used)).await
     }
 }
 
-/// No `:` among them: that is in the names of callers without a key.
+/// Without `:`, which is in the names of callers of the control socket.
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))

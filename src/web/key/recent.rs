@@ -1,4 +1,4 @@
-//! What is known without asking the store: values verified a moment ago, and keys used since last written down.
+//! In memory: recently verified values, and uses of keys that are not stored yet.
 
 use super::Key;
 use crate::ids::{Digest, Timestamp};
@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long a verification holds: another process' revocation is noticed within this time.
+/// How long a verification is cached: a revocation by another process is noticed within this time.
 const TTL: Duration = Duration::from_secs(60);
-/// Most verifications kept; past it, all are forgotten and made again.
+/// Most cached verifications; beyond it the cache is emptied.
 const CAPACITY: usize = 4096;
 
-/// Shared by everything that verifies.
+/// The cache.
 #[derive(Debug, Default)]
 pub struct Recent {
     inner: Mutex<Inner>,
@@ -32,7 +32,7 @@ impl Recent {
         (now.duration_since(*at) < TTL).then(|| key.clone())
     }
 
-    /// Remembers a verification.
+    /// Caches a verification.
     pub fn put(&self, value: Digest, key: Arc<Key>, now: Instant) {
         let mut inner = self.lock();
         if inner.verified.len() >= CAPACITY {
@@ -57,7 +57,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here panics half way.
+        // No panic leaves it inconsistent.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

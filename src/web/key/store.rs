@@ -1,26 +1,13 @@
-//! All SQL of `api_key`. Keys belong to the installation, and a scope only comes out of one; so, unlike every other
-//! store, nothing here takes one. Callers are the verification itself and routes that ask for `MayAll<Admin>`.
+//! All SQL of `api_key`. Keys belong to the installation, so nothing here takes a scope. Callers are the verification and
+//! routes with `MayAll<Admin>`.
 
-use super::{Key, Scheme};
-use crate::ids::{Grant, Scope, Slug, Timestamp};
-use crate::infra::db::{DbError, DbErrorKind, Tx};
-use crate::on_either;
+use super::{Key, NewKey, Scheme};
+use crate::ids::{Digest, Grant, Scope, Slug, Timestamp};
+use crate::infra::db::{DbError, Tx};
+use crate::sql;
 use uuid::Uuid;
 
-/// A row to insert.
-#[derive(Debug)]
-pub struct NewRow {
-    pub id: Uuid,
-    pub name: String,
-    pub scheme: Scheme,
-    pub hash: String,
-    pub lookup: Vec<u8>,
-    pub grants: Vec<Grant>,
-    pub customer: Option<Slug>,
-    pub expires_at: Option<Timestamp>,
-}
-
-/// A row that may be the one of a value: its hash is still to be compared.
+/// A key that may belong to a value; its hash has to be compared.
 #[derive(Debug)]
 pub struct Candidate {
     pub key: Key,
@@ -42,66 +29,56 @@ struct KeyRow {
 }
 
 /// Inserts a key; `false` where its name is taken.
-pub async fn insert(tx: &mut Tx<'_>, row: &NewRow) -> Result<bool, DbError> {
-    let sql = "INSERT INTO api_key (id, name, scheme, hash, lookup, grants, customer, expires_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
-    let grants = row.grants.iter().map(|grant| grant.word()).collect::<Vec<_>>().join(",");
-    on_either!(tx, connection => {
-        let done = sqlx::query(sql)
-            .bind(row.id)
-            .bind(&row.name)
-            .bind(row.scheme.word())
-            .bind(&row.hash)
-            .bind(&row.lookup)
-            .bind(grants)
-            .bind(row.customer.as_ref().map(Slug::as_str))
-            .bind(row.expires_at)
-            .execute(connection)
-            .await?;
-        Ok(done.rows_affected() == 1)
-    })
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    key: &NewKey,
+    scheme: Scheme,
+    hash: &str,
+    lookup: &[u8],
+) -> Result<bool, DbError> {
+    let text = "INSERT INTO api_key (id, name, scheme, hash, lookup, grants, customer, expires_at)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
+    let (id, scheme, customer) = (Uuid::now_v7(), scheme.word(), key.scope.customer());
+    let grants = key.grants.iter().map(|grant| grant.word()).collect::<Vec<_>>().join(",");
+    let insert =
+        sql!(tx, query(text, id, &key.name, scheme, hash, lookup, grants, customer, key.expires_at).execute);
+    Ok(insert? == 1)
 }
 
-/// The keys that a value with these lookups may be the value of; revoked ones are not among them.
+/// The unrevoked keys with one of these lookups.
 pub async fn candidates(
     tx: &mut Tx<'_>,
-    digest: Vec<u8>,
+    digest: Digest,
     imported: Vec<u8>,
 ) -> Result<Vec<Candidate>, DbError> {
     let sql =
         "SELECT id, name, scheme, hash, grants, customer, created_at, expires_at, last_used_at, revoked_at
                FROM api_key WHERE lookup IN ($1, $2) AND revoked_at IS NULL";
-    let rows: Vec<KeyRow> = on_either!(tx, connection => {
-        sqlx::query_as(sql).bind(digest).bind(imported).fetch_all(connection).await?
-    });
+    let rows: Vec<KeyRow> = sql!(tx, query_as(sql, digest, imported).fetch_all)?;
     rows.into_iter().map(|row| Ok(Candidate { hash: row.hash.clone(), key: row.try_into()? })).collect()
 }
 
-/// Keys behind `after`, by name, at most `limit`; revoked ones too, for the record.
+/// Up to `limit` keys after name `after`, in order of names, revoked ones included.
 pub async fn list(tx: &mut Tx<'_>, after: Option<&str>, limit: i64) -> Result<Vec<Key>, DbError> {
     let sql =
         "SELECT id, name, scheme, hash, grants, customer, created_at, expires_at, last_used_at, revoked_at
                FROM api_key WHERE CAST($1 AS text) IS NULL OR name > $1 ORDER BY name LIMIT $2";
-    let rows: Vec<KeyRow> = on_either!(tx, connection => {
-        sqlx::query_as(sql).bind(after).bind(limit).fetch_all(connection).await?
-    });
+    let rows: Vec<KeyRow> = sql!(tx, query_as(sql, after, limit).fetch_all)?;
     rows.into_iter().map(Key::try_from).collect()
 }
 
-/// Ends a key; its id, or `None` where there is no live key of that name.
+/// Revokes a key; its id, or `None` if there is no unrevoked key of that name.
 pub async fn revoke(tx: &mut Tx<'_>, name: &str, now: Timestamp) -> Result<Option<Uuid>, DbError> {
     let sql = "UPDATE api_key SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL RETURNING id";
-    on_either!(tx, connection => {
-        Ok(sqlx::query_scalar(sql).bind(name).bind(now).fetch_optional(connection).await?)
-    })
+    Ok(sql!(tx, query_scalar(sql, name, now).fetch_optional)?)
 }
 
-/// Notes when keys were last used; `used` is sorted by id.
+/// Stores when keys were last used; `used` is sorted by id, to lock rows in one order.
 pub async fn touch(tx: &mut Tx<'_>, used: &[(Uuid, Timestamp)]) -> Result<(), DbError> {
     let sql = "UPDATE api_key SET last_used_at = $2
                WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)";
     for (id, at) in used {
-        on_either!(tx, connection => sqlx::query(sql).bind(id).bind(at).execute(connection).await.map(drop)?);
+        sql!(tx, query(sql, id, at).execute)?;
     }
     Ok(())
 }
@@ -110,7 +87,7 @@ impl TryFrom<KeyRow> for Key {
     type Error = DbError;
 
     fn try_from(row: KeyRow) -> Result<Self, DbError> {
-        let corrupt = |what: String| DbError::new(DbErrorKind::Corrupt, format!("key {}: {what}", row.name));
+        let corrupt = |what: String| DbError::corrupt(format!("key {}: {what}", row.name));
         let grants: Result<Vec<Grant>, _> =
             row.grants.split(',').filter(|word| !word.is_empty()).map(str::parse).collect();
         let scope = match row.customer {

@@ -1,9 +1,8 @@
-//! Values of keys: `hw_` and 256 random bits, or what another system handed out before.
+//! Values of keys: `hw_` and 256 random bits, or imported from another system.
 //!
-//! A value of ours is stored as its SHA-256: with 256 random bits behind it nothing can be tried out. An imported
-//! value may have been chosen by a person, so it is stored with argon2id; a short digest under a prefix of its own
-//! finds the row without trying every one of them. That digest helps somebody who holds the table to try out weak
-//! values: imported keys are a bridge, and should be rotated to ones of ours.
+//! Our values are stored as SHA-256: 256 random bits cannot be guessed. An imported value may have been chosen by a
+//! person, so it is stored with argon2id, and a short digest of it finds its row without trying all of them. With the
+//! table that digest makes guessing weak values easier: imported keys are a bridge, and should be replaced by ours.
 
 use crate::ids::Digest;
 use argon2::Argon2;
@@ -14,11 +13,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// What values of ours begin with; secret scanners look for it.
+/// Prefix of our values; secret scanners look for it.
 const PREFIX: &str = "hw_";
-/// Longest value that is looked at, in bytes.
+/// Longest value, in bytes.
 const MAX_BYTES: usize = 512;
-/// Bytes of an imported value's digest that are kept.
+/// Stored bytes of an imported value's digest.
 const LOOKUP_BYTES: usize = 8;
 
 /// The value of a key, as a client sends it. Prints as `***`.
@@ -36,34 +35,33 @@ impl KeyValue {
         Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits))))
     }
 
-    /// A value as it was sent or handed in; `None` where it cannot be one: empty, longer than 512 bytes, or not
-    /// visible ASCII.
+    /// A value from a client; `None` if it is empty, longer than 512 bytes, or not visible ASCII.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         let fits = (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The value itself: to show it once, when it was made.
+    /// The value itself, to show it once.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What a value of ours is stored and found by.
+    /// Stored form and lookup of our values.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.0.as_bytes())
     }
 
-    /// What an imported value is found by.
+    /// Lookup of an imported value.
     #[must_use]
     pub fn lookup(&self) -> Vec<u8> {
         let named = format!("headworks imported key\0{}", self.0);
         Digest::of(named.as_bytes()).0[..LOOKUP_BYTES].to_vec()
     }
 
-    /// What an imported value is stored as: a PHC string. Takes tens of milliseconds and 19 MiB.
+    /// Stored form of an imported value: a PHC string. Takes tens of milliseconds and 19 MiB.
     ///
     /// # Errors
     /// When there are no random bytes for the salt.
@@ -71,13 +69,13 @@ impl KeyValue {
         Ok(Argon2::default().hash_password(self.0.as_bytes())?.to_string())
     }
 
-    /// Whether `hash`, hex of a SHA-256, is of this value; takes the same time whatever differs.
+    /// Whether `hash`, a SHA-256 in hex, matches this value; in constant time.
     #[must_use]
     pub fn is_sha256(&self, hash: &str) -> bool {
         self.digest().to_string().as_bytes().ct_eq(hash.as_bytes()).into()
     }
 
-    /// Whether `hash`, a PHC string, is of this value. Takes as long as [`argon2`](Self::argon2).
+    /// Whether `hash`, a PHC string, matches this value. Takes as long as [`argon2`](Self::argon2).
     #[must_use]
     pub fn is_argon2(&self, hash: &str) -> bool {
         PasswordHash::new(hash)

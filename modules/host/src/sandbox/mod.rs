@@ -1,8 +1,8 @@
-//! The walls around a child, raised once at start and never lowered.
+//! The sandbox of a child, set up once at start and never relaxed.
 //!
-//! Order matters: descriptors first (nothing of the server's may stay open), then what dies with whom, then limits,
-//! then Landlock and seccomp, after which none of these calls would work any more. What a delivery may cost in time
-//! and memory the server sets from outside, per delivery.
+//! Order matters: descriptors first (none of the server's may stay open), then the parent-death signal, then limits, then
+//! Landlock and seccomp, after which none of these calls would work. Limits of time and memory per delivery are set by the
+//! server, from outside.
 //!
 //! | wall | stops |
 //! |---|---|

@@ -7,7 +7,7 @@
 //!     --sasl ${sasl_username} --nexthop ${nexthop} -- ${recipient}
 //! ```
 //!
-//! An option's value is the next argument, whatever it looks like. There is one recipient, after `--`.
+//! The value of an option is always the next argument. There is one recipient, after `--`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use headworks_spool::{Door, Envelope};
 use uuid::Uuid;
 
 use super::reply::Refusal;
@@ -31,23 +32,10 @@ pub struct Arguments {
     pub deadline: Duration,
     /// Whether a mail may measure less than `${size}` within a tolerance.
     pub strict_size: bool,
-    pub mail: Mail,
-}
-
-/// What Postfix says about the mail.
-#[derive(Debug)]
-pub struct Mail {
+    /// Postfix's `${size}`.
     pub declared_bytes: u64,
-    pub queue_id: Vec<u8>,
-    pub sender: Vec<u8>,
-    pub recipient: Vec<u8>,
-    pub original_recipient: Vec<u8>,
-    pub client_address: Vec<u8>,
-    pub client_name: Vec<u8>,
-    pub client_helo: Vec<u8>,
-    pub client_protocol: Vec<u8>,
-    pub sasl_user: Vec<u8>,
-    pub nexthop: Vec<u8>,
+    /// What Postfix says about the mail. Receipt, time and problems are filled in when the mail has been read.
+    pub envelope: Envelope,
 }
 
 const DEFAULT_MIN_FREE_INODES: u64 = 1000;
@@ -71,18 +59,27 @@ const OPTIONS: [&str; 15] = [
 ];
 
 impl Arguments {
-    /// Every error is one of settings: the administrator's line in master.cf is wrong.
+    /// Every error is a mistake in master.cf.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, Refusal> {
         let mut given = Given::collect(arguments)?;
+        let spool_id = given.parsed("--spool-id", None)?;
+        let declared_bytes = given.parsed("--size", None)?;
         Ok(Self {
             spool: PathBuf::from(given.required("--spool")?),
-            spool_id: given.parsed("--spool-id", None)?,
+            spool_id,
             min_free_bytes: given.parsed::<Bytes>("--min-free", None)?.0,
             min_free_inodes: given.parsed("--min-free-inodes", Some(DEFAULT_MIN_FREE_INODES))?,
             deadline: given.parsed("--deadline", Some(Seconds(DEFAULT_DEADLINE)))?.0,
             strict_size: given.strict_size,
-            mail: Mail {
-                declared_bytes: given.parsed("--size", None)?,
+            declared_bytes,
+            envelope: Envelope {
+                spool_id,
+                receipt_id: Uuid::nil(),
+                door: Door::Pipe,
+                received_at: 0,
+                problems: Vec::new(),
+                declared_bytes: Some(declared_bytes),
+                program: concat!("mailhandler ", env!("CARGO_PKG_VERSION")).to_owned(),
                 queue_id: given.queue_id()?,
                 sender: given.required("--sender")?.into_vec(),
                 original_recipient: given.optional("--original"),
@@ -98,7 +95,7 @@ impl Arguments {
     }
 }
 
-/// What was given, still as text.
+/// The unparsed arguments.
 struct Given {
     values: BTreeMap<&'static str, OsString>,
     strict_size: bool,
@@ -222,8 +219,8 @@ mod tests {
         assert_eq!(arguments.min_free_bytes, 64 << 20);
         assert_eq!(arguments.min_free_inodes, 1000);
         assert_eq!(arguments.deadline, Duration::from_secs(120));
-        assert_eq!(arguments.mail.recipient, b"a@b");
-        assert_eq!(arguments.mail.sender, b"");
+        assert_eq!(arguments.envelope.recipient, b"a@b");
+        assert_eq!(arguments.envelope.sender, b"");
         assert!(!arguments.strict_size);
     }
 
@@ -233,8 +230,8 @@ mod tests {
         line[11] = "--";
         line[13] = "--spool";
         let arguments = parse(line).unwrap();
-        assert_eq!(arguments.mail.sender, b"--");
-        assert_eq!(arguments.mail.recipient, b"--spool");
+        assert_eq!(arguments.envelope.sender, b"--");
+        assert_eq!(arguments.envelope.recipient, b"--spool");
     }
 
     #[test]

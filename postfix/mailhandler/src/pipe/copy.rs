@@ -1,4 +1,4 @@
-//! Reading the mail with a deadline: Postfix bounces a mail whose handler outlives its time limit.
+//! Reads the mail with a deadline: Postfix bounces a mail whose handler exceeds the time limit.
 
 use std::io;
 use std::time::Instant;
@@ -9,12 +9,12 @@ use rustix::io::{Errno, read};
 
 use super::reply::Refusal;
 
-/// As much as a pipe holds.
+/// Capacity of a pipe.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Hands stdin to `take`, piece by piece, until its end.
 ///
-/// The deadline ends with the last byte: what follows is bounded by the disk, and giving up there would only repeat it.
+/// The deadline covers reading only: the rest depends on the disk, and giving up there would not help.
 pub fn stdin_to_end(
     deadline: Instant,
     mut take: impl FnMut(&[u8]) -> Result<(), SpoolError>,

@@ -6,10 +6,10 @@
 //!   4.3.5           4.3.5 / 4.3.1            4.3.0 deadline        4.3.1   4.3.1      4.3.1           all 75
 //! ```
 //!
-//! **Short mail.** A pipe has no end mark: when Postfix's pipe daemon is killed, we read a clean end and a part of the
-//! mail. So what we read is measured the way Postfix measures ([`size`]). If it is less than `${size}`, the mail is
-//! kept as `<receipt>.short` and comes again. If exactly the same bytes come again, the measure is wrong and not the
-//! mail: it is accepted, with problem `size_mismatch`.
+//! **Short mail.** A pipe has no end mark: if Postfix's pipe daemon is killed, we read a part of the mail and a normal
+//! end. So the mail is measured as Postfix measures it ([`size`]). If it is shorter than `${size}`, it is stored as
+//! `<receipt>.short` and deferred. If exactly the same bytes come again, the measurement is wrong and not the mail: it is
+//! accepted, with problem `size_mismatch`.
 
 mod arguments;
 mod copy;
@@ -20,10 +20,10 @@ use std::ffi::OsString;
 use std::time::{Instant, SystemTime};
 
 use headworks_spool::{
-    Deposited, Door, Draft, EntryName, Envelope, Sealed, Spool, SpoolError, mail_key, problem, receipt_id,
+    Deposited, EntryName, Envelope, Sealed, Spool, SpoolError, mail_key, problem, receipt_id,
 };
 
-use arguments::{Arguments, Mail};
+use arguments::Arguments;
 use reply::{Refusal, Reply};
 use size::PostfixSize;
 
@@ -45,8 +45,12 @@ fn deliver(arguments: Arguments, started_at: Instant) -> Result<Reply, Refusal> 
         draft.write(bytes)
     })?;
 
-    let is_short = size.is_short_of(arguments.mail.declared_bytes, arguments.strict_size);
-    let envelope = envelope(arguments.mail, &spool, &draft, is_short);
+    let is_short = size.is_short_of(arguments.declared_bytes, arguments.strict_size);
+    let mut envelope = arguments.envelope;
+    let key = mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient);
+    envelope.receipt_id = receipt_id(&key, &draft.digest());
+    envelope.received_at = now_micros();
+    envelope.problems = problems(&envelope, is_short);
     let sealed = draft.seal(&envelope)?;
     if is_short && sealed.deposit_short()? == Deposited::New {
         spool.sync()?;
@@ -54,13 +58,13 @@ fn deliver(arguments: Arguments, started_at: Instant) -> Result<Reply, Refusal> 
     }
     let reply = deposit(&spool, &sealed)?;
     if is_short {
-        // Of no more use; the server drops one that stays.
+        // No longer needed; the server removes a remaining one.
         spool.remove(EntryName::short(sealed.receipt_id())).ok();
     }
     Ok(reply)
 }
 
-/// Everything up to the yes: linked, and the name durable.
+/// Links the entry and makes its name durable.
 fn deposit(spool: &Spool, sealed: &Sealed) -> Result<Reply, SpoolError> {
     let deposited = sealed.deposit()?;
     spool.sync()?;
@@ -70,30 +74,7 @@ fn deposit(spool: &Spool, sealed: &Sealed) -> Result<Reply, SpoolError> {
     })
 }
 
-fn envelope(mail: Mail, spool: &Spool, draft: &Draft, is_short: bool) -> Envelope {
-    let key = mail_key(spool.id(), &mail.queue_id, &mail.recipient);
-    Envelope {
-        spool_id: spool.id(),
-        receipt_id: receipt_id(&key, &draft.digest()),
-        door: Door::Pipe,
-        received_at: now_micros(),
-        problems: problems(&mail, is_short),
-        queue_id: mail.queue_id,
-        sender: mail.sender,
-        recipient: mail.recipient,
-        original_recipient: mail.original_recipient,
-        client_address: mail.client_address,
-        client_name: mail.client_name,
-        client_helo: mail.client_helo,
-        client_protocol: mail.client_protocol,
-        sasl_user: mail.sasl_user,
-        nexthop: mail.nexthop,
-        declared_bytes: Some(mail.declared_bytes),
-        program: concat!("mailhandler ", env!("CARGO_PKG_VERSION")).to_owned(),
-    }
-}
-
-fn problems(mail: &Mail, is_short: bool) -> Vec<String> {
+fn problems(mail: &Envelope, is_short: bool) -> Vec<String> {
     let is_utf8 = |address: &[u8]| std::str::from_utf8(address).is_ok();
     // Without flag `q` a quoted local part arrives unquoted: the domain starts after the last `@`.
     let domain =

@@ -1,6 +1,6 @@
-//! The one line we print and the code we exit with.
+//! The line that is printed, and the exit code.
 //!
-//! The line goes to Postfix's log and, should the mail ever bounce, to its sender: no paths, at most 200 characters.
+//! The line goes to Postfix's log and, if the mail bounces, to its sender: no paths, at most 200 characters.
 
 use std::error::Error as _;
 use std::fmt;
@@ -22,16 +22,16 @@ pub enum Reply {
     Refused(Refusal),
 }
 
-/// Why the mail has to come again.
+/// Why the mail is deferred.
 #[derive(Debug)]
 pub struct Refusal {
-    /// RFC 3463; Postfix defers for any `4.x.y`, whatever the exit code.
+    /// Status code of RFC 3463; Postfix defers on any `4.x.y`, whatever the exit code.
     status: &'static str,
     reason: String,
 }
 
 impl Reply {
-    /// Prints the line. The exit code does not depend on whether anybody could read it: the mail is safe or it is not.
+    /// Prints the line. The exit code does not depend on whether that succeeds.
     pub fn say(&self) -> ExitCode {
         let line: String = self.to_string().chars().take(MAX_CHARACTERS).collect();
         let mut stdout = std::io::stdout();

@@ -1,6 +1,6 @@
 //! `${size}` measured again: the bytes of the content records in Postfix's queue file.
 //!
-//! Postfix keeps a mail as records of at most 2,048 bytes, a long line in several. A record takes one byte for its
+//! Postfix stores a mail as records of at most 2,048 bytes, a long line in several. A record takes one byte for its
 //! type, one for a length below 128 and two for a longer one. The header lines that flags `R` and `O` put in front
 //! of what we read are not in the queue file.
 
@@ -12,15 +12,15 @@ const SHORT_PIECE_BYTES: u64 = 127;
 const PREPENDED: [&[u8]; 2] = [b"Return-Path:", b"X-Original-To:"];
 const PREFIX_BYTES: usize = 14;
 
-/// The measure of what was read so far.
+/// Size of the bytes read so far.
 #[derive(Debug, Default)]
 pub struct PostfixSize {
     lines_bytes: u64,
     ends_in_line_end: bool,
-    /// Of the line whose end was not seen yet.
+    /// Of the current, unfinished line.
     line_bytes: u64,
     prefix: Vec<u8>,
-    /// How many of [`PREPENDED`] may no longer come; all, once another line was seen.
+    /// How many of [`PREPENDED`] can no longer follow; all of them after any other line.
     passed: usize,
 }
 
@@ -35,9 +35,9 @@ impl PostfixSize {
         self.extend_line(bytes);
     }
 
-    /// Whether the mail was cut: it ends inside a line, which Postfix's mails never do, or too much is missing.
-    /// Not strict: 1 % or 4 KiB, the larger, are let pass, for hosts where a milter changes mails after Postfix
-    /// measured them.
+    /// Whether the mail was truncated: it ends inside a line, which Postfix's mails never do, or it is too short. Unless
+    /// `strict`, 1 % or 4 KiB (the larger) may be missing, for hosts where a milter changes mails after Postfix has measured
+    /// them.
     pub fn is_short_of(&self, declared_bytes: u64, strict: bool) -> bool {
         let tolerance = if strict { 0 } else { (declared_bytes / 100).max(4096) };
         !self.ends_in_line_end || self.lines_bytes.saturating_add(tolerance) < declared_bytes
@@ -51,7 +51,7 @@ impl PostfixSize {
         }
     }
 
-    /// Ends the line and says what it took in the queue file: nothing, if it was not there.
+    /// Ends the line and returns its size in the queue file, which is zero for prepended lines.
     fn take_line(&mut self) -> u64 {
         let line_bytes = std::mem::take(&mut self.line_bytes);
         let prepended = PREPENDED[self.passed..].iter().position(|name| self.prefix.starts_with(name));
