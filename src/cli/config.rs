@@ -1,4 +1,4 @@
-//! `headworks config`: check, print, schema.
+//! `headworks config`: check and print the configuration, and its schema.
 
 mod live;
 
@@ -8,23 +8,23 @@ use clap::Subcommand;
 use live::Line;
 
 const COLUMNS: [Column; 4] =
-    [("state", "/state"), ("what", "/what"), ("place", "/place"), ("detail", "/detail")];
+    [("state", "/state"), ("check", "/check"), ("place", "/place"), ("detail", "/detail")];
 
-/// Look at the configuration.
+/// Check and print the configuration.
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Say everything that is wrong with it, each with file and line.
+    /// Check the configuration and print every mistake with its file and line.
     Check {
-        /// Look at what it names, too: store, volumes, spool, modules, addresses. Nothing is changed.
+        /// Also check the store, volumes, spool, modules and addresses it names, without changing anything.
         #[arg(long)]
         live: bool,
         /// With --live: print one JSON object per line.
         #[arg(long, requires = "live")]
         json: bool,
     },
-    /// Print the settings in force as TOML, secrets as `***`.
+    /// Print the effective settings as TOML, secrets as `***`.
     Print {
-        /// Add where each setting was written.
+        /// Add where each setting comes from.
         #[arg(long)]
         origin: bool,
     },
@@ -33,16 +33,16 @@ pub enum Config {
 }
 
 impl Config {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// When the configuration is wrong: everything that is.
+    /// When the configuration is invalid, with every mistake in it.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         match self {
             Self::Check { live: true, json } => return check_live(global, json).await,
             Self::Check { .. } => {
                 global.load()?;
-                global.say("the configuration is good");
+                global.say("the configuration is valid");
             }
             Self::Print { origin } => super::out(&global.load()?.print(origin))?,
             Self::Schema => super::out(&format!("{:#}\n", crate::config::schema()))?,
@@ -51,14 +51,14 @@ impl Config {
     }
 }
 
-/// A line per thing looked at; exit 1 where one is in trouble. What the server's user cannot read or write is trouble, so it
-/// is looked at as that user.
+/// Prints a line per check; exits with 1 if one failed. The checks run as the server's user, because they fail where that
+/// user cannot read or write.
 async fn check_live(global: &Global, json: bool) -> Result<Exit, Failure> {
     let loaded = global.load()?;
     owner::become_owner(&loaded.config().server.state_dir)?;
     let lines = live::check(&loaded).await;
     print::list(json, &COLUMNS, &lines.iter().map(Line::json).collect::<Vec<_>>())?;
-    let troubles = lines.iter().filter(|line| line.is_trouble()).count();
-    global.say(&format!("the configuration is good; {troubles} troubles with what it names"));
-    Ok(if troubles == 0 { Exit::Done } else { Exit::Failed })
+    let failed = lines.iter().filter(|line| line.has_failed()).count();
+    global.say(&format!("the configuration is valid; {failed} of {} checks failed", lines.len()));
+    Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }

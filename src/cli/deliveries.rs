@@ -1,8 +1,8 @@
-//! `headworks deliveries`, `headworks trace`, `headworks replay`: what came, and its story.
+//! `headworks deliveries`, `headworks trace`, `headworks replay`: deliveries, their history, and parsing them again.
 
 use super::gateway::Gateway;
 use super::held::PARTS;
-use super::jobs::{self, EVENTS, FINDINGS, acted};
+use super::jobs::{self, EVENTS, FINDINGS};
 use super::listing::{Coordinates, Form, Listing, Query};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
@@ -23,41 +23,45 @@ const COLUMNS: [Column; 9] = [
     ("bytes", "/bytes"),
 ];
 
-/// What came.
+/// List and show deliveries.
 #[derive(Debug, Subcommand)]
 pub enum Deliveries {
     /// List deliveries, newest first.
     List {
         #[command(flatten)]
         listing: Listing,
-        /// Only those that wait for an operator.
+        /// Only deliveries that wait for an operator.
         #[arg(long)]
         held: bool,
         #[command(flatten)]
         coordinates: Box<Coordinates>,
     },
-    /// Show one delivery and what it holds.
+    /// Show a delivery and its parts.
     Show {
+        /// Id of the delivery.
         id: Uuid,
         #[command(flatten)]
         form: Form,
     },
 }
 
-/// The whole story of one thing: envelope, parts, rules that matched and that did not, jobs, attempts, rows.
+/// Show the whole history of a delivery.
+///
+/// Prints its envelope, its parts, what the current rules decide, its jobs with all attempts, its rows and its findings.
 #[derive(Debug, Args)]
 pub struct Trace {
-    /// A delivery, a receipt, or the number of a job.
+    /// Id of a delivery or receipt, or number of a job.
     id: String,
     #[command(flatten)]
     form: Form,
 }
 
-/// Read a delivery once more; what that loads replaces what it loaded before.
+/// Parse a delivery again; the new rows replace the old ones.
 #[derive(Debug, Args)]
 pub struct Replay {
+    /// Id of the delivery.
     delivery: Uuid,
-    /// Take the mail apart and ask the rules again, too.
+    /// Also split the mail and apply the rules again.
     #[arg(long)]
     sort: bool,
     #[command(flatten)]
@@ -65,99 +69,89 @@ pub struct Replay {
 }
 
 impl Deliveries {
-    /// Does it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         match self {
             Self::List { listing, held, coordinates } => {
                 let query = coordinates.query().with("held", held.then_some("true"));
-                listing.print(global, &gateway, &query.at("/deliveries"), &COLUMNS).await?;
+                listing.print(global, api, &query.at("/deliveries"), &COLUMNS).await?;
             }
             Self::Show { id, form } => {
-                let found = gateway.get(&format!("/deliveries/{id}")).await?;
-                gateway.say_what_is_missing(global, &found["contents"]);
-                print::one(form.json, &found)?;
+                let delivery = api.get(&format!("/deliveries/{id}")).await?;
+                api.explain_missing(global, &delivery["contents"]);
+                print::one(form.json, &delivery)?;
                 if !form.json {
-                    print::section("parts", &PARTS, &found["contents"]["parts"])?;
+                    print::section("parts", &PARTS, &delivery["contents"]["parts"])?;
                 }
             }
         }
-        gateway.close().await;
         Ok(Exit::Done)
     }
 }
 
 impl Replay {
-    /// Does it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         let sort = if self.sort { "?sort=true" } else { "" };
-        let made = gateway.post(&format!("/deliveries/{}/replay{sort}", self.delivery), None).await?;
-        acted(&self.form, global, &made, "read once more by job")?;
-        gateway.close().await;
+        let job = api.post(&format!("/deliveries/{}/replay{sort}", self.delivery)).await?;
+        self.form.print_job(global, &job, "will be parsed again by job")?;
         Ok(Exit::Done)
     }
 }
 
 impl Trace {
-    /// Prints it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
-        let delivery = delivery_of(&gateway, &self.id).await?;
-        let mut trace = gateway.get(&format!("/deliveries/{delivery}/trace")).await?;
-        gateway.say_what_is_missing(global, &trace["contents"]);
-        match rules(&gateway, &trace).await {
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
+        let delivery = delivery_of(api, &self.id).await?;
+        let mut trace = api.get(&format!("/deliveries/{delivery}/trace")).await?;
+        api.explain_missing(global, &trace["contents"]);
+        match rules(api, &trace).await {
             Ok(rules) => trace["rules"] = rules,
-            Err(failure) => global.say(&format!("the rules could not be asked: {}", failure.message)),
+            Err(failure) => global.say(&format!("the rules could not be tested: {}", failure.message)),
         }
-        gateway.close().await;
-        if self.form.json {
-            print::one(true, &trace)?;
-        } else {
-            story(&trace)?;
+        match self.form.json {
+            true => print::one(true, &trace)?,
+            false => print_trace(&trace)?,
         }
         Ok(Exit::Done)
     }
 }
 
-/// The delivery that an id of a delivery, receipt or job leads to.
-async fn delivery_of(gateway: &Gateway, id: &str) -> Result<String, Failure> {
-    let nothing = || Failure::new(Exit::NotFound, format!("nothing is known of {id}"));
+/// The delivery that belongs to the id of a delivery or receipt or the number of a job.
+async fn delivery_of(api: &Gateway, id: &str) -> Result<String, Failure> {
+    let nothing = || Failure::new(Exit::NotFound, format!("no delivery is known for {id}"));
     if let Ok(job) = id.parse::<i64>() {
-        let job = gateway.get(&format!("/jobs/{job}")).await?;
+        let job = api.get(&format!("/jobs/{job}")).await?;
         return job["delivery_id"].as_str().map(str::to_owned).ok_or_else(nothing);
     }
     let id: Uuid = id.parse().map_err(|_| {
-        Failure::new(
-            Exit::Usage,
-            format!("{id:?} is neither the id of a delivery or receipt nor the number of a job"),
-        )
+        let why = format!("{id:?} is neither the id of a delivery or receipt nor the number of a job");
+        Failure::new(Exit::Usage, why)
     })?;
     // Receipts are UUIDv8, deliveries UUIDv7.
     if id.get_version_num() != 8 {
         return Ok(id.to_string());
     }
-    let found = gateway.get(&format!("/deliveries?receipt={id}")).await?;
+    let found = api.get(&format!("/deliveries?receipt={id}")).await?;
     found["items"][0]["id"].as_str().map(str::to_owned).ok_or_else(nothing)
 }
 
-/// What the rules in force say of the mail today; null where it is none.
-async fn rules(gateway: &Gateway, trace: &Value) -> Result<Value, Failure> {
+/// What the current rules decide about the mail; null if the delivery is not a mail.
+async fn rules(api: &Gateway, trace: &Value) -> Result<Value, Failure> {
     if trace["contents"]["message"].is_null() {
         return Ok(Value::Null);
     }
     let delivery = &trace["delivery"];
     let envelope = |field: &str| delivery["envelope"][field]["text"].as_str();
-    let mail = gateway
-        .bytes(&format!("/deliveries/{}/message", delivery["id"].as_str().unwrap_or_default()))
-        .await?;
+    let id = delivery["id"].as_str().unwrap_or_default();
+    let mail = api.download(&format!("/deliveries/{id}/message")).await?;
     let query = Query::default()
         .with("recipient", Some(envelope("recipient").unwrap_or_default()))
         .with("sender", envelope("sender"));
-    gateway.post_mail(&query.at("/rules/test"), mail).await
+    api.post_mail(&query.at("/rules/test"), mail).await
 }
 
-fn story(trace: &Value) -> Result<(), Failure> {
+fn print_trace(trace: &Value) -> Result<(), Failure> {
     let contents = &trace["contents"];
     let mut delivery = trace["delivery"].clone();
     let envelope = delivery["envelope"].take();
@@ -167,7 +161,7 @@ fn story(trace: &Value) -> Result<(), Failure> {
     print::section("header", &[("name", "/name"), ("value", "/value")], &contents["headers"])?;
     print::section("parts", &PARTS, &contents["parts"])?;
     let trials: Vec<Value> = trace["rules"]["trials"].as_array().into_iter().flatten().map(trial).collect();
-    print::section("rules, as they are now", &TRIALS, &Value::Array(trials))?;
+    print::section("current rules", &TRIALS, &Value::Array(trials))?;
     print::section("jobs", &jobs::COLUMNS, &trace["jobs"])?;
     print::section("timeline", &EVENTS, &trace["timeline"])?;
     let rows: Vec<Value> = trace["loads"].as_array().into_iter().flatten().flat_map(rows_of).collect();
@@ -177,7 +171,7 @@ fn story(trace: &Value) -> Result<(), Failure> {
 
 const ENVELOPE: [Column; 2] = [("field", "/field"), ("value", "/value")];
 
-/// One line per field of the envelope; of text from outside the readable form.
+/// One line per field of the envelope, in its readable form.
 fn envelope_lines(envelope: &Value) -> Vec<Value> {
     let fields = envelope.as_object().into_iter().flatten();
     fields
@@ -185,7 +179,7 @@ fn envelope_lines(envelope: &Value) -> Vec<Value> {
         .collect()
 }
 
-/// One line per problem of the whole.
+/// One line per problem of the whole delivery.
 fn codes(problems: &Value) -> Vec<Value> {
     problems.as_array().into_iter().flatten().map(|code| json!({"code": code})).collect()
 }
@@ -203,14 +197,14 @@ const ROWS: [Column; 8] = [
     ("stale", "/stale"),
 ];
 
-/// What came of one rule, in words.
+/// The verdict on one rule, in words.
 fn trial(trial: &Value) -> Value {
     let verdict = &trial["verdict"];
     let missed: Vec<&str> =
         verdict["missed"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let words = match (verdict.as_str(), verdict["malformed"].as_str()) {
         (Some(word), _) => word.replace('_', " "),
-        (None, Some(header)) => format!("depends on {header}, which stands twice"),
+        (None, Some(header)) => format!("depends on {header}, which occurs twice"),
         (None, None) => format!("missed at {}", missed.join(", ")),
     };
     json!({"rule": trial["rule"], "verdict": words})

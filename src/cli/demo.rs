@@ -1,17 +1,18 @@
-//! `headworks demo`: everything at work, from nothing.
+//! `headworks demo`: the whole system at work in a temporary directory.
 //!
 //! ```text
 //!   a temporary directory ─▶ configuration ─▶ the server, in this process
 //!   six mails ─▶ the real mailhandler, as Postfix would run it ─▶ receipts ─▶ settled
-//!   the API, with a key ─▶ tables: rows, and what is held ─▶ until Ctrl-C, then everything is removed
+//!   the API, with a key ─▶ tables of rows and held mails ─▶ until Ctrl-C, then everything is removed
 //! ```
 //!
-//! Each mail must end as [`mails`] says, or the demo fails: it is a test that people can watch.
+//! The demo fails if a mail does not end as [`mails`] says: it is a test that people can watch.
 
 mod mails;
 mod pipe;
 mod site;
 
+use super::client::Client;
 use super::gateway::Gateway;
 use super::print::{self, Column};
 use super::{Exit, Failure, Global, held, serve};
@@ -28,11 +29,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
-/// Longest a mail may take to settle.
-const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(100);
+/// Longest time until a mail is settled.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a receipt is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Tables that are shown, and what of them.
+/// The tables to show, with their columns.
 const TABLES: [(&str, &[Column]); 3] = [
     (
         "hydrastor_grid_snapshot",
@@ -55,19 +57,19 @@ const TABLES: [(&str, &[Column]); 3] = [
     ),
 ];
 
-/// See it work, from nothing, in a temporary directory.
+/// Show headworks at work in a temporary directory.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Stop after the tables, instead of leaving the server up until Ctrl-C.
+    /// Stop after printing the tables instead of running until Ctrl-C.
     #[arg(long)]
     once: bool,
 }
 
 impl Demo {
-    /// Runs it; whatever happens, nothing stays behind.
+    /// Runs the demo and removes everything, even if it fails.
     ///
     /// # Errors
-    /// When a mail does not end as it should, or something cannot be had.
+    /// When a mail does not end as expected, or the server cannot start.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         log::start(LevelFilter::ERROR, log::Format::Pretty)?;
         let site = Site::make()?;
@@ -77,7 +79,7 @@ impl Demo {
     }
 
     async fn show(&self, global: &Global, site: &Site) -> Result<Exit, Failure> {
-        global.say(&format!("a temporary directory: {}", site.path().display()));
+        global.say(&format!("temporary directory: {}", site.path().display()));
         let sources = site.sources();
         let live = Live::new(
             crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Failed, errors.to_string()))?,
@@ -85,7 +87,7 @@ impl Demo {
         let (server, signals) = serve::start(live, Metrics::install()?).await?;
         let story = tokio::select! {
             story = self.story(global, site, &server) => story,
-            () = told_to_stop() => Err(Failure::new(Exit::Failed, "told to stop before it was over")),
+            () = stop_signal() => Err(Failure::new(Exit::Failed, "stopped before the demo was over")),
         };
         match story {
             Ok(()) if !self.once => serve::until_told(server, signals, &sources).await,
@@ -97,10 +99,12 @@ impl Demo {
     async fn story(&self, global: &Global, site: &Site, server: &Server) -> Result<(), Failure> {
         let config = server.app.core.live.config();
         let address = server.addresses().first().copied();
-        let address = address.ok_or_else(|| Failure::new(Exit::Failed, "the server listens nowhere"))?;
+        let address =
+            address.ok_or_else(|| Failure::new(Exit::Failed, "the server listens on no address"))?;
         let key = make_key(&config.server.control_socket).await?;
-        let gateway = Gateway::Remote { authority: address.to_string(), key: Some(key.clone()) };
-        global.say(&format!("a server: http://{address}"));
+        let url = format!("http://{address}");
+        let api = Gateway::Server(Client::at_url(&url, Some(&key), None)?);
+        global.say(&format!("server: {url}"));
         let spool = Spool::open(&config.spool.path, None)?;
         let mut receipts = Vec::new();
         for (number, mail) in (1..).zip(&MAILS) {
@@ -108,8 +112,8 @@ impl Demo {
             global.say(&format!("mail {number} of {}: {}, receipt {receipt}", MAILS.len(), mail.title));
             receipts.push((mail, receipt));
         }
-        let settled = settle(global, &gateway, &receipts).await?;
-        tables(&gateway, &settled).await?;
+        let settled = settle(global, &api, &receipts).await?;
+        tables(&api, &settled).await?;
         if !self.once {
             site.write_environment(address, &key)?;
             global.say(&site.invitation(address, &key));
@@ -118,8 +122,8 @@ impl Demo {
     }
 }
 
-/// Returns at SIGINT or SIGTERM, so that the directory is removed after either.
-async fn told_to_stop() {
+/// Waits for SIGINT or SIGTERM, so that the directory is removed after either.
+async fn stop_signal() {
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => tokio::select! {
             _ = Signal::recv(&mut terminate) => {}
@@ -129,51 +133,50 @@ async fn told_to_stop() {
     }
 }
 
-/// A key that reads everything and may do what operators do; the server hands it out on its control socket.
+/// Creates a key for reading and operating; the control socket needs none.
 async fn make_key(socket: &std::path::Path) -> Result<String, Failure> {
-    let control = Gateway::Socket(socket.to_owned());
+    let control = Gateway::Server(Client::at_socket(socket)?);
     let wanted = json!({"name": "demo", "grants": ["ingest", "read", "content", "operate"]});
-    let made = control.post("/keys", Some(&wanted)).await?;
+    let made = control.post_json("/keys", &wanted).await?;
     Ok(made["value"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits until every mail is where it should be.
-async fn settle(
-    global: &Global,
-    gateway: &Gateway,
-    receipts: &[(&Mail, Uuid)],
-) -> Result<Vec<Value>, Failure> {
+/// Waits until every mail has ended as expected.
+async fn settle(global: &Global, api: &Gateway, receipts: &[(&Mail, Uuid)]) -> Result<Vec<Value>, Failure> {
     let mut settled = Vec::new();
     for (mail, receipt) in receipts {
-        let state = tokio::time::timeout(PATIENCE, settled_state(gateway, *receipt)).await;
+        let state = tokio::time::timeout(SETTLE_TIMEOUT, settled_state(api, *receipt)).await;
         let state = state.map_err(|_| {
-            Failure::new(Exit::Failed, format!("{}: still at work after {PATIENCE:?}", mail.title))
+            Failure::new(Exit::Failed, format!("{}: not settled after {SETTLE_TIMEOUT:?}", mail.title))
         })??;
         global.say(&format!("{}: {state}", mail.title));
         if state != mail.ends {
-            return Err(Failure::new(Exit::Failed, format!("{}: {state}, not {}", mail.title, mail.ends)));
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("{}: ended as {state}, expected {}", mail.title, mail.ends),
+            ));
         }
         settled.push(json!({"mail": mail.title, "receipt": receipt, "state": state}));
     }
     Ok(settled)
 }
 
-async fn settled_state(gateway: &Gateway, receipt: Uuid) -> Result<String, Failure> {
+async fn settled_state(api: &Gateway, receipt: Uuid) -> Result<String, Failure> {
     loop {
-        let receipt = gateway.get(&format!("/receipts/{receipt}")).await?;
+        let receipt = api.get(&format!("/receipts/{receipt}")).await?;
         match receipt["state"].as_str() {
-            Some("working") | None => tokio::time::sleep(PAUSE).await,
+            Some("working") | None => tokio::time::sleep(POLL_INTERVAL).await,
             Some(state) => return Ok(state.to_owned()),
         }
     }
 }
 
-async fn tables(gateway: &Gateway, settled: &[Value]) -> Result<(), Failure> {
+async fn tables(api: &Gateway, settled: &[Value]) -> Result<(), Failure> {
     let mails = Value::Array(settled.to_vec());
     print::section("mails", &[("mail", "/mail"), ("state", "/state"), ("receipt", "/receipt")], &mails)?;
     for (table, columns) in TABLES {
-        let rows = gateway.get(&format!("/rows/{table}")).await?;
+        let rows = api.get(&format!("/rows/{table}")).await?;
         print::section(table, columns, &rows["items"])?;
     }
-    print::section("held", &held::COLUMNS, &gateway.get("/held").await?["items"])
+    print::section("held", &held::COLUMNS, &api.get("/held").await?["items"])
 }

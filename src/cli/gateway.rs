@@ -1,14 +1,15 @@
-//! How commands speak to headworks: as clients of its API, wherever that is.
+//! How commands reach the API, wherever it is.
 //!
 //! ```text
-//!   --url                              ─▶ HTTP, with the key of --key-file or HEADWORKS_KEY
-//!   control.sock answers               ─▶ the same over that socket; the kernel says who we are
-//!   nobody serves here                 ─▶ the same router in this process: on SQLite as the owner of the state directory, on
-//!                                         Postgres on any host; a volume that is not there is missed where it is needed
+//!   --url                     ─▶ HTTP or HTTPS, with the key of --key-file or HEADWORKS_KEY
+//!   control.sock answers      ─▶ the same over that socket; the kernel tells the server who we are
+//!   no server on this host    ─▶ the same router in this process: with SQLite as the owner of the state directory, with
+//!                                Postgres on any host; an operation that needs a missing volume fails and says why
 //! ```
 //!
-//! Whichever it is, a command is one request to one handler, so there is one set of rules and one note in the timeline.
+//! In each case a command is one request to one handler, so the rules and the notes in the timeline are the same.
 
+use super::client::{Client, Upload, cause};
 use super::{Exit, Failure, Global, owner};
 use crate::app::{App, BuildError};
 use crate::config::{Door, Live, Loaded, Role, StoreKind};
@@ -17,39 +18,26 @@ use crate::infra::db::DbErrorKind;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::web::Caller;
 use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderName, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{Method, Request, Response, StatusCode, header};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Where the API is nested.
 const BASE: &str = "/api/1.0";
-/// Longest answer that is read.
+/// Longest JSON answer that is read.
 const ANSWER_BYTES: usize = 256 << 20;
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// An API that can be asked.
+/// An API that commands can ask.
 pub enum Gateway {
-    /// A server on this host.
-    Socket(PathBuf),
-    /// A server anywhere.
-    Remote {
-        /// `host:port`.
-        authority: String,
-        /// The value of a key.
-        key: Option<String>,
-    },
-    /// No server: this process.
+    /// A server.
+    Server(Client),
+    /// This process, because no server runs on this host.
     Here(Here),
 }
 
@@ -64,99 +52,120 @@ impl Gateway {
     /// Finds the API.
     ///
     /// # Errors
-    /// When there is none, or not for us.
+    /// When there is none, or we may not use it.
     pub async fn open(global: &Global) -> Result<Self, Failure> {
         if let Some(url) = &global.url {
-            return Ok(Self::Remote { authority: authority(url)?, key: key(global)? });
+            return Client::at_url(url, key(global)?.as_deref(), global.ca.as_deref()).map(Self::Server);
         }
         let loaded = global.load()?;
         let config = loaded.config();
-        let socket = config.server.control_socket.clone();
-        match answers(&socket).await {
-            Ok(true) => return Ok(Self::Socket(socket)),
-            // Whom the server does not know may still open a store that asks for a role of its own.
+        let socket = &config.server.control_socket;
+        match answers(socket).await {
+            Ok(true) => return Client::at_socket(socket).map(Self::Server),
+            // The server does not know us, but Postgres has users of its own.
             Err(refused) if config.store.kind != StoreKind::Postgres => return Err(refused),
             Ok(false) | Err(_) => {}
         }
-        owner::of_store(loaded.config())?;
+        owner::of_store(config)?;
         Here::open(loaded, BTreeSet::new()).await.map(Self::Here)
     }
 
-    /// The parts of headworks in this process, for what is done to volumes and spool and cannot be done beside a server.
+    /// The parts of headworks in this process, to change volumes and spool in ways that would disturb a running server.
     ///
     /// # Errors
-    /// When a server runs here, or something that `role` needs is not there.
+    /// When a server runs here, or something that `role` needs is missing.
     pub async fn alone(global: &Global, role: Role) -> Result<Here, Failure> {
         let loaded = global.load()?;
         let server = &loaded.config().server;
         if answers(&server.control_socket).await? {
-            return Err(Failure::new(Exit::Refused, "a server runs here: stop it first"));
+            return Err(Failure::new(Exit::Refused, "a server is running here: stop it first"));
         }
         owner::become_owner(&server.state_dir)?;
         Here::open(loaded, BTreeSet::from([role])).await
     }
 
-    /// Says what is missing where the `contents` of something are not shown because they are on another host.
-    pub fn say_what_is_missing(&self, global: &Global, contents: &Value) {
+    /// Tells the user why `contents` is empty where the volume is on another host.
+    pub fn explain_missing(&self, global: &Global, contents: &Value) {
         if let (Self::Here(here), true) = (self, contents.is_null())
             && let Err(error) = here.app.core.volumes.get(VolumeName::Inbox).check()
         {
-            global.say(&format!("what it holds is not shown: {error}: {}", error.source));
+            global.say(&format!("the contents cannot be shown: {error}: {}", error.source));
         }
     }
 
-    /// `GET`: what is there.
+    /// Gets a resource.
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::GET, path, None).await.map(|answer| json(&answer))
+        self.json(Method::GET, &format!("{BASE}{path}"), None).await
     }
 
-    /// `GET`: bytes.
-    pub async fn bytes(&self, path: &str) -> Result<Bytes, Failure> {
-        self.ask(Method::GET, path, None).await
+    /// Gets bytes, of any length.
+    pub async fn download(&self, path: &str) -> Result<Body, Failure> {
+        self.send(Method::GET, &format!("{BASE}{path}"), None).await
     }
 
-    /// `POST`: does something; null where the API says nothing about it.
-    pub async fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
-        self.ask(Method::POST, path, body).await.map(|answer| json(&answer))
+    /// Posts a request without a body; null where the answer is empty.
+    pub async fn post(&self, path: &str) -> Result<Value, Failure> {
+        self.json(Method::POST, &format!("{BASE}{path}"), None).await
     }
 
-    /// `POST` with a mail as the body.
-    pub async fn post_mail(&self, path: &str, mail: Bytes) -> Result<Value, Failure> {
-        self.ask(Method::POST, path, Some(("message/rfc822", mail))).await.map(|answer| json(&answer))
+    /// Posts JSON; null where the answer is empty.
+    pub async fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let upload = ("application/json", body.to_string().into());
+        self.json(Method::POST, &format!("{BASE}{path}"), Some(upload)).await
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<(&str, Bytes)>) -> Result<Bytes, Failure> {
-        let mut request = Request::builder().method(method).uri(format!("{BASE}{path}"));
-        if let Some((media_type, _)) = &body {
-            request = request.header(header::CONTENT_TYPE, *media_type);
+    /// Posts a mail, of any length.
+    pub async fn post_mail(&self, path: &str, mail: Body) -> Result<Value, Failure> {
+        let upload = ("message/rfc822", reqwest::Body::wrap_stream(mail.into_data_stream()));
+        self.json(Method::POST, &format!("{BASE}{path}"), Some(upload)).await
+    }
+
+    /// Which build of headworks answers.
+    pub async fn version(&self) -> Result<Value, Failure> {
+        self.json(Method::GET, "/version", None).await
+    }
+
+    async fn json(&self, method: Method, path: &str, upload: Option<Upload>) -> Result<Value, Failure> {
+        let answer = self.read(self.send(method, path, upload).await?).await?;
+        if answer.is_empty() {
+            return Ok(Value::Null);
         }
-        let mut request = request.body(Full::new(body.map(|(_, bytes)| bytes).unwrap_or_default()))?;
-        let (status, body) = match self {
-            Self::Socket(path) => {
-                let stream =
-                    UnixStream::connect(path).await.map_err(|error| unreachable(path.display(), error))?;
-                send(stream, "localhost", request).await
-            }
-            Self::Remote { authority, key } => {
-                if let Some(key) = key {
-                    let value =
-                        key.parse().map_err(|_| Failure::new(Exit::Usage, "the key is no visible text"))?;
-                    request.headers_mut().insert(API_KEY, value);
-                }
-                let stream =
-                    TcpStream::connect(authority).await.map_err(|error| unreachable(authority, error))?;
-                send(stream, authority, request).await
-            }
-            Self::Here(here) => here.answer(request).await,
-        }?;
-        judge(status, body)
+        serde_json::from_slice(&answer).map_err(|error| {
+            Failure::new(Exit::Failed, format!("{}{path}: the answer is not JSON: {error}", self.place()))
+        })
     }
 
-    /// Lets go of what is held.
+    async fn send(&self, method: Method, path: &str, upload: Option<Upload>) -> Result<Body, Failure> {
+        let answer = match self {
+            Self::Server(client) => client.send(method, path, upload).await?,
+            Self::Here(here) => here.send(method, path, upload).await?,
+        };
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body());
+        }
+        Err(refusal(status, &self.read(answer.into_body()).await?))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "no setting of a server limits what a client reads")]
+    async fn read(&self, body: Body) -> Result<Bytes, Failure> {
+        let broken = |error: axum::Error| {
+            Failure::new(Exit::Failed, format!("{}: the answer broke off: {}", self.place(), cause(&error)))
+        };
+        to_bytes(body, ANSWER_BYTES).await.map_err(broken)
+    }
+
+    fn place(&self) -> &str {
+        match self {
+            Self::Server(client) => &client.place,
+            Self::Here(_) => "this process",
+        }
+    }
+
+    /// Closes the store where this process opened it.
     pub async fn close(self) {
         if let Self::Here(here) = self {
-            here.close().await;
+            here.app.core.db.close().await;
         }
     }
 }
@@ -170,21 +179,26 @@ impl Here {
         Ok(Self { app, router })
     }
 
-    async fn answer(&self, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
-        request.extensions_mut().insert(Caller::control(rustix::process::geteuid().as_raw()));
-        let answered = self.router.clone().oneshot(request.map(Body::new)).await;
-        let Ok(answer) = answered;
-        let status = answer.status();
-        Ok((status, read(answer.into_body()).await?))
-    }
-
-    /// Closes the store.
-    pub async fn close(self) {
-        self.app.core.db.close().await;
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        upload: Option<Upload>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.extension(Caller::control(rustix::process::geteuid().as_raw()));
+        let request = match upload {
+            Some((media_type, body)) => {
+                request.header(header::CONTENT_TYPE, media_type).body(Body::new(body))?
+            }
+            None => request.body(Body::empty())?,
+        };
+        let Ok(answer) = self.router.clone().oneshot(request).await;
+        Ok(answer)
     }
 }
 
-/// Text as one segment of a path or one value of a query.
+/// Percent-encodes a segment of a path or a value of a query.
 pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
@@ -192,20 +206,7 @@ pub fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// Which build of headworks answers.
-///
-/// # Errors
-/// When nobody does, or not as headworks would.
-pub(super) async fn version<S>(stream: S) -> Result<Value, Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let request = Request::get("/version").body(Full::default())?;
-    let (status, body) = send(stream, "localhost", request).await?;
-    judge(status, body).map(|answer| json(&answer))
-}
-
-/// Whether a server answers at a socket that may not be there.
+/// Whether a server answers on a socket that need not exist.
 pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
     match UnixStream::connect(socket).await {
         Ok(_) => Ok(true),
@@ -217,45 +218,9 @@ pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
     }
 }
 
-async fn send<S>(
-    stream: S,
-    host: &str,
-    mut request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    request.headers_mut().insert(header::HOST, host.parse()?);
-    let lost = |error: hyper::Error| unreachable(host, error);
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(lost)?;
-    let status = answer.status();
-    let body = read(answer.into_body()).await?;
-    connection.abort();
-    Ok((status, body))
-}
-
-async fn read<B>(body: B) -> Result<Bytes, Failure>
-where
-    B: hyper::body::Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let collected = Limited::new(body, ANSWER_BYTES).collect().await;
-    let broken = |error| Failure::new(Exit::Failed, format!("the answer broke off: {error}"));
-    Ok(collected.map_err(broken)?.to_bytes())
-}
-
-fn json(answer: &[u8]) -> Value {
-    serde_json::from_slice(answer).unwrap_or_default()
-}
-
-/// What an answer means for the command: its body, or why not.
-fn judge(status: StatusCode, body: Bytes) -> Result<Bytes, Failure> {
-    if status.is_success() {
-        return Ok(body);
-    }
-    let value = json(&body);
+/// What a refusal means for the command: how to exit, and what the problem document says.
+fn refusal(status: StatusCode, body: &[u8]) -> Failure {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let exit = match status {
         StatusCode::NOT_FOUND => Exit::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT => Exit::Refused,
@@ -266,32 +231,19 @@ fn judge(status: StatusCode, body: Bytes) -> Result<Bytes, Failure> {
         _ => Exit::Failed,
     };
     let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let mut said = vec![text(&value, "title"), text(&value, "detail")];
-    for fault in value["errors"].as_array().into_iter().flatten() {
-        said.push(format!(
-            "{}{}: {}",
-            text(fault, "pointer"),
-            text(fault, "parameter"),
-            text(fault, "detail")
-        ));
+    let mut sentences = vec![text(&problem, "title"), text(&problem, "detail")];
+    for fault in problem["errors"].as_array().into_iter().flatten() {
+        let place = text(fault, "pointer") + &text(fault, "parameter");
+        sentences.push(format!("{place}: {}", text(fault, "detail")));
     }
-    said.retain(|line| !line.is_empty());
-    let message = if said.is_empty() { format!("the server answered {status}") } else { said.join(": ") };
-    Err(Failure::new(exit, message))
+    sentences.retain(|sentence| !sentence.is_empty());
+    if sentences.is_empty() {
+        sentences.push(format!("the server answered {status}"));
+    }
+    Failure::new(exit, sentences.join(": "))
 }
 
-/// Host and port of an `http://` address.
-fn authority(url: &str) -> Result<String, Failure> {
-    let wrong = |why: &str| Failure::new(Exit::Usage, format!("--url {url}: {why}"));
-    let uri: axum::http::Uri = url.parse().map_err(|_| wrong("is no address"))?;
-    if uri.scheme_str() != Some("http") {
-        return Err(wrong("only http:// is spoken; put TLS in front, or use the control socket"));
-    }
-    let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
-    Ok(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)))
-}
-
-/// The value of the key, from a file or the environment: never from the command line, which others can see.
+/// The value of the key, from a file or the environment: never from the command line, which other users can see.
 fn key(global: &Global) -> Result<Option<String>, Failure> {
     let Some(file) = &global.key_file else { return Ok(std::env::var("HEADWORKS_KEY").ok()) };
     let text = std::fs::read_to_string(file)
@@ -299,22 +251,17 @@ fn key(global: &Global) -> Result<Option<String>, Failure> {
     Ok(Some(text.trim().to_owned()))
 }
 
-/// Why the parts could not be had: a store that is away or held by another process can be had another time.
+/// Why the parts could not be built. A store that is away or held by another process may be available later.
 pub(super) fn not_built(error: &BuildError) -> Failure {
     let held = matches!(error, BuildError::Store(store) if store.kind() == DbErrorKind::Unavailable);
     Failure::new(if held { Exit::Unreachable } else { Exit::Failed }, error.to_string())
 }
 
-fn unreachable(place: impl std::fmt::Display, error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Unreachable, format!("{place}: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{authority, encoded, judge};
+    use super::{encoded, refusal};
     use crate::cli::Exit;
     use axum::http::StatusCode;
-    use hyper::body::Bytes;
 
     #[test]
     fn names_of_queues_fit_into_one_segment() {
@@ -322,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_decides_the_exit() {
-        let exit = |status: u16| judge(StatusCode::from_u16(status).unwrap(), Bytes::new()).unwrap_err().exit;
+    fn the_status_decides_the_exit_code() {
+        let exit = |status: u16| refusal(StatusCode::from_u16(status).unwrap(), b"").exit;
         assert_eq!(exit(404), Exit::NotFound);
         assert_eq!([exit(401), exit(403), exit(409)], [Exit::Refused; 3]);
         assert_eq!([exit(400), exit(422)], [Exit::Usage; 2]);
@@ -332,16 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_and_where() {
-        let body = br#"{"title":"The request says what cannot be","errors":[{"pointer":"/grants/0","detail":"unknown"}]}"#;
-        let failure = judge(StatusCode::UNPROCESSABLE_ENTITY, Bytes::from_static(body)).unwrap_err();
-        assert_eq!(failure.message, "The request says what cannot be: /grants/0: unknown");
-    }
-
-    #[test]
-    fn only_plain_http_is_spoken() {
-        assert_eq!(authority("http://127.0.0.1:25025").unwrap(), "127.0.0.1:25025");
-        assert_eq!(authority("http://host/").unwrap(), "host:80");
-        assert!(authority("https://host").is_err() && authority("host").is_err());
+    fn a_refusal_names_the_place_and_the_fault() {
+        let body = br#"{"title":"Invalid values","errors":[{"pointer":"/grants/0","detail":"unknown"}]}"#;
+        let failure = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!(failure.message, "Invalid values: /grants/0: unknown");
     }
 }

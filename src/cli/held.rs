@@ -1,17 +1,16 @@
-//! `headworks held`: what waits for an operator, and the three ways on.
+//! `headworks held`: show jobs that wait for an operator, and assign, release or discard them.
 
 use super::gateway::Gateway;
-use super::jobs::acted;
 use super::listing::{Form, Listing, Pages, Query};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-/// Entries asked for at once.
+/// Entries requested per page.
 const PAGE: usize = 500;
 
-/// Columns of a list of held work.
+/// Columns of a list of held jobs.
 pub const COLUMNS: [Column; 7] = [
     ("job", "/job_id"),
     ("reason", "/reason"),
@@ -32,70 +31,72 @@ pub const PARTS: [Column; 6] = [
     ("problems", "/problems"),
 ];
 
-/// What waits for an operator. Every command names the job that waits.
+/// Show and resolve held jobs, which wait for an operator.
 #[derive(Debug, Subcommand)]
 pub enum HeldJobs {
-    /// List what waits, newest first.
+    /// List held jobs, newest first.
     List {
         #[command(flatten)]
         listing: Listing,
-        /// Came in this way: mail, rest.
+        /// Only from this source, for example mail or rest.
         #[arg(long)]
         source: Option<String>,
-        /// Of this customer.
+        /// Only of this customer.
         #[arg(long)]
         customer: Option<String>,
-        /// Since this instant, or for so long: 2026-01-31T00:00:00Z, 2h.
+        /// Only since this time, or within this period: 2026-01-31T00:00:00Z, 2h.
         #[arg(long)]
         since: Option<String>,
     },
-    /// Show why it waits and what it holds.
+    /// Show why a job is held and the parts of its delivery.
     Show {
+        /// Number of the job.
         job: i64,
         #[command(flatten)]
         form: Form,
     },
-    /// Give a mail its coordinates by hand, and let it go on.
+    /// Set the coordinates of a held mail by hand and continue with it.
     Assign {
+        /// Number of the job.
         job: i64,
-        /// Whose it is.
+        /// Customer the mail belongs to.
         #[arg(long)]
         customer: String,
-        /// Family of formats.
+        /// Family of formats, for example hydrastor.
         #[arg(long)]
         category: String,
-        /// Format.
+        /// Format, for example system_report.
         #[arg(long = "type", value_name = "TYPE")]
         type_: String,
-        /// What it is about.
+        /// Subject of the mail, for example a grid or node.
         #[arg(long, default_value = "none")]
         group: String,
         #[command(flatten)]
         form: Form,
     },
-    /// Run it again; a mail goes through the rules again.
+    /// Run held jobs again; mails go through the rules again.
     Release(Chosen),
-    /// End it for good: it need not be done.
+    /// Discard held jobs for good.
     Discard(Chosen),
 }
 
-/// Which held work, by number or by reason.
+/// Held jobs, by number or by reason.
 #[derive(Debug, Args)]
 pub struct Chosen {
-    /// The jobs that wait.
+    /// Numbers of the jobs.
     #[arg(required_unless_present = "reason", conflicts_with = "reason")]
     jobs: Vec<i64>,
-    /// All that wait for this reason, for example no_rule.
+    /// All jobs held for this reason, for example no_rule.
     #[arg(long)]
     reason: Option<String>,
-    /// Do it: asked for where many are chosen at once, or something ends for good.
+    /// Confirm; required with --reason and to discard.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
     form: Form,
 }
 
-/// What is done with held work.
+/// What to do with held jobs.
 #[derive(Clone, Copy, PartialEq)]
 enum Act {
     Release,
@@ -109,56 +110,58 @@ impl Act {
             Self::Discard => "discard",
         }
     }
+
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Release => "released",
+            Self::Discard => "discarded",
+        }
+    }
 }
 
 impl HeldJobs {
-    /// Does it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
-        let exit = match self {
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
+        match self {
             Self::List { listing, source, customer, since } => {
                 let query = Query::default()
                     .with("source", source.as_deref())
                     .with("customer", customer.as_deref())
                     .with("since", since.as_deref());
-                listing.print(global, &gateway, &query.at("/held"), &COLUMNS).await?;
-                Exit::Done
+                listing.print(global, api, &query.at("/held"), &COLUMNS).await?;
             }
             Self::Show { job, form } => {
-                let found = gateway.get(&format!("/held/{job}")).await?;
-                gateway.say_what_is_missing(global, &found["contents"]);
-                show(form.json, &found)?;
-                Exit::Done
+                let held = api.get(&format!("/held/{job}")).await?;
+                api.explain_missing(global, &held["contents"]);
+                show(form.json, held)?;
             }
             Self::Assign { job, customer, category, type_, group, form } => {
-                let wanted =
+                let coordinates =
                     json!({"customer": customer, "category": category, "type": type_, "group": group});
-                let came = gateway.post(&format!("/held/{job}/assign"), Some(&wanted)).await?;
-                acted(&form, global, &came, "goes on: job")?;
-                Exit::Done
+                let result = api.post_json(&format!("/held/{job}/assign"), &coordinates).await?;
+                form.print_job(global, &result, "assigned: job")?;
             }
-            Self::Release(chosen) => each(&gateway, global, chosen, Act::Release).await?,
-            Self::Discard(chosen) => each(&gateway, global, chosen, Act::Discard).await?,
-        };
-        gateway.close().await;
-        Ok(exit)
+            Self::Release(chosen) => return each(api, global, chosen, Act::Release).await,
+            Self::Discard(chosen) => return each(api, global, chosen, Act::Discard).await,
+        }
+        Ok(Exit::Done)
     }
 }
 
-/// One act on each job; where it fails for some, the others are done all the same.
-async fn each(gateway: &Gateway, global: &Global, chosen: Chosen, act: Act) -> Result<Exit, Failure> {
+/// Acts on each job, even if it fails for some of them.
+async fn each(api: &Gateway, global: &Global, chosen: Chosen, act: Act) -> Result<Exit, Failure> {
     let jobs = match &chosen.reason {
-        Some(reason) => waiting_for(gateway, reason).await?,
+        Some(reason) => held_for(api, reason).await?,
         None => chosen.jobs,
     };
     if !chosen.yes && (chosen.reason.is_some() || act == Act::Discard) {
-        let why = format!("would {} {} held jobs: say --yes to do it", act.word(), jobs.len());
+        let why = format!("this would {} {} held jobs: confirm with --yes", act.word(), jobs.len());
         return Err(Failure::new(Exit::Refused, why));
     }
     let mut failures = Vec::new();
     for job in &jobs {
-        match gateway.post(&format!("/held/{job}/{}", act.word()), None).await {
-            Ok(came) => acted(&chosen.form, global, &came, &format!("{}d: job", act.word()))?,
+        match api.post(&format!("/held/{job}/{}", act.word())).await {
+            Ok(result) => chosen.form.print_job(global, &result, &format!("{}: job", act.done()))?,
             Err(failure) => failures.push((job, failure)),
         }
     }
@@ -174,10 +177,10 @@ async fn each(gateway: &Gateway, global: &Global, chosen: Chosen, act: Act) -> R
     }
 }
 
-/// Numbers of all jobs that are held for a reason.
-async fn waiting_for(gateway: &Gateway, reason: &str) -> Result<Vec<i64>, Failure> {
+/// Numbers of all jobs held for a reason.
+async fn held_for(api: &Gateway, reason: &str) -> Result<Vec<i64>, Failure> {
     let mut jobs = Vec::new();
-    let mut pages = Pages::new(gateway, "/held", None);
+    let mut pages = Pages::new(api, "/held", None);
     while let Some(page) = pages.next(PAGE).await? {
         let of_reason = page.iter().filter(|held| held["reason"] == reason);
         jobs.extend(of_reason.filter_map(|held| held["job_id"].as_i64()));
@@ -185,16 +188,13 @@ async fn waiting_for(gateway: &Gateway, reason: &str) -> Result<Vec<i64>, Failur
     Ok(jobs)
 }
 
-fn show(json: bool, held: &Value) -> Result<(), Failure> {
+fn show(json: bool, mut held: Value) -> Result<(), Failure> {
     if json {
-        return print::one(true, held);
+        return print::one(true, &held);
     }
-    let mut summary = held.clone();
-    if let Some(fields) = summary.as_object_mut() {
-        fields.remove("job");
-        fields.remove("contents");
-    }
-    print::one(false, &summary)?;
-    print::section("header", &[("name", "/name"), ("value", "/value")], &held["contents"]["headers"])?;
-    print::section("parts", &PARTS, &held["contents"]["parts"])
+    let contents = held["contents"].take();
+    held["job"].take();
+    print::one(false, &held)?;
+    print::section("header", &[("name", "/name"), ("value", "/value")], &contents["headers"])?;
+    print::section("parts", &PARTS, &contents["parts"])
 }

@@ -1,11 +1,10 @@
-//! `headworks jobs`: what is to be done, is done, was done.
+//! `headworks jobs`: list and manage jobs.
 
 use super::gateway::Gateway;
 use super::listing::{Coordinates, Form, Listing};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
-use clap::Subcommand;
-use serde_json::Value;
+use clap::{Args, Subcommand};
 
 /// Columns of a list of jobs.
 pub const COLUMNS: [Column; 9] = [
@@ -34,86 +33,71 @@ pub const FINDINGS: [Column; 6] = [
     ("excerpt", "/excerpt"),
 ];
 
-/// What is to be done, is done, was done.
+/// List and manage jobs.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
     /// List jobs, newest first.
     List {
         #[command(flatten)]
         listing: Listing,
-        /// In this state: available, running, scheduled, retryable, waiting, held, completed, failed, cancelled, discarded.
+        /// Only jobs in this state: available, running, scheduled, retryable, waiting, held, completed, failed, cancelled or
+        /// discarded.
         #[arg(long)]
         state: Option<String>,
-        /// Of this queue.
+        /// Only jobs in this queue.
         #[arg(long)]
         queue: Option<String>,
         #[command(flatten)]
         coordinates: Box<Coordinates>,
     },
-    /// Show one job with its timeline and findings.
-    Show {
-        id: i64,
-        #[command(flatten)]
-        form: Form,
-    },
-    /// Do once more what failed, was cancelled or was discarded.
-    Retry {
-        id: i64,
-        #[command(flatten)]
-        form: Form,
-    },
-    /// Call a job off.
-    Cancel {
-        id: i64,
-        #[command(flatten)]
-        form: Form,
-    },
+    /// Show a job with its timeline and findings.
+    Show(Job),
+    /// Run a failed, cancelled or discarded job again, as a new job.
+    Retry(Job),
+    /// Cancel a job; one that is running is asked to stop.
+    Cancel(Job),
+}
+
+/// One job.
+#[derive(Debug, Args)]
+pub struct Job {
+    /// Number of the job.
+    id: i64,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Jobs {
-    /// Does it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         match self {
             Self::List { listing, state, queue, coordinates } => {
                 let query =
                     coordinates.query().with("state", state.as_deref()).with("queue", queue.as_deref());
-                listing.print(global, &gateway, &query.at("/jobs"), &COLUMNS).await?;
+                listing.print(global, api, &query.at("/jobs"), &COLUMNS).await?;
             }
-            Self::Show { id, form } => show(form.json, &gateway.get(&format!("/jobs/{id}")).await?)?,
-            Self::Retry { id, form } => {
-                let made = gateway.post(&format!("/jobs/{id}/retry"), None).await?;
-                acted(&form, global, &made, &format!("job {id} is done again as job"))?;
+            Self::Show(Job { id, form }) => {
+                let job = api.get(&format!("/jobs/{id}")).await?;
+                print::one(form.json, &job)?;
+                if !form.json {
+                    print::section("timeline", &EVENTS, &job["timeline"])?;
+                    print::section("findings", &FINDINGS, &job["findings"])?;
+                }
             }
-            Self::Cancel { id, form } => {
-                let came = gateway.post(&format!("/jobs/{id}/cancel"), None).await?;
-                let said = if came["came"] == "requested" {
-                    "its run is told to stop: job"
-                } else {
-                    "cancelled: job"
-                };
-                acted(&form, global, &came, said)?;
+            Self::Retry(Job { id, form }) => {
+                let job = api.post(&format!("/jobs/{id}/retry")).await?;
+                form.print_job(global, &job, &format!("job {id} will run again as job"))?;
+            }
+            Self::Cancel(Job { id, form }) => {
+                let job = api.post(&format!("/jobs/{id}/cancel")).await?;
+                let requested = job["came"] == "requested";
+                form.print_job(
+                    global,
+                    &job,
+                    if requested { "asked to stop: job" } else { "cancelled: job" },
+                )?;
             }
         }
-        gateway.close().await;
         Ok(Exit::Done)
     }
-}
-
-/// Prints what came of an act: the answer for programs; a sentence on standard error for people, the job's id as data.
-pub fn acted(form: &Form, global: &Global, came: &Value, said: &str) -> Result<(), Failure> {
-    if form.json {
-        return print::out(&print::json_line(came));
-    }
-    global.say(&format!("{said} {}", came["id"]));
-    print::out(&format!("{}\n", came["id"]))
-}
-
-fn show(json: bool, job: &Value) -> Result<(), Failure> {
-    print::one(json, job)?;
-    if !json {
-        print::section("timeline", &EVENTS, &job["timeline"])?;
-        print::section("findings", &FINDINGS, &job["findings"])?;
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `headworks keys`: who may ask.
+//! `headworks keys`: manage API keys.
 
 use super::gateway::{Gateway, encoded};
 use super::listing::Listing;
@@ -21,41 +21,38 @@ const COLUMNS: [Column; 8] = [
     ("revoked", "/revoked_at"),
 ];
 
-/// Who may ask.
+/// Manage API keys.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
-    /// Make a key. Its value goes to standard output, this once.
-    Create {
-        #[command(flatten)]
-        key: NewKey,
-    },
-    /// Take over a value that clients already use; it is read from standard input.
-    Import {
-        #[command(flatten)]
-        key: NewKey,
-    },
-    /// List keys, also those that have ended.
+    /// Create a key and print its value, which cannot be shown again.
+    Create(NewKey),
+    /// Import a value that clients already use, from standard input.
+    Import(NewKey),
+    /// List keys, including expired and revoked ones.
     List {
         #[command(flatten)]
         listing: Listing,
     },
-    /// End a key.
-    Revoke { name: String },
+    /// Revoke a key.
+    Revoke {
+        /// Name of the key.
+        name: String,
+    },
 }
 
-/// What a key is to be.
+/// Properties of a new key.
 #[derive(Debug, Args)]
 pub struct NewKey {
-    /// Its name: unique, also among keys that have ended.
+    /// Name of the key; must differ from every other, including expired and revoked ones.
     #[arg(long)]
     name: String,
-    /// What it permits: ingest, read, content, operate, admin.
+    /// What the key permits: ingest, read, content, operate or admin. May be repeated.
     #[arg(long = "grant", required = true, value_delimiter = ',', value_name = "GRANT")]
     grants: Vec<Grant>,
-    /// Whose things it is for; everyone's where this is missing.
+    /// Customer whose data the key gives access to [default: all customers].
     #[arg(long)]
     customer: Option<String>,
-    /// How long it is valid: 90d. For ever where this is missing.
+    /// How long the key is valid, for example 90d [default: forever].
     #[arg(long, value_name = "PERIOD")]
     expires: Option<Period>,
 }
@@ -68,30 +65,28 @@ impl NewKey {
 }
 
 impl Keys {
-    /// Does it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         match self {
-            Self::Create { key } => {
-                let made = gateway.post("/keys", Some(&key.request())).await?;
-                global.say("this value is shown once:");
+            Self::Create(key) => {
+                let made = api.post_json("/keys", &key.request()).await?;
+                global.say("keep this value, it cannot be shown again:");
                 print::out(&format!("{}\n", made["value"].as_str().unwrap_or_default()))?;
             }
-            Self::Import { key } => {
+            Self::Import(key) => {
                 let mut value = String::new();
                 std::io::stdin().take(4096).read_to_string(&mut value)?;
                 let mut request = key.request();
                 request["value"] = json!(value.trim());
-                gateway.post("/keys/import", Some(&request)).await?;
-                global.say("taken over");
+                api.post_json("/keys/import", &request).await?;
+                global.say(&format!("imported: {}", request["name"].as_str().unwrap_or_default()));
             }
-            Self::List { listing } => listing.print(global, &gateway, "/keys", &COLUMNS).await?,
+            Self::List { listing } => listing.print(global, api, "/keys", &COLUMNS).await?,
             Self::Revoke { name } => {
-                gateway.post(&format!("/keys/{}/revoke", encoded(&name)), None).await?;
+                api.post(&format!("/keys/{}/revoke", encoded(&name))).await?;
                 global.say(&format!("revoked: {name}"));
             }
         }
-        gateway.close().await;
         Ok(Exit::Done)
     }
 }

@@ -1,4 +1,4 @@
-//! Lists: filters, pages, output.
+//! What commands share: filters, pages, and how results are printed.
 
 use super::gateway::{Gateway, encoded};
 use super::print::{self, Column};
@@ -6,60 +6,60 @@ use super::{Failure, Global};
 use clap::Args;
 use serde_json::Value;
 
-/// Most entries asked for at once; a server whose pages are smaller gives what it allows, and more pages.
+/// Entries requested per page. A server may return fewer; more pages follow.
 const PAGE: usize = 100;
 
-/// How a list is wanted.
+/// How to print a list.
 #[derive(Debug, Clone, Args)]
 pub struct Listing {
     /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
-    /// Most entries.
+    /// Print at most this many entries.
     #[arg(long, default_value_t = 100, value_name = "N")]
     limit: usize,
-    /// Go on where an earlier list ended, as it said.
+    /// Continue after an earlier list, which printed this cursor.
     #[arg(long)]
     cursor: Option<String>,
 }
 
-/// Form of what is not a list.
-#[derive(Debug, Clone, Args)]
+/// How to print a single result.
+#[derive(Debug, Clone, Copy, Args)]
 pub struct Form {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
 
-/// Which jobs or deliveries.
+/// Filter of jobs or deliveries.
 #[derive(Debug, Clone, Args)]
 pub struct Coordinates {
-    /// Came in this way: mail, rest.
+    /// Only from this source, for example mail or rest.
     #[arg(long)]
     source: Option<String>,
-    /// Of this customer.
+    /// Only of this customer.
     #[arg(long)]
     customer: Option<String>,
-    /// Of this category.
+    /// Only of this category.
     #[arg(long)]
     category: Option<String>,
-    /// Of this type.
+    /// Only of this type.
     #[arg(long = "type", value_name = "TYPE")]
     type_: Option<String>,
-    /// Of this group.
+    /// Only of this group.
     #[arg(long)]
     group: Option<String>,
-    /// Since this instant, or for so long: 2026-01-31T00:00:00Z, 2h.
+    /// Only since this time, or within this period: 2026-01-31T00:00:00Z, 2h.
     #[arg(long)]
     since: Option<String>,
 }
 
-/// A query string that is being written.
+/// A query string under construction.
 #[derive(Debug, Default)]
 pub struct Query(String);
 
 impl Query {
-    /// Adds a parameter, where it was given.
+    /// Adds a parameter if it has a value.
     pub fn with(mut self, name: &str, value: Option<&str>) -> Self {
         if let Some(value) = value {
             self.0.push(if self.0.is_empty() { '?' } else { '&' });
@@ -87,16 +87,27 @@ impl Coordinates {
     }
 }
 
+impl Form {
+    /// Prints the result of an act on a job: as JSON, or the job's id, with a sentence that ends in it on standard error.
+    pub fn print_job(self, global: &Global, result: &Value, sentence: &str) -> Result<(), Failure> {
+        if self.json {
+            return print::one(true, result);
+        }
+        global.say(&format!("{sentence} {}", result["id"]));
+        print::out(&format!("{}\n", result["id"]))
+    }
+}
+
 impl Listing {
-    /// Prints the list at `path`; says on standard error how to go on where there is more.
+    /// Prints the list at `path`; if there is more, tells on standard error how to continue.
     pub async fn print(
         &self,
         global: &Global,
-        gateway: &Gateway,
+        api: &Gateway,
         path: &str,
         columns: &[Column],
     ) -> Result<(), Failure> {
-        let mut pages = Pages::new(gateway, path, self.cursor.clone());
+        let mut pages = Pages::new(api, path, self.cursor.clone());
         let mut items = Vec::new();
         while items.len() < self.limit {
             let wanted = PAGE.min(self.limit - items.len());
@@ -105,7 +116,7 @@ impl Listing {
         }
         print::list(self.json, columns, &items)?;
         if let Some(cursor) = pages.cursor.filter(|_| !pages.ended) {
-            global.say(&format!("there is more: --cursor {cursor}"));
+            global.say(&format!("there are more: continue with --cursor {cursor}"));
         }
         Ok(())
     }
@@ -113,19 +124,19 @@ impl Listing {
 
 /// Reads a list page by page.
 pub struct Pages<'a> {
-    gateway: &'a Gateway,
+    api: &'a Gateway,
     path: &'a str,
     cursor: Option<String>,
     ended: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// The pages of the list at `path`, from `cursor` on.
-    pub fn new(gateway: &'a Gateway, path: &'a str, cursor: Option<String>) -> Self {
-        Self { gateway, path, cursor, ended: false }
+    /// The pages of the list at `path`, after `cursor`.
+    pub fn new(api: &'a Gateway, path: &'a str, cursor: Option<String>) -> Self {
+        Self { api, path, cursor, ended: false }
     }
 
-    /// The next page with at most `limit` entries; none after the last.
+    /// The next page with at most `limit` entries; `None` after the last.
     pub async fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, Failure> {
         if self.ended {
             return Ok(None);
@@ -133,7 +144,7 @@ impl<'a> Pages<'a> {
         let joint = if self.path.contains('?') { '&' } else { '?' };
         let cursor =
             self.cursor.as_deref().map(|cursor| format!("&cursor={}", encoded(cursor))).unwrap_or_default();
-        let mut page = self.gateway.get(&format!("{}{joint}limit={limit}{cursor}", self.path)).await?;
+        let mut page = self.api.get(&format!("{}{joint}limit={limit}{cursor}", self.path)).await?;
         self.cursor = page["next"].as_str().map(str::to_owned);
         self.ended = self.cursor.is_none();
         match page["items"].take() {
@@ -148,7 +159,7 @@ mod tests {
     use super::Query;
 
     #[test]
-    fn a_query_holds_what_was_given() {
+    fn a_query_contains_the_parameters_that_have_a_value() {
         let query =
             Query::default().with("state", Some("held")).with("queue", None).with("group", Some("a b"));
         assert_eq!(query.at("/jobs"), "/jobs?state=held&group=a%20b");

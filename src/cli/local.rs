@@ -1,4 +1,4 @@
-//! What commands do with a mail in a file, without a server: module processes of their own.
+//! Commands that work on a mail in a file, without a server, in module processes of their own.
 
 use super::{Exit, Failure};
 use crate::app::host_settings;
@@ -7,19 +7,19 @@ use crate::infra::host::Host;
 use std::fs::File;
 use std::path::Path;
 
-/// Module processes for one command.
+/// Starts module processes for one command.
 ///
 /// # Errors
-/// When the program is missing or cannot close its sandbox.
+/// When the program is missing or cannot set up its sandbox.
 pub async fn host(config: &Config) -> Result<Host, Failure> {
     let mut settings = host_settings(config);
     settings.children = 1;
-    // The scratch directory of the server may not be ours to write to.
+    // We may not be allowed to write to the server's temporary directory.
     settings.tmp = std::env::temp_dir();
     Ok(Host::start(settings).await?)
 }
 
-/// A mail in a file, and its length.
+/// Opens a mail in a file; returns the file and its length in bytes.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -34,7 +34,7 @@ pub fn mail(path: &Path) -> Result<(File, u64), Failure> {
     let file = File::open(path).map_err(wrong)?;
     let found = file.metadata().map_err(wrong)?;
     if !found.is_file() {
-        return Err(Failure::new(Exit::Usage, format!("{} is no file", path.display())));
+        return Err(Failure::new(Exit::Usage, format!("{} is not a regular file", path.display())));
     }
     Ok((file, found.len()))
 }

@@ -4,7 +4,7 @@ use super::{Exit, Failure, Global, gateway, owner};
 use crate::app::{make_directory, open_store};
 use crate::config::StoreKind;
 
-/// Brings the schema up to date and says how many steps that took. SQLite migrates when it is opened.
+/// Brings the schema up to date and tells how many migrations ran. SQLite already runs them when it is opened.
 pub async fn run(global: &Global) -> Result<Exit, Failure> {
     let loaded = global.load()?;
     let config = loaded.config();
@@ -15,6 +15,6 @@ pub async fn run(global: &Global) -> Result<Exit, Failure> {
     let db = open_store(config).await.map_err(|error| gateway::not_built(&error.into()))?;
     let steps = db.migrate().await.map_err(|error| gateway::not_built(&error.into()))?;
     db.close().await;
-    eprintln!("the schema is up to date ({steps} steps taken)");
+    global.say(&format!("the schema is up to date ({steps} migrations run)"));
     Ok(Exit::Done)
 }

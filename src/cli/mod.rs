@@ -1,8 +1,9 @@
 //! The command line: one file per noun.
 //!
-//! `headworks <noun> <verb>`. Standard output is data, standard error is talk; `--json` prints one object per line. Exit
-//! codes ([`Exit`]) are the contract of product.md 3.1.
+//! `headworks <noun> <verb>`. Data goes to standard output, messages for people to standard error; `--json` prints one
+//! object per line. Scripts rely on the exit codes ([`Exit`]).
 
+mod client;
 mod config;
 mod deliveries;
 mod demo;
@@ -24,6 +25,7 @@ mod serve;
 mod shell;
 mod verify;
 
+use gateway::Gateway;
 use print::out;
 
 use crate::config::{Errors, Sources};
@@ -31,7 +33,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Ingestion appliance: takes in what arrives, keeps it, and turns it into typed rows.
+/// Ingestion appliance: accepts mail, notifications and uploads, keeps them, and turns them into typed rows.
 #[derive(Debug, Parser)]
 #[command(name = "headworks", version, max_term_width = 100)]
 struct Cli {
@@ -44,80 +46,67 @@ struct Cli {
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Configuration file [default: /etc/headworks/headworks.toml where it exists].
+    /// Configuration file [default: /etc/headworks/headworks.toml if it exists].
     #[arg(long, global = true, env = "HEADWORKS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Overrides one setting, for example `--set jobs.lease=1m`; secrets are refused. May be repeated.
+    /// Override one setting, for example `--set jobs.lease=1m`. May be repeated; secrets are refused.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Speak to the server at this address (http:// only) instead of the one on this host.
+    /// Use the server at this http:// or https:// address instead of the one on this host.
     #[arg(long, global = true, env = "HEADWORKS_URL", value_name = "URL")]
     url: Option<String>,
-    /// File with the key for --url; without it, HEADWORKS_KEY is taken.
+    /// File with the API key for --url [default: the value of HEADWORKS_KEY].
     #[arg(long, global = true, env = "HEADWORKS_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// Say nothing on standard error but what went wrong.
+    /// File with the CA certificates to trust for an https:// URL, in PEM form [default: the system's].
+    #[arg(long, global = true, env = "HEADWORKS_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Print only errors on standard error.
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// No colours in help and in complaints about the command line.
+    /// Print help and usage errors without colours.
     #[arg(long, global = true)]
     no_color: bool,
-    /// Least important level that is logged: error, warn, info, debug, trace.
+    /// Least severe level to log: error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server.
     Serve(serve::Serve),
-    /// See it work, from nothing, in a temporary directory.
     Demo(demo::Demo),
-    /// Bring the schema of the store up to this version.
+    /// Bring the schema of the store up to date.
     Migrate,
-    /// Look at the configuration.
     #[command(subcommand)]
     Config(config::Config),
-    /// Who may ask.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// What is to be done, is done, was done.
     #[command(subcommand)]
     Jobs(jobs::Jobs),
-    /// What waits for an operator.
     #[command(subcommand)]
     Held(held::HeldJobs),
-    /// What came.
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),
-    /// Print the whole story of one delivery, receipt or job.
     Trace(deliveries::Trace),
-    /// Read a delivery once more.
     Replay(deliveries::Replay),
-    /// What the rules make of a mail.
     #[command(subcommand)]
     Rules(rules::Rules),
-    /// The parsers.
     #[command(subcommand)]
     Modules(modules::Modules),
-    /// Queues of jobs.
     #[command(subcommand)]
     Queues(queues::Queues),
-    /// The log of events.
     #[command(subcommand)]
     Log(log::Log),
-    /// Compare what is on the volumes with what the store knows.
     Verify(verify::Verify),
-    /// How Postfix hands its mail to us.
     #[command(subcommand)]
     Postfix(postfix::Postfix),
-    /// Print completions for a shell.
     Completions(shell::Completions),
-    /// Print the manual page, in roff.
+    /// Print the manual page in roff format.
     Man,
 }
 
-/// How a command ended.
+/// Exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -125,19 +114,19 @@ pub enum Exit {
     Done = 0,
     /// Failed.
     Failed = 1,
-    /// Called in a wrong way; clap exits with the same.
+    /// Wrong usage; clap exits with the same code.
     Usage = 2,
-    /// What was asked for is not there.
+    /// Not found.
     NotFound = 3,
     /// Refused by policy.
     Refused = 4,
-    /// Done in part.
+    /// Partly done.
     Partly = 5,
     /// The server cannot be reached.
     Unreachable = 6,
 }
 
-/// Why a command did not do what it was asked: what goes to standard error, and how to exit.
+/// Why a command failed: the message for standard error, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -156,7 +145,7 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Parses the command line, runs one command, says how it ended.
+/// Parses the command line, runs one command, and reports how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
     let exit = match run(parse()) {
@@ -171,7 +160,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Ends the process where the command line is wrong or asks for help only. `NO_COLOR` and `TERM=dumb` are clap's to see.
+/// Exits if the command line is wrong or only asks for help. clap itself respects `NO_COLOR` and `TERM=dumb`.
 fn parse() -> Cli {
     let plain = std::env::args_os().any(|argument| argument == "--no-color");
     let colors = if plain { clap::ColorChoice::Never } else { clap::ColorChoice::Auto };
@@ -181,47 +170,58 @@ fn parse() -> Cli {
 
 #[tokio::main]
 async fn run(cli: Cli) -> Result<Exit, Failure> {
-    let global = cli.global;
+    let global = &cli.global;
     match cli.command {
-        Command::Serve(serve) => serve.run(&global).await,
-        Command::Demo(demo) => demo.run(&global).await,
-        Command::Migrate => migrate::run(&global).await,
-        Command::Config(config) => config.run(&global).await,
-        Command::Keys(keys) => keys.run(&global).await,
-        Command::Jobs(jobs) => jobs.run(&global).await,
-        Command::Held(held) => held.run(&global).await,
-        Command::Deliveries(deliveries) => deliveries.run(&global).await,
-        Command::Trace(trace) => trace.run(&global).await,
-        Command::Replay(replay) => replay.run(&global).await,
-        Command::Rules(rules) => rules.run(&global).await,
-        Command::Modules(modules) => modules.run(&global).await,
-        Command::Queues(queues) => queues.run(&global).await,
-        Command::Log(log) => log.run(&global).await,
-        Command::Verify(verify) => verify.run(&global).await,
-        Command::Postfix(postfix) => postfix.run(&global),
+        Command::Serve(serve) => serve.run(global).await,
+        Command::Demo(demo) => demo.run(global).await,
+        Command::Migrate => migrate::run(global).await,
+        Command::Config(config) => config.run(global).await,
+        Command::Keys(keys) => ask(global, async |api| keys.run(global, api).await).await,
+        Command::Jobs(jobs) => ask(global, async |api| jobs.run(global, api).await).await,
+        Command::Held(held) => ask(global, async |api| held.run(global, api).await).await,
+        Command::Deliveries(deliveries) => ask(global, async |api| deliveries.run(global, api).await).await,
+        Command::Trace(trace) => ask(global, async |api| trace.run(global, api).await).await,
+        Command::Replay(replay) => ask(global, async |api| replay.run(global, api).await).await,
+        Command::Rules(rules) => rules.run(global).await,
+        Command::Modules(modules) => modules.run(global).await,
+        Command::Queues(queues) => ask(global, async |api| queues.run(global, api).await).await,
+        Command::Log(log) => ask(global, async |api| log.run(global, api).await).await,
+        Command::Verify(verify) => verify.run(global).await,
+        Command::Postfix(postfix) => postfix.run(global),
         Command::Completions(completions) => completions.run(),
         Command::Man => shell::man(),
     }
 }
 
+/// Runs a command that asks the API.
+async fn ask(
+    global: &Global,
+    command: impl AsyncFnOnce(&Gateway) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let api = Gateway::open(global).await?;
+    let ended = command(&api).await;
+    api.close().await;
+    ended
+}
+
 impl Global {
-    /// Where the settings come from.
+    /// Where the settings are read from.
     fn sources(&self) -> Sources {
-        const USUAL: &str = "/etc/headworks/headworks.toml";
-        let usual = || std::path::Path::new(USUAL).exists().then(|| PathBuf::from(USUAL));
+        const DEFAULT: &str = "/etc/headworks/headworks.toml";
+        let default = || Some(PathBuf::from(DEFAULT)).filter(|path| path.exists());
         let mut flags = self.set.clone();
         flags.extend(self.log_level.iter().map(|level| format!("telemetry.level={level}")));
-        Sources::of_process(self.config.clone().or_else(usual), flags)
+        Sources::of_process(self.config.clone().or_else(default), flags)
     }
 
-    /// Says something to a person, on standard error.
-    fn say(&self, what: &str) {
+    /// Prints a message for people on standard error.
+    fn say(&self, message: &str) {
         if !self.quiet {
-            eprintln!("{what}");
+            eprintln!("{message}");
         }
     }
 
-    /// The configuration, checked.
+    /// Loads and checks the configuration.
     fn load(&self) -> Result<crate::config::Loaded, Failure> {
         crate::config::load(&self.sources())
             .map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))

@@ -1,4 +1,4 @@
-//! `headworks modules`: which parsers there are; tools for who writes one.
+//! `headworks modules`: list parser modules, and tools for writing one.
 
 mod new;
 
@@ -18,36 +18,36 @@ use std::process::Command;
 const COLUMNS: [Column; 4] =
     [("module", "/id"), ("version", "/version"), ("assumed format", "/assumed"), ("summary", "/summary")];
 
-/// The parsers.
+/// List parser modules, and tools for writing one.
 #[derive(Debug, Subcommand)]
 pub enum Modules {
-    /// List the modules of this installation.
+    /// List the installed modules.
     List {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Run the fixtures of one module, or of all. In a source checkout.
-    Test { name: Option<String> },
-    /// Copy the template into a new module whose test passes at once. In a source checkout.
+    /// Run the tests of a module; works in a source checkout only.
+    Test {
+        /// Name of the module [default: all modules].
+        name: Option<String>,
+    },
+    /// Create a module from the template; works in a source checkout only.
     New {
-        /// `[a-z][a-z0-9_]*`
+        /// Name of the module: a lower-case letter, then lower-case letters, digits and _.
         name: String,
     },
-    /// Print a profile to begin with for a mail, and the labels it does not know.
+    /// Print a first profile for a mail, with the labels that are not mapped yet.
     DraftProfile {
-        /// The mail.
+        /// File with the mail.
         file: PathBuf,
-        /// Module to ask, for example hydrastor/system_report; without it, the one that the rules say.
+        /// Module to use, for example hydrastor/system_report [default: the one the rules choose].
         #[arg(long, value_name = "CATEGORY/TYPE")]
         module: Option<String>,
     },
 }
 
 impl Modules {
-    /// Does it.
-    ///
-    /// # Errors
-    /// See each.
+    /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         match self {
             Self::List { listing } => {
@@ -59,10 +59,9 @@ impl Modules {
             Self::Test { name } => test(&new::checkout()?, name.as_deref()),
             Self::New { name } => {
                 let folder = new::make(&new::checkout()?, &name)?;
-                global.say(&format!("made {}; try: cargo test -p module-{name}", folder.display()));
-                global.say(
-                    "to have it shipped, add it to modules/host/Cargo.toml and modules/host/src/registry.rs",
-                );
+                global
+                    .say(&format!("created {}; test it with: cargo test -p module-{name}", folder.display()));
+                global.say("to ship it, add it to modules/host/Cargo.toml and modules/host/src/registry.rs");
                 Ok(Exit::Done)
             }
             Self::DraftProfile { file, module } => draft(global, &file, module).await,
@@ -70,7 +69,7 @@ impl Modules {
     }
 }
 
-/// The crate's own test, and the host's, which takes its mails apart.
+/// Runs the tests of the module's crate, and those of the module host, which split its mails as in production.
 fn test(root: &Path, name: Option<&str>) -> Result<Exit, Failure> {
     let package = name.map(|name| format!("module-{name}"));
     if let Some(name) = name.filter(|name| !root.join("modules").join(name).join("Cargo.toml").exists()) {
@@ -104,7 +103,7 @@ async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<E
     let by_rule =
         routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.type_));
     let module = module.or(by_rule).ok_or_else(|| {
-        Failure::new(Exit::Usage, "no rule says which module reads this mail: name one with --module")
+        Failure::new(Exit::Usage, "no rule chooses a module for this mail: name one with --module")
     })?;
     let (category, type_) = module.split_once('/').unwrap_or((&module, ""));
     let split = host.split(message.try_clone()?, bytes, config.mail.limits()).await?;

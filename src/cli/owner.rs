@@ -1,4 +1,4 @@
-//! Who may open the store's files: their owner, so that no command leaves files the server cannot write.
+//! The user a command runs as: the owner of the store's files, so that no command creates files the server cannot write.
 
 use super::{Exit, Failure};
 use crate::config::{Config, StoreKind};
@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Goes on as somebody who may open the store. SQLite's files are their owner's alone; Postgres asks for a role of its own and
-/// not for a user, but root goes on as the server's user there, too, where that has a state directory on this host.
+/// Continues as a user who may open the store. SQLite's files belong to their owner alone. Postgres has roles of its own, so
+/// any user will do; but root continues as the server's user if the server has a state directory on this host.
 ///
 /// # Errors
 /// As [`become_owner`].
@@ -20,24 +20,28 @@ pub fn of_store(config: &Config) -> Result<(), Failure> {
     become_owner(&config.server.state_dir)
 }
 
-/// Goes on as the owner of the state directory. Root starts this command again as that user, and does not return.
+/// Continues as the owner of the state directory. If we are root, this does not return: it runs the command again as the
+/// owner.
 ///
 /// # Errors
-/// When we are neither.
+/// When we are neither root nor the owner.
 pub fn become_owner(state_dir: &Path) -> Result<(), Failure> {
     let owner = match std::fs::metadata(state_dir) {
         Ok(found) => found,
-        // It will be made, and then it is ours.
+        // We will create it, and then we own it.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Failure::new(Exit::Failed, format!("{}: {error}", state_dir.display()))),
     };
-    let own = rustix::process::geteuid();
-    if own.as_raw() == owner.uid() {
+    let user = rustix::process::geteuid();
+    if user.as_raw() == owner.uid() {
         return Ok(());
     }
-    if !own.is_root() {
-        let why =
-            format!("{} is of user {}: run this as that user or as root", state_dir.display(), owner.uid());
+    if !user.is_root() {
+        let why = format!(
+            "{} belongs to user {}: run this as that user or as root",
+            state_dir.display(),
+            owner.uid()
+        );
         return Err(Failure::new(Exit::Refused, why));
     }
     let program = std::env::current_exe()?;

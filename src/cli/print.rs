@@ -1,6 +1,6 @@
-//! What goes to standard output: data, as a table for people or as JSON lines for programs.
+//! Data on standard output, as a table for people or as JSON lines for programs.
 //!
-//! Everything a stranger may have written (subjects, addresses, errors) is escaped here, in cells and in JSON alike.
+//! All text from outside (subjects, addresses, errors) is escaped here, in cells and in JSON alike.
 
 use super::{Exit, Failure};
 use crate::infra::telemetry::terminal::{escape, json_string};
@@ -12,10 +12,10 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 /// A column: its heading, and the JSON pointer of its value in an object.
 pub type Column = (&'static str, &'static str);
 
-/// Writes to standard output. When nobody reads there any more, the command ends without a word.
+/// Writes to standard output.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be written. If its reader has gone away, the failure ends the command silently and with success.
 pub fn out(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
@@ -24,10 +24,7 @@ pub fn out(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Prints objects: one per line with `json`, else as a table.
-///
-/// # Errors
-/// When it cannot be written.
+/// Prints objects: one per line with `json`, otherwise as a table.
 pub fn list(json: bool, columns: &[Column], items: &[Value]) -> Result<(), Failure> {
     if json {
         return out(&items.iter().map(json_line).collect::<String>());
@@ -35,18 +32,12 @@ pub fn list(json: bool, columns: &[Column], items: &[Value]) -> Result<(), Failu
     out(&table(columns, items))
 }
 
-/// Prints one object: as one line with `json`, else one field per line; fields that are null or lists are left out.
-///
-/// # Errors
-/// When it cannot be written.
+/// Prints one object: as one line with `json`, otherwise one field per line, without fields that are null or lists.
 pub fn one(json: bool, object: &Value) -> Result<(), Failure> {
     if json { out(&json_line(object)) } else { out(&fields(object)) }
 }
 
-/// Prints a list within something larger under its name; nothing where it is empty.
-///
-/// # Errors
-/// When it cannot be written.
+/// Prints a part of a larger result under a heading, or nothing if it is empty.
 pub fn section(name: &str, columns: &[Column], items: &Value) -> Result<(), Failure> {
     match items.as_array() {
         Some(items) if !items.is_empty() => out(&format!("\n{name}\n{}", table(columns, items))),
@@ -54,7 +45,7 @@ pub fn section(name: &str, columns: &[Column], items: &Value) -> Result<(), Fail
     }
 }
 
-/// The object as one line of JSON, safe on a terminal and the same to a parser.
+/// The object as one line of JSON that is safe on a terminal.
 pub fn json_line(object: &Value) -> String {
     let mut line = Vec::new();
     let mut writer = serde_json::Serializer::with_formatter(&mut line, Safe);
@@ -63,7 +54,7 @@ pub fn json_line(object: &Value) -> String {
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// Objects as a table, with lines around it on a terminal; only a heading where there are none.
+/// Objects as a table, with a border on a terminal; an empty list prints the heading only.
 pub fn table(columns: &[Column], items: &[Value]) -> String {
     let mut table = blank();
     table.set_header(columns.iter().map(|(heading, _)| heading.to_uppercase()));
@@ -99,7 +90,7 @@ fn lines(table: &Table) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Instants (fields `at` and `…_at`) lose their fraction; what is no single value is shown as JSON.
+/// Times (fields `at` and `…_at`) are printed without their fraction, lists and objects as JSON.
 fn cell(pointer: &str, item: &Value) -> String {
     let Some(value) = item.pointer(pointer) else { return String::new() };
     match value {
@@ -113,7 +104,7 @@ fn cell(pointer: &str, item: &Value) -> String {
     }
 }
 
-/// JSON in which characters that a terminal would obey are written as `\uXXXX`.
+/// Writes characters that control a terminal as `\uXXXX`.
 struct Safe;
 
 impl serde_json::ser::Formatter for Safe {
@@ -130,7 +121,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn cells_and_json_obey_no_stranger() {
+    fn text_from_outside_cannot_control_the_terminal() {
         let object = json!({"subject": "\u{1b}[2Jgone \u{9b}31m \u{202e}\" \\ \n", "at": "x"});
         let line = json_line(&object);
         assert!(!line.trim_end().chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");

@@ -1,10 +1,10 @@
-//! `headworks queues`: how full they are; pause and resume.
+//! `headworks queues`: list, pause and resume queues.
 
 use super::gateway::{Gateway, encoded};
 use super::listing::{Form, Listing};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 const COLUMNS: [Column; 9] = [
     ("queue", "/name"),
@@ -18,48 +18,41 @@ const COLUMNS: [Column; 9] = [
     ("oldest", "/oldest_at"),
 ];
 
-/// Queues of jobs.
+/// List, pause and resume queues of jobs.
 #[derive(Debug, Subcommand)]
 pub enum Queues {
-    /// List queues and how full they are.
+    /// List queues with their number of jobs in each state.
     List {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Take nothing from a queue any more; what runs goes on.
-    Pause {
-        name: String,
-        #[command(flatten)]
-        form: Form,
-    },
-    /// Go on with a paused queue.
-    Resume {
-        name: String,
-        #[command(flatten)]
-        form: Form,
-    },
+    /// Start no more jobs from a queue; running jobs continue.
+    Pause(Queue),
+    /// Start jobs from a paused queue again.
+    Resume(Queue),
+}
+
+/// One queue.
+#[derive(Debug, Args)]
+pub struct Queue {
+    /// Name of the queue, for example parse:hydrastor/alert.
+    name: String,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Queues {
-    /// Does it.
-    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let gateway = Gateway::open(global).await?;
-        match self {
-            Self::List { listing } => listing.print(global, &gateway, "/queues", &COLUMNS).await?,
-            Self::Pause { name, form } => {
-                print::one(
-                    form.json,
-                    &gateway.post(&format!("/queues/{}/pause", encoded(&name)), None).await?,
-                )?;
+    /// Runs the command.
+    pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
+        let (Queue { name, form }, act) = match self {
+            Self::List { listing } => {
+                listing.print(global, api, "/queues", &COLUMNS).await?;
+                return Ok(Exit::Done);
             }
-            Self::Resume { name, form } => {
-                print::one(
-                    form.json,
-                    &gateway.post(&format!("/queues/{}/resume", encoded(&name)), None).await?,
-                )?;
-            }
-        }
-        gateway.close().await;
+            Self::Pause(queue) => (queue, "pause"),
+            Self::Resume(queue) => (queue, "resume"),
+        };
+        print::one(form.json, &api.post(&format!("/queues/{}/{act}", encoded(&name))).await?)?;
         Ok(Exit::Done)
     }
 }

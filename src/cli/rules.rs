@@ -1,4 +1,4 @@
-//! `headworks rules test`: what the rules of the configuration make of a mail, before a server has to.
+//! `headworks rules test`: try the configured rules on a mail before the server uses them.
 
 use super::listing::Form;
 use super::{Exit, Failure, Global, local, print};
@@ -6,17 +6,17 @@ use crate::mail;
 use clap::Subcommand;
 use std::path::PathBuf;
 
-/// What the rules make of a mail.
+/// Test the rules of the configuration.
 #[derive(Debug, Subcommand)]
 pub enum Rules {
-    /// Say which rule matches and, for the others, which condition fails. Asks the configuration, not the server.
+    /// Show which rule matches a mail and, for the others, which condition fails. Needs no server.
     Test {
-        /// The mail.
+        /// File with the mail.
         file: PathBuf,
-        /// Envelope recipient; without it, the first of Delivered-To, X-Original-To and To.
+        /// Envelope recipient [default: the first of Delivered-To, X-Original-To and To].
         #[arg(long, value_name = "ADDRESS")]
         recipient: Option<String>,
-        /// Envelope sender; without it, Return-Path or From.
+        /// Envelope sender [default: Return-Path, or else From].
         #[arg(long, value_name = "ADDRESS")]
         sender: Option<String>,
         #[command(flatten)]
@@ -25,10 +25,10 @@ pub enum Rules {
 }
 
 impl Rules {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// When the configuration is wrong, or the mail cannot be read.
+    /// When the configuration is invalid, or the mail cannot be read.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let Self::Test { file, recipient, sender, form } = self;
         let loaded = global.load()?;
@@ -37,7 +37,7 @@ impl Rules {
         let given = (recipient, sender);
         let explained = mail::explain(&host, loaded.config(), message, bytes, given).await?;
         if form.json {
-            print::out(&print::json_line(&serde_json::to_value(&explained)?))?;
+            print::one(true, &serde_json::to_value(&explained)?)?;
         } else {
             let field =
                 |name, value: &str| format!("{name} {}\n", crate::infra::telemetry::terminal::escape(value));

@@ -1,20 +1,17 @@
-//! `headworks completions` and `headworks man`: generated from the command line itself.
+//! `headworks completions` and `headworks man`, generated from the definition of the command line.
 
 use super::{Exit, Failure, command, out};
 use clap::Args;
 use clap_complete::Shell;
 
-/// Print completions for a shell.
+/// Print a completion script for a shell.
 #[derive(Debug, Args)]
 pub struct Completions {
     shell: Shell,
 }
 
 impl Completions {
-    /// Prints them.
-    ///
-    /// # Errors
-    /// When they cannot be written.
+    /// Runs the command.
     pub fn run(self) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command(), "headworks", &mut script);
@@ -24,9 +21,6 @@ impl Completions {
 }
 
 /// Prints the manual page.
-///
-/// # Errors
-/// When it cannot be written.
 pub fn man() -> Result<Exit, Failure> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command()).render(&mut page)?;

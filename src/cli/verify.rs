@@ -1,7 +1,7 @@
-//! `headworks verify`: the volumes against the store, and what can be mended.
+//! `headworks verify`: compares the volumes with the store, and repairs what it can.
 //!
-//! What is known comes from the API, so this works beside a running server; mending does not, for the server may be making
-//! the very tree.
+//! Deliveries are read from the API, so this works beside a running server. Repairs do not: the server may be writing the
+//! same tree.
 
 use super::gateway::{Gateway, Here};
 use super::listing::{Form, Pages};
@@ -20,21 +20,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const COLUMNS: [Column; 5] = [
-    ("trouble", "/trouble"),
+    ("defect", "/defect"),
     ("path", "/path"),
     ("delivery", "/delivery"),
     ("detail", "/detail"),
     ("repair", "/repair"),
 ];
-/// Deliveries asked for at once.
+/// Deliveries requested per page.
 const PAGE: usize = 500;
-/// A tree that nobody knows may be one that is being made; after so long it is not.
+/// An unknown tree younger than this may belong to a delivery that is just being accepted.
 const STRAY_AGE: Duration = Duration::from_secs(3600);
 
-/// Compare what is on the volumes with what the store knows.
+/// Compare the volumes with the store.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Mend what can be: make trees again, seal them, remove those nobody has known for an hour. No server may run.
+    /// Rebuild and seal damaged trees, and remove unknown ones older than an hour. No server may be running.
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -45,22 +45,22 @@ pub struct Verify {
 struct Finding {
     path: SubPath,
     delivery: Option<DeliveryId>,
-    /// Digest of what was delivered.
+    /// Digest of the bytes that were delivered.
     delivered: Option<Digest>,
     trouble: Trouble,
     in_archive: bool,
 }
 
 impl Verify {
-    /// Does it: exit 0 where all is well or was mended, 5 where some was, 1 where none was.
+    /// Runs the command. Exits with 0 if there are no defects or all were repaired, 5 if some were, 1 if none was.
     ///
     /// # Errors
-    /// When the store or a volume cannot be read.
+    /// When the API or a volume cannot be read.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         if global.url.is_some() {
             return Err(Failure::new(
                 Exit::Usage,
-                "volumes are looked at on their own host: leave --url out",
+                "verify reads the volumes of this host: run it there without --url",
             ));
         }
         let gateway = match self.repair {
@@ -69,37 +69,37 @@ impl Verify {
         };
         let findings = search(&gateway, global.load()?.config()).await?;
         let mut lines = Vec::with_capacity(findings.len());
-        let mut mended = 0;
+        let mut repaired = 0;
         for finding in &findings {
-            let repair = match &gateway {
-                Gateway::Here(here) if self.repair => mend(here, finding).await,
+            let outcome = match &gateway {
+                Gateway::Here(here) if self.repair => repair(here, finding).await,
                 _ => Err(String::new()),
             };
-            mended += usize::from(repair.is_ok());
-            lines.push(line(finding, repair));
+            repaired += usize::from(outcome.is_ok());
+            lines.push(line(finding, outcome));
         }
         gateway.close().await;
         if !lines.is_empty() || self.form.json {
             print::list(self.form.json, &COLUMNS, &lines)?;
         }
-        global.say(&format!("{} troubles, {mended} mended", findings.len()));
-        Ok(match findings.len() - mended {
+        global.say(&format!("{} defects found, {repaired} repaired", findings.len()));
+        Ok(match findings.len() - repaired {
             0 => Exit::Done,
-            _ if mended > 0 => Exit::Partly,
+            _ if repaired > 0 => Exit::Partly,
             _ => Exit::Failed,
         })
     }
 }
 
-fn line(finding: &Finding, repair: Result<&'static str, String>) -> Value {
+fn line(finding: &Finding, outcome: Result<&'static str, String>) -> Value {
     let volume = if finding.in_archive { "archive" } else { "inbox" };
     json!({
-        "trouble": finding.trouble.word(),
+        "defect": finding.trouble.word(),
         "volume": volume,
         "path": finding.path.as_str(),
         "delivery": finding.delivery,
         "detail": finding.trouble.to_string(),
-        "repair": repair.map_or_else(|why| why, str::to_owned),
+        "repair": outcome.map_or_else(|why| why, str::to_owned),
     })
 }
 
@@ -130,7 +130,7 @@ async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Fail
     Ok(findings)
 }
 
-/// What a delivery says of its tree, where that was made; its path is taken in any case.
+/// What the store knows of a delivery's tree, if that was written. Its path goes into `paths` in any case.
 fn known(delivery: &Value, paths: &mut BTreeSet<SubPath>) -> Option<Known> {
     let text = |field: &str| delivery[field].as_str();
     let path: SubPath = text("path")?.parse().ok()?;
@@ -165,8 +165,8 @@ fn check(inbox: &Volume, archive: &Volume, known: &[Known]) -> Result<Vec<Findin
     Ok(findings)
 }
 
-/// Whether a tree that is no delivery's place is as it should be: made since the deliveries were listed, or the held tree
-/// of one that was released, which goes when the new one is sealed.
+/// Whether a tree at no listed path is in order: written since the deliveries were listed, or the held tree of a released
+/// delivery, which is removed once the new tree is sealed.
 async fn is_passing(
     gateway: &Gateway,
     inbox: &Volume,
@@ -181,14 +181,14 @@ async fn is_passing(
 fn is_young(inbox: &Volume, path: &SubPath) -> Result<bool, VolumeError> {
     match inbox.stat(path) {
         Ok(found) => Ok(found.modified_at > Timestamp::now().before(STRAY_AGE)),
-        // It has gone in the meantime.
+        // It was removed in the meantime.
         Err(error) if error.kind == VolumeErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-/// Says what was done, or why nothing.
-async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
+/// Repairs a defect; returns what was done, or why nothing was.
+async fn repair(here: &Here, finding: &Finding) -> Result<&'static str, String> {
     let volumes = &here.app.core.volumes;
     let (inbox, archive) = (volumes.get(VolumeName::Inbox), volumes.get(VolumeName::Archive));
     let text = |error: VolumeError| error.to_string();
@@ -200,21 +200,23 @@ async fn mend(here: &Here, finding: &Finding) -> Result<&'static str, String> {
             Err("younger than an hour".into())
         }
         (Trouble::Stray(_), _) => inbox.remove_tree(&finding.path).map(|_| "removed").map_err(text),
-        (Trouble::Foreign(_), _) | (_, None) => Err("two deliveries claim one path: look at both".into()),
+        (Trouble::Foreign(_), _) | (_, None) => {
+            Err("two deliveries claim this path: compare both by hand".into())
+        }
         (_, Some(delivery)) => {
-            let remake = here.app.remakes().next().ok_or("this host has no spool")?;
+            let remake = here.app.remakes().next().ok_or("the spool is not on this host")?;
             remake(delivery).await.map_err(|interrupted| said(&interrupted))?;
-            seal().map(|()| "made again")
+            seal().map(|()| "rebuilt")
         }
     }
 }
 
-/// Copies the message of a tree into the archive, if it is the one that was delivered.
+/// Copies the message of a tree into the archive if it has the digest that was delivered.
 fn copy(inbox: &Volume, archive: &Volume, finding: &Finding) -> Result<(), String> {
     let message = tree::message(&finding.path);
     let stored = inbox.digest(&message).map_err(|error| error.to_string())?;
     if Some(stored.digest) != finding.delivered {
-        return Err("its tree has no good message to copy".into());
+        return Err("the message in its tree is damaged, too".into());
     }
     let copied = inbox.open_file(&message).and_then(|file| {
         tree::archive(archive, &finding.path, FileRange { file: &file, offset: 0, stored })?;
@@ -230,17 +232,18 @@ fn said(interrupted: &Interrupted) -> String {
     }
 }
 
-/// A volume on disk that is there; nothing is made by looking.
+/// Opens a directory volume without creating anything.
 fn open(config: &Config, name: VolumeName) -> Result<Arc<Volume>, Failure> {
     let settings = config.volume.get(name);
     if !settings.path.is_dir() {
         return Err(Failure::new(
             Exit::NotFound,
-            format!("volume {name}: there is no {}", settings.path.display()),
+            format!("volume {name}: {} does not exist", settings.path.display()),
         ));
     }
     if !Volume::is_marked(&settings.path) {
-        let why = format!("volume {name}: {} has no marker; is it mounted?", settings.path.display());
+        let why =
+            format!("volume {name}: the marker is missing in {}; is it mounted?", settings.path.display());
         return Err(Failure::new(Exit::NotFound, why));
     }
     Ok(Arc::new(Volume::open(name.word(), &settings.path, None)?))

@@ -1,6 +1,7 @@
 //! The command line: the real program, as operators and scripts call it.
 
 mod live;
+mod tls;
 
 use crate::appliance::{Site, deposit, fixture};
 use crate::processes::each_store;
@@ -36,7 +37,7 @@ impl Shell {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs().join("headworks"));
         command.args(arguments).env("HEADWORKS_CONFIG", self.site.directory.path().join("headworks.toml"));
-        for name in ["HEADWORKS_URL", "HEADWORKS_KEY", "HEADWORKS_KEY_FILE"] {
+        for name in ["HEADWORKS_URL", "HEADWORKS_KEY", "HEADWORKS_KEY_FILE", "HEADWORKS_CA"] {
             command.env_remove(name);
         }
         command.envs(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL", url)));
@@ -121,7 +122,7 @@ async fn what_a_server_answers_is_answered_without_one_too() {
 const ELSEWHERE: [&str; 2] = ["--set", "server.state_dir=/nowhere/headworks"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_postgres_a_host_without_volumes_misses_nothing_but_what_mails_hold() {
+async fn on_postgres_a_host_without_volumes_lacks_only_the_contents_of_mails() {
     let Some(server) = stores::postgres() else { return };
     stores::with_database(&server, |url| async { tokio::task::block_in_place(|| without_volumes(url)) })
         .await;
@@ -190,9 +191,9 @@ fn migrates_once_and_again(postgres: Option<String>) {
         String::from_utf8(ended.stderr).unwrap()
     };
     let first = migrate();
-    assert!(first.contains("steps taken") && !first.contains("(0 steps"), "{first}");
+    assert!(first.contains("migrations run") && !first.contains("(0 migrations"), "{first}");
     let second = migrate();
-    assert!(second.contains("the schema is up to date (0 steps taken)"), "{second}");
+    assert!(second.contains("the schema is up to date (0 migrations run)"), "{second}");
     assert_eq!(shell.objects(&["jobs", "list"]).len(), 0);
 }
 
@@ -289,7 +290,7 @@ async fn held_mail_is_shown_assigned_released_and_discarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_released_is_released_and_the_rest_is_told() {
+async fn jobs_that_can_be_released_are_released_and_the_others_are_reported() {
     each_store(|postgres| {
         let shell = Shell::new(postgres);
         let _served = shell.with_mails();
@@ -360,14 +361,14 @@ async fn a_key_is_shown_once_and_opens_the_door_until_it_is_revoked() {
 }
 
 #[test]
-fn exits_are_those_that_scripts_are_promised() {
+fn scripts_can_rely_on_exit_codes() {
     let shell = Shell::new(None);
     assert_eq!(shell.exit(&["jobs", "show", "1"]), 3);
     assert_eq!(shell.exit(&["jobs", "show", "one"]), 2);
     assert_eq!(shell.exit(&["nothing"]), 2);
     assert_eq!(shell.exit(&["jobs", "list", "--state", "lost"]), 2);
     assert_eq!(shell.exit(&["jobs", "list", "--url", "http://127.0.0.1:1"]), 6);
-    assert_eq!(shell.exit(&["jobs", "list", "--url", "https://127.0.0.1:1"]), 2);
+    assert_eq!(shell.exit(&["jobs", "list", "--url", "ftp://127.0.0.1:1"]), 2);
     assert_eq!(shell.exit(&["config", "check", "--set", "jobs.lese=1m"]), 2);
     assert_eq!(shell.exit(&["rules", "test", "/nowhere.eml"]), 3);
 }
@@ -406,7 +407,7 @@ fn rules_are_tested_and_profiles_drafted_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_trees_are_found_and_mended() {
+async fn damaged_trees_are_found_and_repaired() {
     each_store(|postgres| {
         let shell = Shell::new(postgres);
         let served = shell.with_mails();
@@ -455,7 +456,7 @@ async fn damaged_trees_are_found_and_mended() {
 }
 
 #[test]
-fn postfix_is_told_what_belongs_to_this_installation() {
+fn the_lines_for_postfix_name_this_installation() {
     let shell = Shell::new(None);
     assert_eq!(shell.exit(&["postfix", "snippet"]), 3, "no spool yet");
     let _served = shell.serve();

@@ -1,13 +1,15 @@
-//! `headworks config check --live`: the configuration against the world.
+//! `headworks config check --live`: checks what the configuration names.
 //!
 //! ```text
-//!   secrets ─▶ directories ─▶ store (which volumes does it know?) ─▶ volumes, spool ─▶ module program ─▶ addresses
+//!   secrets ─▶ directories ─▶ store (which volumes are registered?) ─▶ volumes, spool ─▶ module program ─▶ addresses
 //! ```
 //!
-//! A line for each, whatever became of those before. Nothing is made, migrated or written. What the first start makes is no
-//! trouble while the store knows nothing of it; afterwards it is missing, and perhaps not mounted.
+//! Each check prints a line, even if an earlier one failed. Nothing is created, migrated or written. What the first start
+//! creates may be missing until the store has registered it; afterwards it is an error, perhaps a missing mount.
 
-use super::super::gateway::{answers, version};
+use super::super::Failure;
+use super::super::client::Client;
+use super::super::gateway::Gateway;
 use super::super::local;
 use crate::app::beside_this_program;
 use crate::config::{Config, Loaded, Role, StoreKind, Volume as Settings};
@@ -24,27 +26,26 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
 use uuid::Uuid;
 
-/// Longest wait for whoever listens at an address of ours.
-const PATIENCE: Duration = Duration::from_secs(2);
-const FIRST_START: &str = "not there yet: the first start makes it";
+/// Longest wait for the server at one of our addresses.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_START: &str = "missing; the first start will create it";
 
-/// What was looked at, where, and how it is: a remark, or what is wrong.
+/// A check, its place, and its result: a remark, or what is wrong.
 pub struct Line {
-    what: &'static str,
+    check: &'static str,
     place: String,
     found: Result<String, String>,
 }
 
 impl Line {
-    fn new(what: &'static str, place: impl ToString, found: Result<String, String>) -> Self {
-        Self { what, place: place.to_string(), found }
+    fn new(check: &'static str, place: impl ToString, found: Result<String, String>) -> Self {
+        Self { check, place: place.to_string(), found }
     }
 
     /// Whether something is wrong.
-    pub const fn is_trouble(&self) -> bool {
+    pub const fn has_failed(&self) -> bool {
         self.found.is_err()
     }
 
@@ -52,13 +53,13 @@ impl Line {
     pub fn json(&self) -> Value {
         let (state, detail) = match &self.found {
             Ok(remark) => ("ok", remark),
-            Err(wrong) => ("trouble", wrong),
+            Err(wrong) => ("failed", wrong),
         };
-        json!({"state": state, "what": self.what, "place": self.place, "detail": detail})
+        json!({"state": state, "check": self.check, "place": self.place, "detail": detail})
     }
 }
 
-/// Looks at everything that the configuration names.
+/// Checks everything that the configuration names.
 pub async fn check(loaded: &Loaded) -> Vec<Line> {
     let config = loaded.config();
     let mut lines: Vec<_> = loaded
@@ -92,7 +93,7 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
     lines
 }
 
-/// The state directory, and the scratch directory, which must be on the file system of the volumes.
+/// The state directory, and the temporary directory, which must be on the same file system as the volumes.
 fn directories(config: &Config) -> [Line; 2] {
     let (state, tmp) = (&config.server.state_dir, &config.server.tmp_dir);
     let elsewhere = config
@@ -115,19 +116,19 @@ fn writable(directory: &Path) -> Result<String, String> {
     use rustix::fs::Access;
     match rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) if directory.is_dir() => Ok(String::new()),
-        Ok(()) => Err("is no directory".into()),
+        Ok(()) => Err("is not a directory".into()),
         Err(rustix::io::Errno::NOENT) => Ok(FIRST_START.into()),
         Err(errno) => Err(errno.to_string()),
     }
 }
 
-/// Markers of the volumes that the store knows; `None` where it could not be asked.
+/// Registered markers of the volumes; `None` if the store could not be read.
 type Known = Option<BTreeMap<VolumeName, Uuid>>;
 
 async fn store(config: &Config) -> (Vec<Line>, Known) {
     if config.store.kind == StoreKind::Postgres {
         let (found, known) = look(ReadOnly::at_server(config.store.url.reveal()).await, true).await;
-        // The URL itself holds the password.
+        // The URL contains the password.
         return (vec![Line::new("store", "store.url", found)], known);
     }
     let directory = &config.server.state_dir;
@@ -138,7 +139,7 @@ async fn store(config: &Config) -> (Vec<Line>, Known) {
     };
     let of_results = match (results.exists(), state.exists()) {
         (true, _) => look(ReadOnly::at_file(directory, View::Results).await, false).await.0,
-        (false, true) => Err(format!("is gone, and {} is not", state.display())),
+        (false, true) => Err(format!("is missing, but {} exists", state.display())),
         (false, false) => Ok(FIRST_START.into()),
     };
     let lines = [(state, of_state), (results, of_results)];
@@ -173,21 +174,21 @@ async fn markers(look: &mut ReadOnly) -> Result<Known, DbError> {
 
 fn remark(schema: Schema) -> String {
     match schema {
-        Schema { version: None, .. } => "no schema yet: the first start makes it".into(),
+        Schema { version: None, .. } => "no schema; the first start will create it".into(),
         Schema { version: Some(version), steps: 0 } => format!("schema {version}"),
         Schema { version: Some(version), steps } => {
             format!(
-                "schema {version}, {steps} behind: the next start or `headworks migrate` takes it further"
+                "schema {version}; the next start or `headworks migrate` will run {steps} more migrations"
             )
         }
     }
 }
 
-/// `registered`: its marker as the store knows it, where the store could be asked.
+/// `registered`: the volume's marker in the store; `None` if the store could not be read.
 fn volume(name: VolumeName, settings: &Settings, registered: Option<Option<Uuid>>) -> Result<String, String> {
     match (registered, Volume::is_marked(&settings.path)) {
         (Some(None), false) => Ok(FIRST_START.into()),
-        (_, false) => Err("there is no marker; is it mounted?".into()),
+        (_, false) => Err("the volume's marker is missing; is it mounted?".into()),
         (registered, true) => {
             let opened = Volume::open(name.word(), &settings.path, registered.flatten());
             opened.map(|volume| format!("marker {}", volume.id())).map_err(|error| error.to_string())
@@ -200,7 +201,7 @@ fn spool(config: &Config, is_first_start: bool) -> Result<String, String> {
     if !settings.path.join("id").exists() {
         return match is_first_start {
             true => Ok(FIRST_START.into()),
-            false => Err("there is no spool; is it mounted? a start with role mail makes one".into()),
+            false => Err("the spool is missing; is it mounted? A start with role mail creates one".into()),
         };
     }
     let opened = Spool::open(&settings.path, None);
@@ -217,26 +218,24 @@ async fn modules(config: &Config) -> Result<String, String> {
     Ok(format!("{} modules, {} tables", host.declarations().len(), tables.tables().len()))
 }
 
-/// Whether we could listen there, or our server does.
+/// Whether the address is free or in use by the server of this configuration.
 async fn address(address: SocketAddr, socket: &Path) -> Result<String, String> {
     match std::net::TcpListener::bind(address) {
         Ok(_) => Ok("free".into()),
         Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(address, socket).await => {
-            Ok("the server of this configuration listens there".into())
+            Ok("in use by the server of this configuration".into())
         }
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// Whether the same build answers there as at the control socket.
+/// Whether the same build answers at the address as on the control socket.
 async fn is_ours(address: SocketAddr, socket: &Path) -> bool {
-    let asked = async {
-        if !answers(socket).await.ok()? {
-            return None;
-        }
-        let there = version(TcpStream::connect(address).await.ok()?).await.ok()?;
-        let here = version(UnixStream::connect(socket).await.ok()?).await.ok()?;
-        Some(here == there)
+    let compared = async {
+        let there = Client::at_url(&format!("http://{address}"), None, None)?;
+        let here = Client::at_socket(socket)?;
+        let there = Gateway::Server(there).version().await?;
+        Ok::<_, Failure>(Gateway::Server(here).version().await? == there)
     };
-    tokio::time::timeout(PATIENCE, asked).await.ok().flatten().unwrap_or(false)
+    matches!(tokio::time::timeout(VERSION_TIMEOUT, compared).await, Ok(Ok(true)))
 }

@@ -1,21 +1,21 @@
-//! The mails of the demo, and what must become of each.
+//! The mails of the demo, and how each must end.
 
 /// A mail.
 #[derive(Debug)]
 pub struct Mail {
-    /// What it is.
+    /// Description.
     pub title: &'static str,
     /// Envelope recipient.
     pub recipient: &'static str,
-    /// Its bytes.
+    /// The message.
     pub bytes: &'static [u8],
-    /// State its receipt must come to.
+    /// Expected state of its receipt.
     pub ends: &'static str,
 }
 
 const REPORTS: &str = "reports@bobs.example.com";
 
-/// All of them, in the order they are sent.
+/// All mails in the order they are sent.
 pub const MAILS: [Mail; 6] = [
     Mail {
         title: "a system report",
@@ -24,25 +24,25 @@ pub const MAILS: [Mail; 6] = [
         ends: "completed",
     },
     Mail {
-        title: "a report of a degraded grid, cut short",
+        title: "a truncated report of a degraded grid",
         recipient: REPORTS,
         bytes: include_bytes!("degraded.eml"),
         ends: "completed",
     },
     Mail {
-        title: "an alert, raised",
+        title: "an alert that is raised",
         recipient: REPORTS,
         bytes: include_bytes!("raised.eml"),
         ends: "completed",
     },
     Mail {
-        title: "the alert, cleared",
+        title: "the same alert, cleared",
         recipient: REPORTS,
         bytes: include_bytes!("cleared.eml"),
         ends: "completed",
     },
     Mail {
-        title: "a mail nobody expects",
+        title: "an unexpected mail",
         recipient: "office@bobs.example.com",
         bytes: include_bytes!("unexpected.eml"),
         ends: "held",

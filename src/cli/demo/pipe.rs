@@ -1,4 +1,4 @@
-//! What Postfix does: run mailhandler with the arguments of our own master.cf, the mail on its standard input.
+//! Does what Postfix does: runs mailhandler with the arguments of our master.cf and the mail on standard input.
 
 use super::super::{Exit, Failure};
 use super::mails::Mail;
@@ -9,10 +9,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use uuid::Uuid;
 
-/// Delivers a mail; returns its receipt.
+/// Delivers a mail and returns its receipt.
 ///
 /// # Errors
-/// When mailhandler does not say yes.
+/// When mailhandler does not accept it.
 pub async fn deliver(config: &Config, spool: &Spool, number: usize, mail: &Mail) -> Result<Uuid, Failure> {
     let snippet = crate::mail::snippet(config, spool).map_err(|why| Failure::new(Exit::Failed, why))?;
     let (program, arguments) = command(&snippet, number, mail);
@@ -37,7 +37,7 @@ pub async fn deliver(config: &Config, spool: &Spool, number: usize, mail: &Mail)
     }
 }
 
-/// The program and arguments that the snippet for master.cf names, Postfix's macros filled in.
+/// The program and arguments in the lines for master.cf, with Postfix's macros replaced.
 fn command(snippet: &str, number: usize, mail: &Mail) -> (String, Vec<String>) {
     let argv = snippet.split_once("argv=").map_or("", |(_, argv)| argv);
     let (queue_id, size) = (format!("4DEMO{number}"), mail.bytes.len().to_string());

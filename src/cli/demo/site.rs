@@ -1,4 +1,4 @@
-//! The temporary directory of the demo: its configuration, and what a second terminal needs.
+//! The temporary directory of the demo, with its configuration and the environment for a second terminal.
 
 use super::mails::MAILS;
 use crate::app::beside_this_program;
@@ -33,14 +33,11 @@ settings = { zone = "Asia/Tokyo" }
 archive = true
 "#;
 
-/// The directory.
+/// The temporary directory.
 pub struct Site(TempDir);
 
 impl Site {
-    /// Makes it and writes the configuration and the unexpected mail into it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Creates the directory with the configuration and the unexpected mail.
     pub fn make() -> Result<Self, Failure> {
         let site = Self(tempfile::Builder::new().prefix("headworks-demo.").tempdir()?);
         let config = format!(
@@ -55,20 +52,17 @@ impl Site {
         Ok(site)
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Its configuration file and nothing else: what the caller's environment sets is for another server.
+    /// Only the demo's configuration file: settings in the caller's environment are meant for another server.
     pub fn sources(&self) -> Sources {
         Sources { file: Some(self.path().join("headworks.toml")), ..Sources::default() }
     }
 
-    /// Writes `env`, to be sourced by a second terminal; its last line comes last, so a reader never sees half of it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Writes `env` for a second terminal to source. The file appears complete or not at all.
     pub fn write_environment(&self, address: SocketAddr, key: &str) -> Result<(), Failure> {
         let path = self.path();
         let programs = std::env::current_exe()?;
@@ -86,41 +80,38 @@ impl Site {
         Ok(())
     }
 
-    /// What one can do now.
+    /// What to try now.
     pub fn invitation(&self, address: SocketAddr, key: &str) -> String {
         let mut text = String::new();
         let mut line = |words: &str| text.write_fmt(format_args!("{words}\n")).expect("text grows in memory");
         line("");
-        line(&format!("the server is up: http://{address}"));
-        line(&format!("its key: {key}"));
+        line(&format!("the server is running at http://{address}"));
+        line(&format!("API key: {key}"));
         line("");
-        line("ask it:");
+        line("try it:");
         line(&format!("  curl -H 'X-Api-Key: {key}' http://{address}/api/1.0/rows/hydrastor_node_snapshot"));
         line(&format!("  curl -H 'X-Api-Key: {key}' http://{address}/api/1.0/held"));
         line("in another terminal:");
         line(&format!("  . {}", self.path().join("env").display()));
         line("  headworks held list");
         line("");
-        line("Ctrl-C stops it and removes everything.");
+        line("Ctrl-C stops the server and removes everything.");
         text
     }
 
-    /// Removes it. Sealed directories are read-only, so they are opened up first.
-    ///
-    /// # Errors
-    /// When something of it stays.
+    /// Removes the directory. Sealed directories are read-only, so they are made writable first.
     pub fn remove(self) -> Result<(), Failure> {
-        open_up(self.path())?;
+        make_writable(self.path())?;
         Ok(self.0.close()?)
     }
 }
 
-fn open_up(directory: &Path) -> io::Result<()> {
+fn make_writable(directory: &Path) -> io::Result<()> {
     fs::set_permissions(directory, Permissions::from_mode(0o700))?;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
+            make_writable(&entry.path())?;
         }
     }
     Ok(())

@@ -1,38 +1,40 @@
-//! A new module: the template under another name, made whole before it has its place.
+//! Creates a module: a copy of the template under another name, completed before it is moved into place.
 
 use super::super::{Exit, Failure};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The word that stands for the name.
+/// The word in the template that is replaced by the name.
 const WORD: &str = "template";
 
-/// Root of the source checkout the command is run in.
+/// Root of the source checkout that contains the current directory.
 ///
 /// # Errors
-/// When this is none.
+/// When there is none.
 pub fn checkout() -> Result<PathBuf, Failure> {
     let here = std::env::current_dir()?;
     let root = here.ancestors().find(|directory| directory.join("modules/_template/Cargo.toml").exists());
     let missing = || {
-        Failure::new(Exit::Usage, "this is no source checkout of headworks: there is no modules/_template")
+        Failure::new(Exit::Usage, "this is not a source checkout of headworks: modules/_template is missing")
     };
     root.map(Path::to_owned).ok_or_else(missing)
 }
 
-/// Makes `modules/<name>` and names it in the workspace.
+/// Creates `modules/<name>` and adds it to the workspace.
 ///
 /// # Errors
-/// When the name is no good or taken, or a file cannot be written; then nothing has changed.
+/// When the name is invalid or taken, or a file cannot be written; then nothing has changed.
 pub fn make(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     if !is_name(name) {
-        let why = format!("{name:?}: a module's name is a lower-case letter, then letters, digits and _");
+        let why = format!(
+            "{name:?}: the name of a module is a lower-case letter, then lower-case letters, digits and _"
+        );
         return Err(Failure::new(Exit::Usage, why));
     }
     let folder = root.join("modules").join(name);
     if folder.exists() {
-        return Err(Failure::new(Exit::Refused, format!("{} is there already", folder.display())));
+        return Err(Failure::new(Exit::Refused, format!("{} already exists", folder.display())));
     }
     let workspace = root.join("Cargo.toml");
     let named = with_member(&fs::read_to_string(&workspace)?, name).ok_or_else(|| {
@@ -58,7 +60,7 @@ fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(tail)
 }
 
-/// The workspace's manifest with the module beside the template, as member and as dependency.
+/// Adds the module after the template in the workspace's manifest, as a member and as a dependency.
 fn with_member(manifest: &str, name: &str) -> Option<String> {
     let beside = |text: &str, line: &str| {
         let end = text.find(line)? + line.len();
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_is_made_whole_or_not_at_all() {
+    fn a_module_is_created_completely_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
         let template = root.path().join("modules/_template/src");
         fs::create_dir_all(&template).unwrap();

@@ -1,4 +1,4 @@
-//! `config check --live`: what the configuration names, looked at without touching it.
+//! `config check --live`: checks what the configuration names without changing it.
 
 use super::*;
 use crate::processes::each_store;
@@ -8,19 +8,19 @@ use std::path::PathBuf;
 
 const CHECK: [&str; 4] = ["config", "check", "--live", "--json"];
 
-/// What was looked at, whether it is in trouble, and the remark.
+/// Name of each check, whether it failed, and its remark.
 fn lines(ended: &Output) -> Vec<(String, bool, String)> {
     let said = String::from_utf8(ended.stdout.clone()).unwrap();
     let line = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         let text = |field: &str| line[field].as_str().unwrap().to_owned();
         assert!(!text("place").is_empty(), "{line}");
-        (text("what"), text("state") == "trouble", text("detail"))
+        (text("check"), text("state") == "failed", text("detail"))
     };
     said.lines().map(line).collect()
 }
 
-fn troubles(ended: &Output) -> BTreeMap<String, String> {
+fn failures(ended: &Output) -> BTreeMap<String, String> {
     lines(ended).into_iter().filter(|line| line.1).map(|(what, _, detail)| (what, detail)).collect()
 }
 
@@ -39,15 +39,12 @@ fn files(directory: &Path) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
 }
 
 #[test]
-fn before_the_first_start_nothing_is_missing_and_nothing_is_made() {
+fn before_the_first_start_nothing_fails_and_nothing_is_created() {
     let shell = Shell::new(None);
     let ended = shell.run(&CHECK);
-    assert_eq!((ended.status.code(), troubles(&ended)), (Some(0), BTreeMap::new()));
-    let looked_at: Vec<_> = lines(&ended).into_iter().map(|line| line.0).collect();
-    assert_eq!(
-        looked_at,
-        ["state", "tmp", "store", "store", "inbox", "archive", "spool", "modules", "listen"]
-    );
+    assert_eq!((ended.status.code(), failures(&ended)), (Some(0), BTreeMap::new()));
+    let checks: Vec<_> = lines(&ended).into_iter().map(|line| line.0).collect();
+    assert_eq!(checks, ["state", "tmp", "store", "store", "inbox", "archive", "spool", "modules", "listen"]);
     assert!(!shell.site.state().exists());
     let shown = shell.says(&["config", "check", "--live"]);
     assert!(shown.lines().filter(|line| line.trim().starts_with("ok")).count() == 9, "{shown}");
@@ -60,11 +57,11 @@ fn what_a_server_made_is_found_beside_it_and_after_it_and_left_as_it_is() {
     let shell = Shell { site: Site::new(None, &listen), postgres: None };
     let served = shell.with_mails();
     let beside = shell.run(&CHECK);
-    assert_eq!((beside.status.code(), troubles(&beside)), (Some(0), BTreeMap::new()));
+    assert_eq!((beside.status.code(), failures(&beside)), (Some(0), BTreeMap::new()));
     let remark = |ended: &Output, what: &str| {
         lines(ended).into_iter().find(|line| line.0 == what).map(|line| line.2).unwrap()
     };
-    assert_eq!(remark(&beside, "listen"), "the server of this configuration listens there");
+    assert_eq!(remark(&beside, "listen"), "in use by the server of this configuration");
     assert!(remark(&beside, "store").starts_with("schema "));
     let spool = Spool::open(&shell.site.state().join("spool"), None).unwrap();
     assert_eq!(remark(&beside, "spool"), format!("id {}", spool.id()));
@@ -78,7 +75,7 @@ fn what_a_server_made_is_found_beside_it_and_after_it_and_left_as_it_is() {
 }
 
 #[test]
-fn every_trouble_is_told_whatever_became_of_the_others() {
+fn every_failure_is_reported() {
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = "[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n";
     let shell = Shell { site: Site::new(None, listen), postgres: None };
@@ -94,14 +91,14 @@ fn every_trouble_is_told_whatever_became_of_the_others() {
     shell.site.edit("127.0.0.1:0", &stranger.local_addr().unwrap().to_string());
     let ended = shell.run(&CHECK);
     assert_eq!(ended.status.code(), Some(1));
-    let told = troubles(&ended);
+    let told = failures(&ended);
     assert_eq!(told.keys().collect::<Vec<_>>(), ["inbox", "listen", "modules", "spool", "store"], "{told:?}");
     assert!(told["inbox"].contains("is it mounted?"), "{told:?}");
     assert!(told["listen"].contains("in use"), "{told:?}");
     assert!(told["modules"].contains("/nowhere/headworks-modules"), "{told:?}");
     assert!(told["store"].contains("not a database"), "{told:?}");
     std::fs::remove_file(state.join("results.db")).unwrap();
-    assert!(troubles(&shell.run(&CHECK))["store"].contains("is gone"));
+    assert!(failures(&shell.run(&CHECK))["store"].contains("is missing"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +116,7 @@ async fn the_schema_of_either_store_is_compared_with_that_of_the_program() {
         };
         assert!(run(&["migrate"]).status.success());
         let good = run(&CHECK);
-        assert_eq!((good.status.code(), troubles(&good)), (Some(0), BTreeMap::new()));
+        assert_eq!((good.status.code(), failures(&good)), (Some(0), BTreeMap::new()));
         assert_eq!(lines(&good).iter().any(|line| line.0 == "secret"), postgres.is_some());
 
         let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -133,12 +130,12 @@ async fn the_schema_of_either_store_is_compared_with_that_of_the_program() {
         });
         let ended = run(&CHECK);
         assert_eq!(ended.status.code(), Some(1));
-        assert!(troubles(&ended)["store"].contains("migration 9999"), "{ended:?}");
+        assert!(failures(&ended)["store"].contains("migration 9999"), "{ended:?}");
 
         if postgres.is_some() {
             std::fs::write(&secret, "postgres://user:MARKER@127.0.0.1:1/none").unwrap();
             let away = run(&CHECK);
-            assert!(troubles(&away).contains_key("store") && !format!("{away:?}").contains("MARKER"));
+            assert!(failures(&away).contains_key("store") && !format!("{away:?}").contains("MARKER"));
             std::fs::remove_file(&secret).unwrap();
             let unreadable = run(&CHECK);
             assert_eq!(unreadable.status.code(), Some(2));
