@@ -15,10 +15,12 @@
 
 mod accept;
 mod batch;
+pub mod envelope;
 mod finish;
 pub mod manifest;
 mod operate;
 pub mod part_name;
+pub mod parts;
 mod receipt;
 mod replay;
 mod rows;

@@ -27,7 +27,6 @@ pub use damaged::Damaged;
 pub use explain::{Explained, explain};
 pub use intake::Intake;
 pub use leftovers::Leftovers;
-pub use record::MailRecord;
 pub use sealer::Sealer;
 pub use snippet::snippet;
 pub use sort::{Sorter, rule_input};

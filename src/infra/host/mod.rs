@@ -27,7 +27,7 @@ mod spill;
 mod tests;
 
 pub use error::{RunError, RunErrorKind};
-pub use run::{Collect, Gathered, Ran, SplitOutput};
+pub use run::{Collect, Fill, Gathered, Ran, RunInput, SplitOutput};
 pub use spill::Spill;
 
 use child::Child;
@@ -160,7 +160,12 @@ impl Host {
     ///
     /// # Errors
     /// As there, and as [`Host::turn`].
-    pub async fn parse<C: Collect>(&self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
+    pub async fn parse<C: Collect>(
+        &self,
+        parse: Parse,
+        input: impl Into<RunInput>,
+        collect: C,
+    ) -> Result<Ran<C>, RunError> {
         self.turn().await?.parse(parse, input, collect).await
     }
 
@@ -171,7 +176,9 @@ impl Host {
     pub async fn draft(&self, parse: Parse, input: File) -> Result<Option<String>, RunError> {
         let (customer, talk) = self.module_talk(parse, true)?;
         let turn = self.turn().await?;
-        turn.converse(Some(customer), input, talk, Gathered::default()).await.map(Conversation::into_draft)
+        turn.converse(Some(customer), input.into(), talk, Gathered::default())
+            .await
+            .map(Conversation::into_draft)
     }
 
     fn module_talk(&self, parse: Parse, draft: bool) -> Result<(String, Talk), RunError> {
@@ -201,23 +208,28 @@ impl Slot {
         limits: MimeLimits,
     ) -> Result<SplitOutput, RunError> {
         let talk = Talk::split(Request::Split { message_bytes, limits }, message_bytes, limits);
-        let ended = self.converse(None, input, talk, Gathered::default()).await?;
-        ended.into_split()
+        let ended = self.converse(None, input.into(), talk, Gathered::default()).await?;
+        ended.into_split(limits)
     }
 
     /// Runs a module; its rows and findings go to `collect` as they come, on a blocking thread.
     ///
     /// # Errors
     /// See [`RunErrorKind`]. What was collected of a run that failed is dropped with it.
-    pub async fn parse<C: Collect>(self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
+    pub async fn parse<C: Collect>(
+        self,
+        parse: Parse,
+        input: impl Into<RunInput>,
+        collect: C,
+    ) -> Result<Ran<C>, RunError> {
         let (customer, talk) = self.host.module_talk(parse, false)?;
-        self.converse(Some(customer), input, talk, collect).await?.into_ran()
+        self.converse(Some(customer), input.into(), talk, collect).await?.into_ran()
     }
 
     async fn converse<C: Collect>(
         self,
         customer: Option<String>,
-        input: File,
+        input: RunInput,
         talk: Talk,
         collect: C,
     ) -> Result<Conversation<C>, RunError> {
