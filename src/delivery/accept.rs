@@ -1,6 +1,7 @@
 //! The first compound commit: what a door calls before it says yes.
 
 use super::batch::{BatchSettings, Batcher};
+use super::envelope::Envelope;
 use super::store;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, SpoolId, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
@@ -28,7 +29,7 @@ pub struct NewDelivery {
     /// When it arrived.
     pub received_at: Timestamp,
     /// Who sent what to whom.
-    pub envelope: serde_json::Value,
+    pub envelope: Envelope,
     /// Spool that holds the bytes until the tree is sealed.
     pub home: Option<SpoolId>,
     /// Where it belongs, for doors whose senders say so.

@@ -3,16 +3,17 @@
 //! It is written last, so a tree with a manifest was complete when it was made. Offsets let anyone derive a part from
 //! `message.eml` again and prove it. Bytes that are not text stand beside their decoded form as base64.
 
-use super::part_name;
+use super::envelope::{Envelope, RawText};
 use super::tree_path::Place;
-use crate::ids::{DeliveryId, Digest, ReceiptId, Timestamp};
-use crate::infra::volume::{FileRange, Stored};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::ids::{DeliveryId, Digest, ReceiptId};
+use crate::infra::volume::Stored;
+use module_api::frame::MimeLimits;
 use module_api::{PartKind, Problem};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// Name of the program that splits mails, in [`About::software`].
+pub const SPLITTER: &str = "headworks-modules";
 
 /// Everything about one tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +26,12 @@ pub struct Manifest {
     /// `message.eml`; none where what came was no mail but a file, which is part 1 then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<FileFacts>,
-    /// Parts in document order; part 1 is the first. Mail that is held, or that nobody took apart yet, may have none.
+    /// Parts in document order; part 1 is the first. A mail that was not split has none.
     pub parts: Vec<Part>,
 }
 
-/// The one format there is. A manifest of another one does not parse. Within a version only optional fields are added, so
-/// what an older program wrote is read, and what a newer one wrote loses only what is not known here.
+/// The one format there is; a manifest of another one does not parse. A version only ever gains optional fields, so older
+/// manifests are read, and of newer ones only the fields that are unknown here are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Schema {
     /// First version.
@@ -52,64 +53,17 @@ pub struct About {
     pub rule: Option<MatchedRule>,
     /// Who sent it to whom, and when it was taken in.
     pub envelope: Envelope,
-    /// Header fields of interest, in the order of the message.
+    /// Header fields of the message, in its order. All that were split off where `split_limits` is set; older programs
+    /// kept the 14 that people look for.
     pub headers: Vec<Header>,
     /// What was odd about the message as a whole.
     pub problems: Vec<Problem>,
     /// Versions of the programs that made the tree, by name.
     pub software: BTreeMap<String, String>,
-}
-
-/// Who sent what to whom, and how it came, as the door recorded it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Envelope {
-    /// Kind of door: `pipe`, `lmtp`, `rest`, …
-    pub door: String,
-    /// Envelope sender; empty for the null sender. For `rest`, the name of the key.
-    pub sender: RawText,
-    /// Envelope recipient this delivery is for. For `rest`, the customer.
-    pub recipient: RawText,
-    /// The recipient before aliases, where the mail system told.
+    /// Limits under which the message was split: the same version of [`SPLITTER`] finds the same header and parts under the
+    /// same limits. None where the message was not split, or by a program that did not keep all that a module may see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original_recipient: Option<RawText>,
-    /// What else the mail system told; nothing of it for other doors.
-    #[serde(flatten)]
-    pub transport: Transport,
-    /// When we took it in, by our clock.
-    pub received_at: Timestamp,
-}
-
-/// How a mail came to us, in the words of the mail system in front of us. The client is the one of that mail system, and
-/// absent for mail submitted on its host. Client name and account are personal data: stored and shown, never logged.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Transport {
-    /// Its queue id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue_id: Option<String>,
-    /// Address of the client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// Name of the client, as the mail system looked it up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_name: Option<RawText>,
-    /// What the client called itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_helo: Option<RawText>,
-    /// What the client spoke, for example `ESMTP`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_protocol: Option<String>,
-    /// Account that the client proved to be; none where it did not say who it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sasl_user: Option<RawText>,
-    /// Where the mail system thought it sent the mail: the next hop of its transport.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nexthop: Option<RawText>,
-    /// Length that was announced, in the measure of the mail system: not that of the bytes we have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub declared_bytes: Option<u64>,
-    /// Program that put it into the spool, and its version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub program: Option<String>,
+    pub split_limits: Option<MimeLimits>,
 }
 
 /// The rule that decided the coordinates.
@@ -128,32 +82,6 @@ pub struct Header {
     pub name: String,
     /// Its value, decoded, with the raw bytes where they differ.
     pub value: RawText,
-}
-
-/// Text from outside: readable, and exact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct RawText {
-    /// Decoded; what could not be decoded is U+FFFD.
-    pub text: String,
-    /// The bytes as they came, where they are not those of `text`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub raw_base64: Option<String>,
-}
-
-impl RawText {
-    /// `text` as decoded from `raw`.
-    #[must_use]
-    pub fn decoded(text: impl Into<String>, raw: &[u8]) -> Self {
-        let text = text.into();
-        let raw_base64 = (text.as_bytes() != raw).then(|| BASE64.encode(raw));
-        Self { text, raw_base64 }
-    }
-
-    /// Bytes that should be UTF-8.
-    #[must_use]
-    pub fn of(raw: &[u8]) -> Self {
-        Self::decoded(String::from_utf8_lossy(raw), raw)
-    }
 }
 
 /// Length and digest of a file in the tree.
@@ -200,7 +128,7 @@ pub struct Part {
 pub struct PartFacts {
     /// Place in the tree of parts: `1.2` is the second child of the first part.
     pub path: String,
-    /// Number of the part this one was found in; none for parts of the outermost message.
+    /// Index, from 0, of the part this one was found in; none for parts of the outermost message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u32>,
     /// Body, attachment or embedded message.
@@ -224,6 +152,9 @@ pub struct PartFacts {
     /// Where its encoded body lies in `message.eml`, where that is one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_message: Option<Span>,
+    /// Nothing had to be decoded: its bytes are those of `in_message`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verbatim: bool,
     /// What was odd about it.
     pub problems: Vec<Problem>,
 }
@@ -237,42 +168,6 @@ pub struct Span {
     pub len_bytes: u64,
 }
 
-/// A part on its way into a tree: what is known of it, and where its bytes are now.
-#[derive(Debug, Clone)]
-pub struct PartRecord<'a> {
-    /// Without `name_bidi` and `name_twin`, which are found here.
-    pub facts: PartFacts,
-    /// A range of the spill or of the message.
-    pub bytes: FileRange<'a>,
-}
-
-/// Numbers and names the parts of a tree, in document order.
-#[must_use]
-pub fn parts(records: &[PartRecord<'_>]) -> Vec<Part> {
-    let name = |record: &PartRecord<'_>| record.facts.name.as_ref().map(|name| name.text.clone());
-    let named: Vec<(usize, String)> =
-        records.iter().enumerate().filter_map(|(i, record)| Some((i, name(record)?))).collect();
-    let texts: Vec<&str> = named.iter().map(|(_, text)| text.as_str()).collect();
-    let twins: Vec<usize> = part_name::twins(&texts).into_iter().map(|i| named[i].0).collect();
-    (1..).zip(records).map(|(number, record)| part(number, record, &twins)).collect()
-}
-
-fn part(number: u32, record: &PartRecord<'_>, twins: &[usize]) -> Part {
-    let mut facts = record.facts.clone();
-    let name = facts.name.as_ref().map(|name| name.text.as_str());
-    let mut report = |code: &'static str| {
-        facts.problems.push(Problem { code: Cow::Borrowed(code), detail: String::new() });
-    };
-    if name.is_some_and(part_name::hides_something) {
-        report("name_bidi");
-    }
-    if twins.iter().any(|twin| number as usize == twin + 1) {
-        report("name_twin");
-    }
-    let stored_name = part_name::stored_name(number, name, &facts.sniffed_type);
-    Part { number, stored_name, facts, file: record.bytes.stored.into() }
-}
-
 impl Manifest {
     /// The manifest as stored.
     #[must_use]
@@ -280,6 +175,13 @@ impl Manifest {
         let mut json = serde_json::to_vec_pretty(self).expect("plain structs with text keys always encode");
         json.push(b'\n');
         json
+    }
+
+    /// Whether its header and parts are what `version` of [`SPLITTER`] finds in the message under `limits`.
+    #[must_use]
+    pub fn is_split_by(&self, version: &str, limits: &MimeLimits) -> bool {
+        self.about.software.get(SPLITTER).is_some_and(|by| by == version)
+            && self.about.split_limits.as_ref() == Some(limits)
     }
 
     /// Reads a stored manifest.
@@ -319,135 +221,4 @@ mod hex_digest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        About, Envelope, FileFacts, Manifest, MatchedRule, PartFacts, PartRecord, RawText, Schema, Transport,
-        parts,
-    };
-    use crate::delivery::tree_path::Place;
-    use crate::ids::{Coordinates, DeliveryId, ReceiptId, Slug, Timestamp};
-    use crate::infra::volume::{FileRange, Stored};
-    use module_api::PartKind;
-    use std::collections::BTreeMap;
-    use uuid::Uuid;
-
-    fn part<'a>(file: &'a std::fs::File, name: &str) -> PartRecord<'a> {
-        let facts = PartFacts {
-            path: "1".into(),
-            parent: None,
-            kind: PartKind::Attachment,
-            media_type: "text/csv".into(),
-            sniffed_type: "text/csv".into(),
-            charset: Some("utf-8".into()),
-            disposition: Some("attachment".into()),
-            name: Some(RawText::decoded(name, b"=?utf-8?q?encoded?=")),
-            transfer_encoding: Some("base64".into()),
-            in_message: None,
-            problems: Vec::new(),
-        };
-        PartRecord { facts, bytes: FileRange { file, offset: 0, stored: Stored::of(b"a,b\n") } }
-    }
-
-    fn manifest() -> Manifest {
-        let file = tempfile::tempfile().unwrap();
-        let coordinates = Coordinates {
-            customer: Slug::of("acme"),
-            category: Slug::of("hydrastor"),
-            type_: Slug::of("alert"),
-            group: Slug::of("grid"),
-        };
-        let about = About {
-            delivery: DeliveryId(Uuid::from_u128(7)),
-            receipt: ReceiptId(Uuid::from_u128(8)),
-            place: Place::Delivered(coordinates),
-            rule: Some(MatchedRule {
-                name: "alerts".into(),
-                captures: BTreeMap::from([("group".into(), "grid".into())]),
-            }),
-            envelope: Envelope {
-                door: "lmtp".into(),
-                sender: RawText::of(b"a@b.example"),
-                recipient: RawText::of(b"b\xfcro@x.example"),
-                original_recipient: None,
-                transport: Transport {
-                    queue_id: None,
-                    client: Some("192.0.2.1".into()),
-                    client_name: Some(RawText::of(b"mx.b.example")),
-                    client_helo: Some(RawText::of(b"m\xfcx")),
-                    client_protocol: Some("ESMTP".into()),
-                    sasl_user: Some(RawText::of(b"grid7")),
-                    nexthop: Some(RawText::of(b"x.example")),
-                    declared_bytes: Some(10),
-                    program: Some("mailhandler 0.1.0".into()),
-                },
-                received_at: Timestamp(1_673_611_200_000_000),
-            },
-            headers: Vec::new(),
-            problems: Vec::new(),
-            software: BTreeMap::from([("headworks".into(), "0.1.0".into())]),
-        };
-        let message = FileFacts::from(Stored::of(b"message"));
-        Manifest {
-            schema: Schema::V1,
-            about,
-            message: Some(message),
-            parts: parts(&[part(&file, "Nodes.csv")]),
-        }
-    }
-
-    #[test]
-    fn a_manifest_looks_like_this() {
-        insta::assert_snapshot!(String::from_utf8(manifest().to_json()).unwrap());
-    }
-
-    #[test]
-    fn a_manifest_reads_back_as_written() {
-        assert_eq!(Manifest::parse(&manifest().to_json()).unwrap(), manifest());
-    }
-
-    #[test]
-    fn a_manifest_from_before_a_field_was_added_reads_and_one_from_after_it_too() {
-        let mut json: serde_json::Value = serde_json::from_slice(&manifest().to_json()).unwrap();
-        let envelope = json["envelope"].as_object_mut().unwrap();
-        envelope
-            .retain(|field, _| ["door", "sender", "recipient", "client", "received_at"].contains(&&**field));
-        envelope.insert("of_the_future".into(), "whatever".into());
-        let mut expected = manifest();
-        let client = expected.about.envelope.transport.client.take();
-        expected.about.envelope.transport = Transport { client, ..Transport::default() };
-        assert_eq!(Manifest::parse(json.to_string().as_bytes()).unwrap(), expected);
-    }
-
-    #[test]
-    fn a_manifest_of_another_version_does_not_parse() {
-        let other = String::from_utf8(manifest().to_json()).unwrap().replace("manifest/1", "manifest/2");
-        assert!(Manifest::parse(other.as_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_digest_of_odd_length_or_with_odd_characters_does_not_parse() {
-        let json = String::from_utf8(manifest().to_json()).unwrap();
-        let digest = Stored::of(b"message").digest.to_string();
-        for wrong in [digest[1..].to_owned(), format!("+{}", &digest[1..]), format!("é{}", &digest[2..])] {
-            assert!(Manifest::parse(json.replace(&digest, &wrong).as_bytes()).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn names_that_hide_or_repeat_are_flagged() {
-        let file = tempfile::tempfile().unwrap();
-        let records = [part(&file, "a.csv"), part(&file, "A.csv"), part(&file, "a\u{202e}vsc.csv")];
-        let codes: Vec<Vec<String>> = parts(&records)
-            .iter()
-            .map(|part| part.facts.problems.iter().map(|problem| problem.code.to_string()).collect())
-            .collect();
-        assert_eq!(codes, [vec![], vec!["name_twin".to_owned()], vec!["name_bidi".to_owned()]]);
-    }
-
-    #[test]
-    fn raw_bytes_are_kept_only_where_the_text_does_not_show_them() {
-        assert_eq!(RawText::of("Büro".as_bytes()).raw_base64, None);
-        let latin = RawText::of(b"B\xfcro");
-        assert_eq!((latin.text.as_str(), latin.raw_base64.as_deref()), ("B\u{fffd}ro", Some("Qvxybw==")));
-    }
-}
+mod tests;

@@ -16,11 +16,13 @@
 mod accept;
 mod batch;
 mod core;
+pub mod envelope;
 mod feature;
 mod finish;
 pub mod manifest;
 mod operate;
 pub mod part_name;
+pub mod parts;
 mod receipt;
 mod replay;
 mod rows;

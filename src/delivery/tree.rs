@@ -11,13 +11,18 @@
 //! a manifest whose files lost their bytes, since nothing was fsynced; so adopting compares digests, and what is wrong is
 //! written again.
 
-use super::manifest::{About, Manifest, PartRecord, Schema, parts};
+use super::envelope::RawText;
+use super::manifest::{About, Header, Manifest, SPLITTER, Schema};
+use super::parts::{self, NewPart};
 use crate::ids::DeliveryId;
+use crate::infra::host::SplitOutput;
 use crate::infra::volume::{
     Durable, Entry, EntryKind, FileRange, Placed, Source, Stored, SubPath, Volume, VolumeError,
     VolumeErrorKind,
 };
+use module_api::frame;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 /// The exact bytes that came in.
 pub const MESSAGE: &str = "message.eml";
@@ -34,10 +39,26 @@ pub struct Contents<'a> {
     /// The message, for example in its spool entry; none where what came is no mail.
     pub message: Option<FileRange<'a>>,
     /// Its parts in document order; what came, where that is no mail.
-    pub parts: Vec<PartRecord<'a>>,
+    pub parts: Vec<NewPart<'a>>,
 }
 
-impl Contents<'_> {
+impl<'a> Contents<'a> {
+    /// A mail and what splitting it found: adds header, problems, parts, and by what they were found to `about`.
+    ///
+    /// # Errors
+    /// When message or spill cannot be read.
+    pub fn of_split(mut about: About, message: FileRange<'a>, split: &'a SplitOutput) -> io::Result<Self> {
+        let header = |field: &frame::Field| Header {
+            name: field.name.clone(),
+            value: RawText::decoded(field.value.clone(), &field.raw),
+        };
+        about.headers = split.head.fields.iter().map(header).collect();
+        about.problems.extend(split.head.problems.iter().cloned());
+        about.software.insert(SPLITTER.into(), split.version.clone());
+        about.split_limits = Some(split.limits);
+        Ok(Self { about, message: Some(message), parts: parts::of_split(split, message.file)? })
+    }
+
     /// The manifest of a tree with these contents.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
@@ -45,7 +66,7 @@ impl Contents<'_> {
             schema: Schema::V1,
             about: self.about.clone(),
             message: self.message.map(|message| message.stored.into()),
-            parts: parts(&self.parts),
+            parts: parts::numbered(&self.parts),
         }
     }
 }

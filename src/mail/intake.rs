@@ -4,7 +4,7 @@
 //! fsynced once, and everything in it is accepted in one commit. What fails stays in the spool and is tried again.
 
 use super::damaged::Damaged;
-use super::record::MailRecord;
+use super::record;
 use super::watch::{Heard, watch};
 use crate::config::{Config, Live, MailSource};
 use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
@@ -149,8 +149,8 @@ impl Intake {
                 Ok(entry) => {
                     self.damaged.is_good(&name);
                     let acceptor = self.acceptor.clone();
-                    let record = MailRecord::of(entry.envelope());
-                    let delivery = delivery(&entry, SpoolId(self.spool.id()), (&config, source), &record);
+                    let home = SpoolId(self.spool.id());
+                    let delivery = delivery(&entry, home, (&config, source), &[]);
                     waiting.push(async move { (name, acceptor.accept(delivery).await) });
                 }
                 Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
@@ -195,12 +195,12 @@ impl Intake {
     }
 }
 
-/// The delivery that an entry of spool `home` becomes.
+/// The delivery that an entry of spool `home` becomes, with problem codes that its door did not know.
 pub fn delivery(
     entry: &headworks_spool::Entry,
     home: SpoolId,
     (config, source): (&Config, MailSource<'_>),
-    record: &MailRecord,
+    problems: &[&str],
 ) -> NewDelivery {
     let envelope = entry.envelope();
     let max_attempts = config.queue_limits(&QueueName::sort(home)).max_attempts.get();
@@ -212,7 +212,7 @@ pub fn delivery(
         key_ttl: source.key_ttl,
         source: source.name.to_string(),
         received_at: Timestamp(envelope.received_at),
-        envelope: serde_json::to_value(record).unwrap_or_default(),
+        envelope: record::envelope(envelope, problems),
         home: Some(home),
         coordinates: None,
         path: None,

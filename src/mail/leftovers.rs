@@ -6,7 +6,6 @@
 
 use super::damaged::Damaged;
 use super::intake;
-use super::record::MailRecord;
 use crate::config::Live;
 use crate::delivery::{Acceptor, store};
 use crate::ids::{SpoolId, Timestamp};
@@ -97,11 +96,10 @@ impl Leftovers {
         if Timestamp(envelope.received_at) > Timestamp::now().before(SHORT_AGE) {
             return Ok(());
         }
-        let mut record = MailRecord::of(envelope);
-        record.problems.push(CUT_SHORT.into());
         let config = self.live.config();
         let Some(source) = config.mail_source() else { return Ok(()) };
-        let delivery = intake::delivery(&entry, SpoolId(self.spool.id()), (&config, source), &record);
+        let home = SpoolId(self.spool.id());
+        let delivery = intake::delivery(&entry, home, (&config, source), &[CUT_SHORT]);
         match self.acceptor.accept(delivery).await {
             Ok(_) => {
                 tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")

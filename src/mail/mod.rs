@@ -30,7 +30,6 @@ pub use explain::{Explained, explain};
 pub use feature::FEATURE;
 pub use intake::Intake;
 pub use leftovers::Leftovers;
-pub use record::MailRecord;
 pub use sealer::Sealer;
 pub use snippet::snippet;
 pub use sort::{Sorter, rule_input};

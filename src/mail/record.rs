@@ -1,67 +1,55 @@
 //! The envelope of a mail as the store and the manifest keep it.
 
-use crate::delivery::manifest::{Envelope, RawText, Transport};
+use crate::delivery::envelope::{Envelope, MailEnvelope, RawText};
 use crate::ids::Timestamp;
-use serde::{Deserialize, Serialize};
 
-/// Who sent what to whom, and what was odd about how it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailRecord {
-    /// The envelope.
-    #[serde(flatten)]
-    pub envelope: Envelope,
-    /// Problem codes of the door.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
-}
-
-impl MailRecord {
-    /// What the spool entry says, field by field: after the seal the entry is gone, and what is not taken over here is lost.
-    #[must_use]
-    pub fn of(envelope: &headworks_spool::Envelope) -> Self {
-        let headworks_spool::Envelope {
-            spool_id: _,   // home of the delivery
-            receipt_id: _, // receipt of the delivery
-            door,
-            received_at,
-            queue_id,
-            sender,
-            recipient,
-            original_recipient,
-            client_address,
-            client_name,
-            client_helo,
-            client_protocol,
-            sasl_user,
-            nexthop,
-            declared_bytes,
-            problems,
-            program,
-        } = envelope;
-        let transport = Transport {
-            queue_id: plain(queue_id),
-            client: plain(client_address),
-            client_name: optional(client_name),
-            client_helo: optional(client_helo),
-            client_protocol: plain(client_protocol),
-            sasl_user: optional(sasl_user),
-            nexthop: optional(nexthop),
-            declared_bytes: *declared_bytes,
-            program: plain(program.as_bytes()),
-        };
-        let door = match door {
-            headworks_spool::Door::Pipe => "pipe",
-            headworks_spool::Door::Lmtp => "lmtp",
-        };
-        let envelope = Envelope {
-            door: door.into(),
-            sender: storable(sender),
-            recipient: storable(recipient),
-            original_recipient: optional(original_recipient),
-            transport,
-            received_at: Timestamp(*received_at),
-        };
-        Self { envelope, problems: problems.clone() }
+/// What the spool entry says, field by field: after the seal the entry is gone, and what is not taken over here is lost.
+/// `more` are problem codes that were found since.
+#[must_use]
+pub fn envelope(entry: &headworks_spool::Envelope, more: &[&str]) -> Envelope {
+    let headworks_spool::Envelope {
+        spool_id: _,   // home of the delivery
+        receipt_id: _, // receipt of the delivery
+        door,
+        received_at,
+        queue_id,
+        sender,
+        recipient,
+        original_recipient,
+        client_address,
+        client_name,
+        client_helo,
+        client_protocol,
+        sasl_user,
+        nexthop,
+        declared_bytes,
+        problems,
+        program,
+    } = entry;
+    let mail = Box::new(MailEnvelope {
+        sender: storable(sender),
+        recipient: storable(recipient),
+        original_recipient: optional(original_recipient),
+        queue_id: plain(queue_id),
+        client: plain(client_address),
+        client_name: optional(client_name),
+        client_helo: optional(client_helo),
+        client_protocol: plain(client_protocol),
+        sasl_user: optional(sasl_user),
+        nexthop: optional(nexthop),
+        declared_bytes: *declared_bytes,
+        program: plain(program.as_bytes()),
+        received_at: Timestamp(*received_at),
+        problems: problems
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied())
+            .map(str::to_owned)
+            .collect(),
+    });
+    match door {
+        headworks_spool::Door::Pipe => Envelope::Pipe(mail),
+        headworks_spool::Door::Lmtp => Envelope::Lmtp(mail),
     }
 }
 
@@ -81,12 +69,12 @@ fn storable(bytes: &[u8]) -> RawText {
 
 #[cfg(test)]
 mod tests {
-    use super::MailRecord;
+    use super::envelope;
     use headworks_spool::Door;
     use serde_json::json;
     use uuid::Uuid;
 
-    fn envelope() -> headworks_spool::Envelope {
+    fn entry() -> headworks_spool::Envelope {
         headworks_spool::Envelope {
             spool_id: Uuid::from_u128(1),
             receipt_id: Uuid::from_u128(2),
@@ -127,8 +115,12 @@ mod tests {
             "received_at": "2023-01-13T12:00:00Z",
             "problems": ["address_not_utf8"],
         });
-        let record = MailRecord::of(&envelope());
-        assert_eq!(json!(record), kept);
-        assert_eq!(serde_json::from_value::<MailRecord>(kept).unwrap(), record);
+        assert_eq!(json!(envelope(&entry(), &[])), kept);
+    }
+
+    #[test]
+    fn problems_found_since_stand_behind_those_of_the_door() {
+        let envelope = envelope(&entry(), &["cut_short"]);
+        assert_eq!(envelope.mail().unwrap().problems, ["address_not_utf8", "cut_short"]);
     }
 }

@@ -5,18 +5,17 @@
 
 mod decision;
 mod message;
-mod parts;
+mod remake;
 
 use crate::config::Live;
-use crate::delivery::manifest::{About, Header, RawText};
+use crate::delivery::manifest::About;
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
-use crate::delivery::tree_path::Place;
 use crate::delivery::{Sorted, Work, tree_path};
-use crate::ids::{DeliveryId, Scope, Slug, SpoolId};
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
+use crate::ids::{DeliveryId, Scope, Slug};
+use crate::infra::db::{Db, DbErrorKind, Lane, View};
 use crate::infra::host::{Host, Slot, SplitOutput};
-use crate::infra::volume::{FileRange, SubPath, Volume};
+use crate::infra::volume::{SubPath, Volume};
 use crate::job::store::NewJob;
 use crate::job::{HoldReason, Interrupted, Job, Outcome, Priority, QueueName, Queues, Run};
 use decision::Verdict;
@@ -31,23 +30,6 @@ use std::time::Duration;
 
 /// Problem code of a mail whose queue id and recipient had come before, with other bytes.
 const KEY_REUSED: &str = "key_reused";
-/// Fields of the header that a manifest repeats; the rest is in `message.eml`.
-const HEADERS_OF_INTEREST: [&str; 14] = [
-    "auto-submitted",
-    "cc",
-    "date",
-    "from",
-    "in-reply-to",
-    "list-id",
-    "message-id",
-    "precedence",
-    "reply-to",
-    "return-path",
-    "sender",
-    "subject",
-    "to",
-    "x-auto-response-suppress",
-];
 
 /// The parts of sorting; cheap to clone.
 #[derive(Clone)]
@@ -87,97 +69,6 @@ impl Sorter {
         let path = self.path(&run.job, &delivery, &verdict).await?;
         self.tree(&delivery, message, split, &verdict, path).await?;
         self.outcome(&delivery, verdict).await
-    }
-
-    /// Makes the tree of a delivery again at its stored path, as it was and without a job: a crash damaged it.
-    ///
-    /// # Errors
-    /// Why it could not be made.
-    pub async fn remake(&self, id: DeliveryId) -> Result<(), Interrupted> {
-        let delivery = self.find(id).await?;
-        let path = delivery.path.as_deref().unwrap_or_default().parse();
-        let path: SubPath =
-            path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
-        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let place =
-            Place::of(&path).ok_or_else(|| Interrupted::Failed(format!("{path} is no place of a tree")))?;
-        let verdict = decision::stored(&delivery, place);
-        if verdict.is_undecided() {
-            return self.message_alone(&delivery, message, &verdict, path).await;
-        }
-        let split = self.split(self.host.slot().await?, &message).await?;
-        self.tree(&delivery, message, split, &verdict, path).await
-    }
-
-    /// Makes the held trees that are missing. One that cannot be made stays for the next time, its mail in the spool.
-    pub async fn keep_all_held(&self, limit: i64) -> Result<(), DbError> {
-        let home = SpoolId(self.spool.id());
-        let missing =
-            store::held_without_tree(&mut self.db.reader(View::State).await?.tx(), home, limit).await?;
-        for id in missing {
-            if let Err(error) = self.keep_held(id).await {
-                tracing::warn!(delivery_id = %id, ?error, "a held mail has no tree yet");
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the held tree of a mail whose job was held before it could make one: the message alone, for taking it apart
-    /// may be what went wrong. Then it is sealed like any other, and does not fill the spool.
-    ///
-    /// # Errors
-    /// Why it could not be made.
-    async fn keep_held(&self, id: DeliveryId) -> Result<(), Interrupted> {
-        let delivery = self.find(id).await?;
-        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let verdict = Verdict::held(delivery.held_reason.as_deref().unwrap_or_default());
-        let path = self.held_path(&delivery, &verdict).await?;
-        self.message_alone(&delivery, message, &verdict, path.clone()).await?;
-        let path = path.to_string();
-        self.db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move { store::set_held_tree(&mut tx, id, &path).await })
-            })
-            .await?;
-        Ok(())
-    }
-
-    /// A tree that holds the message and no parts.
-    async fn message_alone(
-        &self,
-        delivery: &DeliveryRow,
-        message: Message,
-        verdict: &Verdict,
-        path: SubPath,
-    ) -> Result<(), Interrupted> {
-        let about = self.about(delivery, &message, verdict, Vec::new(), arrival_problems(delivery, &message));
-        let inbox = Arc::clone(&self.inbox);
-        tokio::task::spawn_blocking(move || {
-            let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
-            let contents = Contents { about, message: Some(bytes), parts: Vec::new() };
-            tree::write(&inbox, &path, &contents).map(|_| ())
-        })
-        .await??;
-        Ok(())
-    }
-
-    async fn held_path(&self, delivery: &DeliveryRow, verdict: &Verdict) -> Result<SubPath, Interrupted> {
-        for path in self.candidates(delivery, verdict)? {
-            let (id, text) = (delivery.id, path.to_string());
-            let chosen = self
-                .db
-                .write(Lane::State, move |mut tx| {
-                    Box::pin(async move { store::choose_held_path(&mut tx, id, &text).await })
-                })
-                .await;
-            match chosen {
-                Ok(true) => return Ok(path),
-                Ok(false) => {}
-                Err(error) if error.kind() == DbErrorKind::Conflict => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Interrupted::GivenUp)
     }
 
     async fn delivery(&self, job: &Job) -> Result<DeliveryRow, Interrupted> {
@@ -231,29 +122,6 @@ impl Sorter {
         tree_path::candidates(&place, at, zone, delivery.receipt_id).map_err(bad_path)
     }
 
-    fn about(
-        &self,
-        delivery: &DeliveryRow,
-        message: &Message,
-        verdict: &Verdict,
-        headers: Vec<Header>,
-        problems: Vec<Problem>,
-    ) -> About {
-        About {
-            delivery: delivery.id,
-            receipt: delivery.receipt_id,
-            place: verdict.place(&delivery.source),
-            rule: verdict.rule(),
-            envelope: message.record.envelope.clone(),
-            headers,
-            problems,
-            software: BTreeMap::from([
-                ("headworks".into(), env!("CARGO_PKG_VERSION").into()),
-                ("headworks-modules".into(), self.host.state().version),
-            ]),
-        }
-    }
-
     /// Makes the tree. Nothing is fsynced: the sealer does that, off the path.
     async fn tree(
         &self,
@@ -263,15 +131,12 @@ impl Sorter {
         verdict: &Verdict,
         path: SubPath,
     ) -> Result<(), Interrupted> {
-        let mut problems = arrival_problems(delivery, &message);
-        problems.extend(split.head.problems.iter().cloned());
-        let about = self.about(delivery, &message, verdict, headers(&split), problems);
+        let about = about(delivery, verdict);
         let (inbox, archive) =
             (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
         tokio::task::spawn_blocking(move || {
-            let parts = parts::records(&split, &message.file)?;
-            let bytes = FileRange { file: &message.file, offset: 0, stored: message.stored };
-            let contents = Contents { about, message: Some(bytes), parts };
+            let bytes = message.bytes();
+            let contents = Contents::of_split(about, bytes, &split)?;
             if let Written::Taken(other) = tree::write(&inbox, &path, &contents)? {
                 return Err(Interrupted::Failed(format!("{path} holds the tree of delivery {other}")));
             }
@@ -328,24 +193,23 @@ impl Sorter {
     }
 }
 
-fn headers(split: &SplitOutput) -> Vec<Header> {
-    split
-        .head
-        .fields
-        .iter()
-        .filter(|field| HEADERS_OF_INTEREST.iter().any(|name| field.name.eq_ignore_ascii_case(name)))
-        .map(|field| Header {
-            name: field.name.clone(),
-            value: RawText::decoded(field.value.clone(), &field.raw),
-        })
-        .collect()
-}
-
-/// What was odd about how the mail came: what its door saw, and what accept found.
-fn arrival_problems(delivery: &DeliveryRow, message: &Message) -> Vec<Problem> {
+/// What the manifest says of a mail before it is split. Its problems are those of the door, and what accept found.
+fn about(delivery: &DeliveryRow, verdict: &Verdict) -> About {
     let problem = |code: Cow<'static, str>| Problem { code, detail: String::new() };
-    let of_door = message.record.problems.iter().map(|code| problem(Cow::Owned(code.clone())));
-    of_door.chain(delivery.key_reused.then(|| problem(Cow::Borrowed(KEY_REUSED)))).collect()
+    let door = delivery.envelope.mail().map(|mail| mail.problems.as_slice()).unwrap_or_default();
+    let door = door.iter().map(|code| problem(Cow::Owned(code.clone())));
+    let reused = delivery.key_reused.then(|| problem(Cow::Borrowed(KEY_REUSED)));
+    About {
+        delivery: delivery.id,
+        receipt: delivery.receipt_id,
+        place: verdict.place(&delivery.source),
+        rule: verdict.rule(),
+        envelope: delivery.envelope.clone(),
+        headers: Vec::new(),
+        problems: door.chain(reused).collect(),
+        software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
+        split_limits: None,
+    }
 }
 
 fn bad_path(error: crate::infra::volume::BadSubPath) -> Interrupted {

@@ -33,6 +33,7 @@ mod running;
 mod sandbox;
 mod sandboxed_modules;
 mod split;
+mod stored_parts;
 mod stores;
 mod upkeep;
 mod web;

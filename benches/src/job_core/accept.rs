@@ -2,6 +2,7 @@
 
 use crate::cell::{Cell, Report};
 use crate::rounds::Plan;
+use headworks::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
 use headworks::ids::{DeliveryId, Digest, Timestamp};
 use headworks::infra::db::Db;
@@ -50,7 +51,11 @@ fn new_delivery() -> NewDelivery {
         key_ttl: Duration::from_secs(86_400),
         source: "mail".into(),
         received_at: Timestamp::now(),
-        envelope: serde_json::json!({ "sender": "grid@example.net", "recipient": "bobs@ingest.example.com" }),
+        envelope: Envelope::Rest(RestEnvelope {
+            principal: RawText::of(b"grid@example.net"),
+            customer: RawText::of(b"bobs@ingest.example.com"),
+            received_at: Timestamp::now(),
+        }),
         home: None,
         coordinates: None,
         path: None,

@@ -54,6 +54,23 @@ impl Envelope {
     /// Longest value of a header field, in bytes.
     pub const HEADER_BYTES: usize = 2048;
 
+    /// The same envelope with subject and header of its mail, within the limits above.
+    #[must_use]
+    pub fn with_header(mut self, fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut subject = None;
+        for (name, mut value) in fields {
+            if subject.is_none() && name.eq_ignore_ascii_case("subject") {
+                subject = Some(value.clone());
+            }
+            if self.headers.len() < Self::HEADERS {
+                value.truncate(value.floor_char_boundary(Self::HEADER_BYTES));
+                self.headers.push((name, value));
+            }
+        }
+        self.subject = subject.unwrap_or_default();
+        self
+    }
+
     /// The first header field of that name, whatever its case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A frame is a length and a value (`frame/codec.rs`). The two descriptors of a request travel
-//! beside its first byte (`SCM_RIGHTS`): the input, read-only, and an empty spill, read-write. Decoded bytes never
-//! travel in frames: parts are ranges of one of the two files.
+//! beside its first byte (`SCM_RIGHTS`): the input, read-only, and the spill, read-write, which is empty or holds the
+//! decoded parts of [`Input::Parts`]. Decoded bytes never travel in frames: parts are ranges of one of the two files.
 //!
 //! The server trusts nothing it reads here: lengths are checked before anything is allocated, and every value
 //! against the declared tables, the budgets and the size of the spill.
@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of these frames. Server and child must agree exactly: they are built and installed together.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
-/// Longest request.
+/// Longest request. A mail with more parts than fit is split again instead of sent as [`Input::Parts`].
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 /// Longest reply; a [`Head`] is kept below half of it.
@@ -40,7 +40,7 @@ pub enum Request {
         /// Limits of the split.
         limits: MimeLimits,
     },
-    /// Split again, expand archives and run a module: replies `Part`s, then what the module says.
+    /// Split the mail unless its parts are given, expand archives and run a module: replies `Part`s, then what the module says.
     Parse(Box<Parse>),
     /// As `Parse`, but ask the module for a draft of a profile: replies `Part`s, then `Draft`.
     Draft(Box<Parse>),
@@ -53,7 +53,7 @@ pub struct Parse {
     pub module: String,
     /// Where the rules put the delivery.
     pub coordinates: Coordinates,
-    /// Who sent it to whom.
+    /// Who sent it to whom. Subject and header of an [`Input::Mail`] are read from the mail; otherwise they are given here.
     pub envelope: Envelope,
     /// When headworks accepted it.
     pub received_at: Micros,
@@ -85,6 +85,15 @@ pub enum Input {
         name: Option<String>,
         /// Media type the source declared.
         media_type: Option<String>,
+    },
+    /// A mail that was split before: its parts are given and nothing is split.
+    Parts {
+        /// Length of the message, the first bytes of the file.
+        message_bytes: u64,
+        /// The parts in document order: ranges of the message, or of what the spill holds.
+        parts: Vec<PartRecord>,
+        /// So many bytes of decoded parts are in the spill already.
+        spill_bytes: u64,
     },
 }
 
@@ -320,7 +329,7 @@ pub struct PartRecord {
 }
 
 /// A range of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Range {
     /// First byte.
     pub offset: u64,
@@ -329,7 +338,7 @@ pub struct Range {
 }
 
 /// Where a part's decoded bytes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stored {
     /// In the input: nothing had to be decoded.

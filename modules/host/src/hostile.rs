@@ -5,6 +5,7 @@ use module_api::{
     ColumnKind, Content, Declaration, Delivery, Finding, Micros, Module, Outcome, Place, Row, Sink, Stop,
     Table, Value,
 };
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::hint::black_box;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -20,9 +21,10 @@ struct Hostile {
     act: Act,
 }
 
-/// Every hostile module, and one that is good.
+/// Every hostile module, one that is good, and one that repeats what it is given.
 const ACTS: &[Hostile] = &[
     Hostile { name: "good", act: good },
+    Hostile { name: "mirror", act: mirror },
     Hostile { name: "socket", act: socket },
     Hostile { name: "exec", act: exec },
     Hostile { name: "fork", act: fork },
@@ -112,6 +114,24 @@ fn good(delivery: &Delivery<'_>, out: &mut dyn Sink) -> Result<Outcome, Stop> {
         out.row(row(n.into()))?;
     }
     out.profile("plain");
+    Ok(Outcome::Ok)
+}
+
+/// One finding for the envelope and one per part, each a hash over everything that a module can see of it.
+fn mirror(delivery: &Delivery<'_>, out: &mut dyn Sink) -> Result<Outcome, Stop> {
+    let seen = |part: u32, facts: String, bytes: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        (facts, bytes).hash(&mut hasher);
+        Finding::info("seen", Place { part, ..Place::default() }, format!("{:016x}", hasher.finish()))
+    };
+    let about = (delivery.coordinates, delivery.envelope, delivery.received_at, delivery.settings);
+    out.finding(seen(0, format!("{about:?}"), b""))?;
+    for (part, index) in delivery.parts.iter().zip(0..) {
+        let facts = (&part.path, part.kind, part.parent, &part.media_type, &part.sniffed_type);
+        let more = (&part.charset, &part.name, &part.problems);
+        let bytes = part.content.bytes(usize::MAX).map_err(|_| Stop)?;
+        out.finding(seen(index, format!("{facts:?} {more:?}"), &bytes))?;
+    }
     Ok(Outcome::Ok)
 }
 

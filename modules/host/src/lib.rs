@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   start ─▶ close every descriptor but 0, 1, 2 · die with the parent · limits · Landlock · seccomp ─▶ Hello
-//!         ─▶ Request + input + spill ─▶ mime::split ─▶ archive::expand ─▶ Module::parse ─▶ Done ─▶ next request
+//!         ─▶ Request + input + spill ─▶ mime::split (or its parts are given) ─▶ archive::expand ─▶ Module::parse ─▶ Done
 //! ```
 //!
 //! Any failure ends the process, and the server reports it on that one job. [`registry`] is the list

@@ -5,10 +5,10 @@ use crate::sink::{FrameSink, Stopped};
 use crate::spill::Spill;
 use crate::{archive, mime, sniff};
 use module_api::frame::{
-    FailKind, FrameError, Head, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
+    FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
     Stage, Stored, Walls,
 };
-use module_api::{Content, Delivery, Envelope, Module, Outcome, Part, PartKind};
+use module_api::{Content, Delivery, Module, Outcome, Part, PartKind};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -117,15 +117,20 @@ fn run(
         return Err(Trouble::Failed(FailKind::Unknown, format!("no module {:?}", parse.module)));
     };
     let mut spill = Spill::new(spill);
-    progress(link, Stage::Split)?;
     let (parts, envelope) = match &parse.input {
         Input::Mail { message_bytes } => {
+            progress(link, Stage::Split)?;
             let split = split(input, *message_bytes, &parse.mime, &mut spill)?;
-            (split.parts, with_head(&parse.envelope, split.head))
+            let fields = split.head.fields.into_iter().map(|field| (field.name, field.value));
+            (split.parts, parse.envelope.clone().with_header(fields))
         }
         Input::File { file_bytes, name, media_type } => {
             let part = file_part(input, *file_bytes, name.as_deref(), media_type.as_deref())?;
             (vec![part], parse.envelope.clone())
+        }
+        Input::Parts { parts, spill_bytes, .. } => {
+            spill.skip(*spill_bytes);
+            (parts.clone(), parse.envelope.clone())
         }
     };
     progress(link, Stage::Expand)?;
@@ -151,20 +156,6 @@ fn run(
         (Some(Stopped::Link(e)), _) => Err(Trouble::Link(e)),
         (None, Ok(outcome)) => Ok(outcome),
         (None, Err(stop)) => Err(Trouble::Failed(FailKind::Budget, stop.to_string())),
-    }
-}
-
-/// The envelope as the door knows it, with subject and header of the mail itself.
-fn with_head(envelope: &Envelope, head: Head) -> Envelope {
-    let cut = |mut value: String| {
-        value.truncate(value.floor_char_boundary(Envelope::HEADER_BYTES));
-        value
-    };
-    let fields = head.fields.into_iter().take(Envelope::HEADERS);
-    Envelope {
-        subject: head.subject.unwrap_or_default(),
-        headers: fields.map(|field| (field.name, cut(field.value))).collect(),
-        ..envelope.clone()
     }
 }
 

@@ -13,10 +13,15 @@ pub struct Spill {
 }
 
 impl Spill {
-    /// Appends from the start of an empty file.
+    /// Appends from the start of the file.
     #[must_use]
     pub fn new(file: File) -> Self {
         Self { file, end: 0 }
+    }
+
+    /// Leaves the first `len` bytes alone: the server wrote them.
+    pub fn skip(&mut self, len: u64) {
+        self.end = self.end.max(len);
     }
 
     /// The file, for reading ranges of it.

@@ -258,7 +258,7 @@ fn lite_row(item: &NewDelivery, reused: bool) -> serde_json::Value {
         "received_at": item.received_at.0,
         "digest": item.digest.to_string(),
         "bytes": item.bytes,
-        "envelope": item.envelope.to_string(),
+        "envelope": json!(item.envelope).to_string(),
         "home": item.home.map(|home| home.0.simple().to_string()),
         "path": item.path,
         "sealed_at": item.path.is_some().then(|| Timestamp::now().0),

@@ -1,5 +1,6 @@
 //! Reads of deliveries and receipts. Every one that serves a caller takes the caller's [`Scope`] first.
 
+use crate::delivery::envelope::Envelope;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
@@ -45,7 +46,7 @@ pub struct DeliveryRow {
     pub bytes: i64,
     /// Who sent what to whom.
     #[sqlx(json)]
-    pub envelope: serde_json::Value,
+    pub envelope: Envelope,
     /// Spool that holds the bytes until the tree is sealed.
     pub home: Option<SpoolId>,
     /// Tree on volume inbox.

@@ -1,7 +1,9 @@
 //! What a tree promises, on a directory and in memory.
 
 use super::{Contents, Difference, Found, MANIFEST, MESSAGE, Written, archive, check, read_manifest, write};
-use crate::delivery::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Span, Transport};
+use crate::delivery::envelope::{Envelope, RawText, RestEnvelope};
+use crate::delivery::manifest::{About, PartFacts, Span};
+use crate::delivery::parts::NewPart;
 use crate::delivery::tree_path::Place;
 use crate::ids::{DeliveryId, ReceiptId, Slug, Timestamp};
 use crate::infra::volume::{Durable, FileRange, Source, Stored, SubPath, Volume, VolumeErrorKind};
@@ -27,13 +29,7 @@ fn range(file: &File, span: Span) -> FileRange<'_> {
     FileRange { file, offset: span.offset, stored: Stored::of(bytes) }
 }
 
-fn record<'a>(
-    file: &'a File,
-    path: &str,
-    name: Option<&str>,
-    media_type: &str,
-    span: Span,
-) -> PartRecord<'a> {
+fn record<'a>(file: &'a File, path: &str, name: Option<&str>, media_type: &str, span: Span) -> NewPart<'a> {
     let facts = PartFacts {
         path: path.to_owned(),
         parent: None,
@@ -45,9 +41,10 @@ fn record<'a>(
         name: name.map(|name| RawText::of(name.as_bytes())),
         transfer_encoding: None,
         in_message: Some(span),
+        verbatim: true,
         problems: Vec::new(),
     };
-    PartRecord { facts, bytes: range(file, span) }
+    NewPart { facts, bytes: range(file, span) }
 }
 
 fn contents(file: &File, delivery: u128) -> Contents<'_> {
@@ -56,17 +53,15 @@ fn contents(file: &File, delivery: u128) -> Contents<'_> {
         receipt: ReceiptId(Uuid::from_u128(1)),
         place: Place::Held { source: Slug::of("pipe"), reason: Slug::of("no_rule") },
         rule: None,
-        envelope: Envelope {
-            door: "pipe".into(),
-            sender: RawText::of(b""),
-            recipient: RawText::of(b"b\xfcro@x.example"),
-            original_recipient: None,
-            transport: Transport { queue_id: Some("4Zabc".into()), ..Transport::default() },
+        envelope: Envelope::Rest(RestEnvelope {
+            principal: RawText::of(b""),
+            customer: RawText::of(b"b\xfcro"),
             received_at: Timestamp(0),
-        },
+        }),
         headers: Vec::new(),
         problems: Vec::new(),
         software: BTreeMap::from([("headworks".into(), "0.1.0".into())]),
+        split_limits: None,
     };
     let whole = Span { offset: 0, len_bytes: BYTES.len() as u64 };
     let parts = vec![

@@ -1,7 +1,7 @@
 //! Checks every reply of a child against declarations, budget and files.
 
 use super::{RunError, RunErrorKind};
-use module_api::frame::{Budget, Head, PartRecord, Range, Stored};
+use module_api::frame::{Budget, Head, Input, PartRecord, Range, Request, Stored};
 use module_api::{Declaration, Finding, Problem, Row};
 
 /// Messages, reasons and names from a module are cut to this length.
@@ -147,6 +147,19 @@ fn is_code(word: &str) -> bool {
 pub(super) fn brief(mut text: String) -> String {
     cut(&mut text, MESSAGE_BYTES);
     text
+}
+
+/// Checks that stored parts fill the spill no further than a child that splits the mail may.
+pub(super) fn filled_bytes(request: &Request, most: u64) -> Result<(), RunError> {
+    match request {
+        Request::Parse(parse) | Request::Draft(parse) => match parse.input {
+            Input::Parts { spill_bytes, .. } if spill_bytes > most => {
+                Err(over("wrote more than the spill may hold".into()))
+            }
+            _ => Ok(()),
+        },
+        Request::Split { .. } => Ok(()),
+    }
 }
 
 /// Checks every part's range in the spill, once the spill has its final size.

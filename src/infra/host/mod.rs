@@ -27,7 +27,7 @@ mod spill;
 mod tests;
 
 pub use error::{RunError, RunErrorKind};
-pub use run::{Collect, Gathered, Ran, SplitOutput};
+pub use run::{Collect, Fill, Gathered, Ran, RunInput, SplitOutput};
 pub use spill::Spill;
 
 use child::Child;
@@ -160,7 +160,12 @@ impl Host {
     ///
     /// # Errors
     /// Those of both, see [`RunErrorKind`].
-    pub async fn parse<C: Collect>(&self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
+    pub async fn parse<C: Collect>(
+        &self,
+        parse: Parse,
+        input: impl Into<RunInput>,
+        collect: C,
+    ) -> Result<Ran<C>, RunError> {
         self.slot().await?.parse(parse, input, collect).await
     }
 
@@ -171,7 +176,7 @@ impl Host {
     pub async fn draft(&self, parse: Parse, input: File) -> Result<Option<String>, RunError> {
         let (customer, exchange) = self.module_exchange(parse, true)?;
         let slot = self.slot().await?;
-        slot.converse(Some(customer), input, exchange, Gathered::default())
+        slot.converse(Some(customer), input.into(), exchange, Gathered::default())
             .await
             .map(Conversation::into_draft)
     }
@@ -203,23 +208,28 @@ impl Slot {
         limits: MimeLimits,
     ) -> Result<SplitOutput, RunError> {
         let exchange = Exchange::split(Request::Split { message_bytes, limits }, message_bytes, limits);
-        let ended = self.converse(None, input, exchange, Gathered::default()).await?;
-        ended.into_split()
+        let ended = self.converse(None, input.into(), exchange, Gathered::default()).await?;
+        ended.into_split(limits)
     }
 
     /// Runs a module; `collect` receives its rows and findings one by one, on a blocking thread.
     ///
     /// # Errors
     /// See [`RunErrorKind`]; the collector of a failed run is dropped.
-    pub async fn parse<C: Collect>(self, parse: Parse, input: File, collect: C) -> Result<Ran<C>, RunError> {
+    pub async fn parse<C: Collect>(
+        self,
+        parse: Parse,
+        input: impl Into<RunInput>,
+        collect: C,
+    ) -> Result<Ran<C>, RunError> {
         let (customer, exchange) = self.host.module_exchange(parse, false)?;
-        self.converse(Some(customer), input, exchange, collect).await?.into_ran()
+        self.converse(Some(customer), input.into(), exchange, collect).await?.into_ran()
     }
 
     async fn converse<C: Collect>(
         self,
         customer: Option<String>,
-        input: File,
+        input: RunInput,
         exchange: Exchange,
         collect: C,
     ) -> Result<Conversation<C>, RunError> {

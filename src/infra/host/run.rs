@@ -47,9 +47,31 @@ impl Collect for Gathered {
     }
 }
 
+/// Writes the stored parts of a mail into the spill of a run, from its first byte on. An error of kind `NotFound` or
+/// `InvalidData` is about those parts and fails the run; any other means that the storage cannot be read just now.
+pub type Fill = Box<dyn FnOnce(&File) -> io::Result<()> + Send>;
+
+/// What a run reads.
+pub struct RunInput {
+    /// The mail or file; open read-only.
+    pub file: File,
+    /// Brings the parts that [`Input::Parts`] says are in the spill.
+    pub fill: Option<Fill>,
+}
+
+impl From<File> for RunInput {
+    fn from(file: File) -> Self {
+        Self { file, fill: None }
+    }
+}
+
 /// A split mail.
 #[derive(Debug)]
 pub struct SplitOutput {
+    /// Version of the program that split it.
+    pub version: String,
+    /// Limits under which it did.
+    pub limits: MimeLimits,
     /// The mail's own header.
     pub head: Head,
     /// Its parts; ranges are inside the message or the spill.
@@ -91,7 +113,7 @@ impl Exchange {
 
     pub(super) fn module(parse: Parse, declaration: Declaration, draft: bool) -> Self {
         let input_bytes = match parse.input {
-            Input::Mail { message_bytes } => message_bytes,
+            Input::Mail { message_bytes } | Input::Parts { message_bytes, .. } => message_bytes,
             Input::File { file_bytes, .. } => file_bytes,
         };
         let most = most_parts(&parse.mime, parse.archive.members);
@@ -108,6 +130,7 @@ fn most_parts(limits: &MimeLimits, members: u32) -> usize {
 /// All replies of a run.
 #[derive(Debug)]
 pub(super) struct Conversation<C> {
+    version: String,
     collected: C,
     spill: Spill,
     checker: Checker,
@@ -123,15 +146,20 @@ pub(super) struct Conversation<C> {
 pub(super) fn converse<C: Collect>(
     child: &mut Child,
     settings: &Settings,
-    input: File,
+    input: RunInput,
     exchange: Exchange,
     collected: C,
 ) -> Result<Conversation<C>, RunError> {
-    read_only(&input)?;
+    read_only(&input.file)?;
     let spill = child.spills.take(&settings.tmp).map_err(|e| RunError::io("spill", &e))?;
+    if let Some(fill) = input.fill {
+        check::filled_bytes(&exchange.request, settings.spill_bytes)?;
+        fill(&spill).map_err(|e| unfilled(&e))?;
+    }
     child.allow(settings)?;
-    child.send(&exchange.request, &input, &spill)?;
+    child.send(&exchange.request, &input.file, &spill)?;
     let mut replies = Conversation {
+        version: child.hello.as_ref().map(|hello| hello.version.clone()).unwrap_or_default(),
         collected,
         spill,
         checker: exchange.checker,
@@ -151,6 +179,14 @@ pub(super) fn converse<C: Collect>(
     let spill_bytes = replies.spill.metadata().map_err(|e| RunError::io("spill", &e))?.len();
     check::spill_ranges(&replies.parts, spill_bytes)?;
     Ok(replies)
+}
+
+fn unfilled(error: &io::Error) -> RunError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidData => RunErrorKind::Io,
+        _ => RunErrorKind::Unavailable,
+    };
+    RunError::new(kind, error.to_string())
 }
 
 /// A child must not be able to change what it reads.
@@ -208,9 +244,9 @@ impl<C: Collect> Conversation<C> {
             || (drafts && self.draft.is_some())
     }
 
-    pub(super) fn into_split(self) -> Result<SplitOutput, RunError> {
+    pub(super) fn into_split(self, limits: MimeLimits) -> Result<SplitOutput, RunError> {
         let head = self.head.ok_or_else(|| RunError::bad_frame("no head"))?;
-        Ok(SplitOutput { head, parts: self.parts, spill: self.spill })
+        Ok(SplitOutput { version: self.version, limits, head, parts: self.parts, spill: self.spill })
     }
 
     pub(super) fn into_ran(self) -> Result<Ran<C>, RunError> {

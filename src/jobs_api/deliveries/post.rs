@@ -10,7 +10,9 @@
 //! place is removed; one whose commit may have taken place stays, for a tree without a record is found by `verify`, and
 //! a record without a tree is a loss.
 
-use crate::delivery::manifest::{About, Envelope, PartFacts, PartRecord, RawText, Transport};
+use crate::delivery::envelope::{Envelope, RawText, RestEnvelope};
+use crate::delivery::manifest::{About, PartFacts};
+use crate::delivery::parts::NewPart;
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::tree_path::{self, Place};
@@ -26,8 +28,6 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Name of the door in envelopes.
-const DOOR: &str = "rest";
 /// What a mail is declared as.
 const MAIL: &str = "message/rfc822";
 
@@ -190,6 +190,7 @@ impl Door {
             headers: Vec::new(),
             problems: Vec::new(),
             software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
+            split_limits: None,
         };
         let inbox = Arc::clone(&self.inbox);
         let written = tokio::task::spawn_blocking(move || {
@@ -243,14 +244,11 @@ fn key(post: &Post) -> [u8; 32] {
 }
 
 fn envelope(post: &Post) -> Envelope {
-    Envelope {
-        door: DOOR.into(),
-        sender: RawText::of(post.principal.as_bytes()),
-        recipient: RawText::of(post.coordinates.customer.as_str().as_bytes()),
-        original_recipient: None,
-        transport: Transport::default(),
+    Envelope::Rest(RestEnvelope {
+        principal: RawText::of(post.principal.as_bytes()),
+        customer: RawText::of(post.coordinates.customer.as_str().as_bytes()),
         received_at: post.received_at,
-    }
+    })
 }
 
 fn delivery(post: &Post, key: [u8; 32], terms: &Terms) -> NewDelivery {
@@ -263,7 +261,7 @@ fn delivery(post: &Post, key: [u8; 32], terms: &Terms) -> NewDelivery {
         key_ttl: terms.key_ttl,
         source: terms.source.clone(),
         received_at: post.received_at,
-        envelope: serde_json::json!(envelope(post)),
+        envelope: envelope(post),
         home: None,
         coordinates: Some(post.coordinates.clone()),
         path: None,
@@ -281,7 +279,7 @@ fn make(volume: &Volume, path: &SubPath, about: About, post: &Post) -> Result<Wr
         // Taken apart by the job, in the sandbox.
         Contents { about, message: Some(bytes), parts: Vec::new() }
     } else {
-        Contents { about, message: None, parts: vec![PartRecord { facts: facts(post), bytes }] }
+        Contents { about, message: None, parts: vec![NewPart { facts: facts(post), bytes }] }
     };
     let written = tree::write(volume, path, &contents)?;
     if !matches!(written, Written::Taken(_)) {
@@ -303,6 +301,7 @@ fn facts(post: &Post) -> PartFacts {
         name: post.name.as_deref().map(|name| RawText::of(name.as_bytes())),
         transfer_encoding: None,
         in_message: None,
+        verbatim: false,
         problems: Vec::new(),
     }
 }

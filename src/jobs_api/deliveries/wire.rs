@@ -1,5 +1,6 @@
 //! Deliveries as clients see them.
 
+use crate::delivery::envelope::Envelope;
 use crate::delivery::manifest::{self, Manifest};
 use crate::delivery::store::DeliveryRow;
 use crate::delivery::{Accepted, Loaded, Trace};
@@ -39,9 +40,8 @@ pub struct Delivery {
     pub sha256: String,
     /// Length of its bytes.
     pub bytes: i64,
-    /// Who sent what to whom, and how it came; for a mail also `problems`, the codes of its door.
-    #[schema(value_type = manifest::Envelope)]
-    pub envelope: serde_json::Value,
+    /// Who sent what to whom, and how it came.
+    pub envelope: Envelope,
     /// Its tree on volume inbox.
     pub path: Option<String>,
     /// When its tree was made.
@@ -81,7 +81,7 @@ pub struct DeliveryDetail {
 pub struct Contents {
     /// Where the mail's exact bytes are; null where what came was no mail.
     pub message: Option<String>,
-    /// Header fields of interest, name and decoded value.
+    /// Its header fields, name and decoded value. Older trees have the 14 that people look for.
     pub headers: Vec<Header>,
     /// What was odd about it: stable codes.
     pub problems: Vec<String>,

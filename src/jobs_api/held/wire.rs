@@ -66,8 +66,6 @@ pub struct Assignment {
 impl HeldJob {
     /// The summary of a job, its delivery, and what its tree says.
     pub fn of(job: &JobView, row: Option<&DeliveryRow>, manifest: Option<&Manifest>) -> Self {
-        let envelope =
-            |field: &str| row.and_then(|row| Some(row.envelope[field]["text"].as_str()?.to_owned()));
         let subject = manifest.and_then(|manifest| {
             manifest.about.headers.iter().find(|header| header.name.eq_ignore_ascii_case("subject"))
         });
@@ -79,8 +77,8 @@ impl HeldJob {
             source: job.source.clone(),
             customer: job.customer.clone(),
             received_at: row.map(|row| row.received_at),
-            sender: envelope("sender"),
-            recipient: envelope("recipient"),
+            sender: row.map(|row| row.envelope.sender().to_owned()),
+            recipient: row.map(|row| row.envelope.recipient().to_owned()),
             subject: subject.map(|header| header.value.text.clone()),
             bytes: row.map(|row| row.bytes),
         }

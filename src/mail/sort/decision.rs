@@ -112,18 +112,15 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
             archive: false,
         });
     }
-    if delivery.envelope["problems"]
-        .as_array()
-        .is_some_and(|codes| codes.iter().any(|code| code == CUT_SHORT))
-    {
+    let envelope = &delivery.envelope;
+    if envelope.mail().is_some_and(|mail| mail.problems.iter().any(|code| code == CUT_SHORT)) {
         return Verdict::Held(HoldReason::CutShort, "it was cut short and never came whole".into());
     }
     if head.problems.iter().any(|problem| problem.code == HEADER_LIMIT) {
         let why = "its header goes beyond what is read, so no rule can know all of it";
         return Verdict::Held(HoldReason::Malformed, why.into());
     }
-    let envelope = |field: &str| delivery.envelope[field]["text"].as_str().unwrap_or_default();
-    let decision = rule_input(envelope("recipient"), envelope("sender"), head, parts, |input| {
+    let decision = rule_input(envelope.recipient(), envelope.sender(), head, parts, |input| {
         Rules::new(Arc::clone(config)).decide(input)
     });
     match decision {

@@ -2,9 +2,8 @@
 
 use crate::delivery::store::DeliveryRow;
 use crate::delivery::tree::MESSAGE;
-use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
+use crate::infra::volume::{FileRange, Stored, SubPath, Volume, VolumeErrorKind};
 use crate::job::Interrupted;
-use crate::mail::MailRecord;
 use headworks_spool::{EntryName, Kind, Spool};
 use std::fs::File;
 use std::sync::Arc;
@@ -14,7 +13,13 @@ use std::sync::Arc;
 pub struct Message {
     pub file: File,
     pub stored: Stored,
-    pub record: MailRecord,
+}
+
+impl Message {
+    /// The message without what stands behind it in a spool entry.
+    pub fn bytes(&self) -> FileRange<'_> {
+        FileRange { file: &self.file, offset: 0, stored: self.stored }
+    }
 }
 
 /// Opens the mail of a delivery, wherever it is, and checks its digest.
@@ -23,8 +28,6 @@ pub async fn open(
     inbox: &Arc<Volume>,
     delivery: &DeliveryRow,
 ) -> Result<Message, Interrupted> {
-    let record: MailRecord = serde_json::from_value(delivery.envelope.clone())
-        .map_err(|error| Interrupted::Failed(format!("the stored envelope cannot be read: {error}")))?;
     let stored =
         Stored { digest: delivery.digest, len_bytes: u64::try_from(delivery.bytes).unwrap_or_default() };
     let (spool, inbox) = (spool.clone(), Arc::clone(inbox));
@@ -37,7 +40,7 @@ pub async fn open(
                 Interrupted::Failed("the mail is neither in the spool nor in a tree".into())
             })?,
         };
-        Ok(Message { file, stored, record })
+        Ok(Message { file, stored })
     })
     .await?
 }

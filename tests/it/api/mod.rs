@@ -284,6 +284,10 @@ impl Server {
 /// A mail under key number `key`, of one byte.
 fn new_mail(key: u8, content: u8) -> NewDelivery {
     let text = |text: &str| serde_json::json!({ "text": text });
+    let envelope = serde_json::json!({
+        "door": "pipe", "sender": text("a@b.example"), "recipient": text("x@ingest.example.com"),
+        "received_at": "2026-01-13T12:00:00Z",
+    });
     NewDelivery {
         key: [key; 32],
         digest: Digest::of(&[content]),
@@ -292,10 +296,7 @@ fn new_mail(key: u8, content: u8) -> NewDelivery {
         key_ttl: Duration::from_secs(60),
         source: "mail".into(),
         received_at: Timestamp::now(),
-        envelope: serde_json::json!({
-            "door": "pipe", "sender": text("a@b.example"), "recipient": text("x@ingest.example"),
-            "received_at": "2026-01-13T12:00:00Z",
-        }),
+        envelope: serde_json::from_value(envelope).unwrap(),
         home: Some(SPOOL),
         coordinates: None,
         path: None,

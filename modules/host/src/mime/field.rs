@@ -82,16 +82,16 @@ pub(super) fn head(message: &[u8], header: Range<usize>) -> Head {
         if field.value.contains(&0) {
             add(&mut head.problems, "nul", &name);
         }
-        read_known(&mut head, &lower, field.value, first);
-        if first {
-            seen.push(lower);
-        }
         let value = cut(decoded_words(field.value), Field::VALUE_BYTES);
         let raw = field.value[..field.value.len().min(Field::VALUE_BYTES)].to_vec();
         kept += name.len() + value.len() + raw.len();
         if kept > HEAD_BYTES {
             add(&mut head.problems, "header_cut", "");
             break;
+        }
+        read_known(&mut head, &lower, field.value, first);
+        if first {
+            seen.push(lower);
         }
         head.fields.push(Field { name, value, raw });
     }

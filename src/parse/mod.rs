@@ -1,28 +1,30 @@
 //! Job `parse`: hand the parts of a delivery to its module, gather what it says, load it.
 //!
 //! ```text
-//!   delivery ─▶ input (tree, or spool) ─▶ headworks-modules (sandbox) ─▶ rows in memory or tmp ─▶ finish: one commit
+//!   delivery ─▶ reading (stored parts, mail or file) ─▶ headworks-modules (sandbox) ─▶ rows in memory or tmp ─▶ finish: one commit
 //! ```
 //!
 //! No transaction is open while the module runs. What the module says about the input decides how the job ends: `ok` and
 //! `partial` complete it, `rejected` fails it with its findings kept, `retry` and a dead child are the job core's to judge.
 
 mod feature;
+mod reading;
 
 pub use feature::FEATURE;
+pub use reading::Reading;
 
 use crate::config::Live;
 use crate::delivery::store::{self, DeliveryRow};
-use crate::delivery::tree::{self, Found};
 use crate::delivery::{Rows, Work};
-use crate::ids::{Coordinates, JobId, Scope};
+use crate::ids::{Coordinates, Digest, JobId, Scope};
 use crate::infra::db::{Db, View};
 use crate::infra::host::{Collect, Host, Ran};
-use crate::infra::volume::{Stored, SubPath, Volume, VolumeErrorKind};
+use crate::infra::volume::{BadSubPath, Stored, SubPath, Volume};
 use crate::job::{HoldReason, Interrupted, Job, LeaseHandle, Outcome, Run};
 use crate::load::{NewLoad, Source};
 use module_api::frame::{self, Input, Parse, PartRecord, Stage};
 use module_api::{Content, Envelope, Finding, Row};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -69,14 +71,13 @@ impl Parser {
                 return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: None });
             }
         };
-        let (input, file) = self.input(&subject.delivery).await?;
+        let Reading { input, envelope, given, file, digests } = self.reading(&subject.delivery).await?;
         let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.lease.clone());
-        let readable = file.try_clone()?;
-        let turn = run.wait(self.host.slot()).await?;
-        let ran = run.in_time(turn.parse(self.request(&subject, input), file, rows)).await?;
+        let slot = run.wait(self.host.slot()).await?;
+        let ran = run.in_time(slot.parse(self.request(&subject, input, envelope), given, rows)).await?;
         let id = run.job.id;
         run.at("results");
-        tokio::task::spawn_blocking(move || outcome(id, subject, ran, &readable)).await?
+        tokio::task::spawn_blocking(move || outcome(id, subject, ran, &file, &digests)).await?
     }
 
     /// The delivery, and the module that reads it; `Err` says why there is none.
@@ -98,20 +99,24 @@ impl Parser {
         })
     }
 
-    /// Opens what the module reads: the mail, or the one part of a delivery that is no mail.
-    async fn input(&self, delivery: &DeliveryRow) -> Result<(Input, File), Interrupted> {
-        let path =
-            delivery.path.clone().ok_or_else(|| Interrupted::Failed("the delivery has no tree".into()))?;
-        let stored =
-            Stored { digest: delivery.digest, len_bytes: u64::try_from(delivery.bytes).unwrap_or_default() };
+    /// Opens what the module reads.
+    async fn reading(&self, delivery: &DeliveryRow) -> Result<Reading, Interrupted> {
+        let path = delivery.path.as_deref();
+        let path = path.ok_or_else(|| Interrupted::Failed("the delivery has no tree".into()))?;
+        let path: SubPath =
+            path.parse().map_err(|error: BadSubPath| Interrupted::Failed(error.to_string()))?;
+        let envelope = Envelope {
+            sender: delivery.envelope.sender().to_owned(),
+            recipient: delivery.envelope.recipient().to_owned(),
+            ..Envelope::default()
+        };
+        let (version, limits) = (self.host.state().version, self.live.config().mail.limits());
         let inbox = Arc::clone(&self.inbox);
-        tokio::task::spawn_blocking(move || open(&inbox, &path, stored)).await?
+        tokio::task::spawn_blocking(move || Reading::open(&inbox, &path, envelope, &version, &limits)).await?
     }
 
-    fn request(&self, subject: &Subject, input: Input) -> Parse {
+    fn request(&self, subject: &Subject, input: Input, envelope: Envelope) -> Parse {
         let config = self.live.config();
-        let text =
-            |field: &str| subject.delivery.envelope[field]["text"].as_str().unwrap_or_default().to_owned();
         Parse {
             module: subject.module.clone(),
             coordinates: module_api::Coordinates {
@@ -120,12 +125,7 @@ impl Parser {
                 type_: subject.coordinates.type_.to_string(),
                 group: subject.coordinates.group.to_string(),
             },
-            // Subject and header are in the mail, which the child takes apart.
-            envelope: Envelope {
-                sender: text("sender"),
-                recipient: text("recipient"),
-                ..Envelope::default()
-            },
+            envelope,
             received_at: subject.delivery.received_at.0,
             settings: serde_json::from_value(subject.delivery.settings.clone()).unwrap_or_default(),
             input,
@@ -134,28 +134,6 @@ impl Parser {
             budget: config.modules.budget(),
         }
     }
-}
-
-fn open(inbox: &Volume, path: &str, stored: Stored) -> Result<(Input, File), Interrupted> {
-    let bad = |error: crate::infra::volume::BadSubPath| Interrupted::Failed(error.to_string());
-    let path: SubPath = path.parse().map_err(bad)?;
-    let Found::Manifest(manifest) = tree::read_manifest(inbox, &path)? else {
-        return Err(Interrupted::Failed(format!("{path} has no manifest")));
-    };
-    let (name, input) = match (manifest.message, manifest.parts.into_iter().next()) {
-        (None, Some(part)) => {
-            let name = part.facts.name.map(|name| name.text);
-            let media_type = Some(part.facts.media_type);
-            (part.stored_name, Input::File { file_bytes: stored.len_bytes, name, media_type })
-        }
-        _ => (tree::MESSAGE.to_owned(), Input::Mail { message_bytes: stored.len_bytes }),
-    };
-    let place = path.join(&name).map_err(bad)?;
-    let file = inbox.open_file(&place).map_err(|error| match error.kind {
-        VolumeErrorKind::NotFound => Interrupted::Failed(format!("{place} is gone")),
-        _ => error.into(),
-    })?;
-    Ok((input, file))
 }
 
 /// Rows and findings of one run, and the lease that is told how many there are.
@@ -199,6 +177,7 @@ fn outcome(
     subject: Subject,
     ran: Ran<Gathering>,
     input: &File,
+    digests: &HashMap<frame::Stored, Digest>,
 ) -> Result<Outcome<Work>, Interrupted> {
     if let module_api::Outcome::Retry { reason } = &ran.outcome {
         return Ok(Outcome::Retry { error: reason.clone() });
@@ -209,8 +188,11 @@ fn outcome(
         (module_api::Outcome::Partial { .. }, _) => "partial",
         _ => "rejected",
     };
-    let sources =
-        ran.parts.iter().map(|part| source(part, input, &ran.spill)).collect::<io::Result<Vec<_>>>()?;
+    let sources = ran
+        .parts
+        .iter()
+        .map(|part| source(part, input, &ran.spill, digests))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut report = serde_json::json!({
         "module": subject.module, "version": subject.version, "outcome": word, "rows": ran.rows, "findings": ran.findings,
         "profile": ran.profile,
@@ -243,8 +225,17 @@ fn outcome(
     })
 }
 
-/// Where a part's rows come from, as provenance names it.
-fn source(part: &PartRecord, input: &File, spill: &File) -> io::Result<Source> {
+/// Where a part's rows come from, as provenance names it. What the manifest does not know is hashed: archive members, and
+/// the parts of a mail that was split again.
+fn source(
+    part: &PartRecord,
+    input: &File,
+    spill: &File,
+    digests: &HashMap<frame::Stored, Digest>,
+) -> io::Result<Source> {
+    if let Some(&sha256) = digests.get(&part.stored) {
+        return Ok(Source { path: part.path.clone(), sha256 });
+    }
     let file = match part.stored {
         frame::Stored::Input(_) => input,
         frame::Stored::Spill(_) => spill,
