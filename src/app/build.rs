@@ -2,7 +2,7 @@
 
 use super::{App, HomeSpool, customers, volumes};
 use crate::config::{Config, Live, Role, StoreKind};
-use crate::delivery::{self, Acceptor, BatchSettings, Finisher};
+use crate::delivery::{self, Acceptor, BatchSettings, Finisher, RowWriters};
 use crate::ids::BootId;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
@@ -84,7 +84,9 @@ impl App {
         migrate(&db, patient).await?;
         let reloads = live.subscribe();
         let boot = BootId::fresh();
-        let worker = enter(&db, &config, boot, roles).await?;
+        // No feature has rows of its own yet.
+        let writers = RowWriters::default();
+        let worker = enter(&db, &config, boot, roles, &writers).await?;
         let (inbox, archive) = if touches_deliveries {
             volumes::open(&db, &config).await?
         } else {
@@ -101,9 +103,21 @@ impl App {
         let spool = roles.contains(&Role::Mail).then(|| open_spool(&config)).transpose()?;
         let (queues, wake) = (Queues::new(db.clone()), Wake::default());
         let app = Self {
-            acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
-            finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db))
-                .await?,
+            acceptor: Acceptor::start(
+                db.clone(),
+                queues.clone(),
+                wake.clone(),
+                writers.clone(),
+                accepting(&config),
+            ),
+            finisher: Finisher::start(
+                db.clone(),
+                tables.clone(),
+                wake.clone(),
+                writers,
+                finishing(&config, &db),
+            )
+            .await?,
             modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
             leases: Leases::default(),
             live,
@@ -189,11 +203,12 @@ async fn enter(
     config: &Config,
     boot: BootId,
     roles: &BTreeSet<Role>,
+    writers: &RowWriters,
 ) -> Result<Option<i32>, DbError> {
     if db.is_pg() && roles.is_empty() {
         return Ok(None);
     }
-    let applied = delivery::recover(db).await?;
+    let applied = delivery::recover(db, writers).await?;
     if applied > 0 {
         tracing::info!(applied, "ends of jobs that a crash had cut off were applied");
     }

@@ -7,7 +7,7 @@ use super::damaged::Damaged;
 use super::record::MailRecord;
 use super::watch::{Heard, watch};
 use crate::config::{Config, Live};
-use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
+use crate::delivery::{AcceptError, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
 use crate::job::{Kind, Priority, QueueName};
 use headworks_spool::{EntryName, Spool, SpoolError, State};
@@ -149,8 +149,8 @@ impl Intake {
                     self.damaged.is_good(&name);
                     let acceptor = self.acceptor.clone();
                     let record = MailRecord::of(entry.envelope());
-                    let delivery = delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
-                    waiting.push(async move { (name, acceptor.accept(delivery).await) });
+                    let receipt = receipt(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
+                    waiting.push(async move { (name, acceptor.accept(receipt).await) });
                 }
                 Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
                 Err(error) if matches!(error.kind(), headworks_spool::Kind::Damaged(_)) => {
@@ -194,33 +194,42 @@ impl Intake {
     }
 }
 
-/// The delivery that an entry of spool `home` becomes.
-pub fn delivery(
+/// What an entry of spool `home` is accepted as: a delivery to be sorted.
+pub fn receipt(
     entry: &headworks_spool::Entry,
     home: SpoolId,
     config: &Config,
     record: &MailRecord,
-) -> NewDelivery {
+) -> NewReceipt {
     let envelope = entry.envelope();
     let max_attempts = config.queue_limits(Kind::Sort.word(), None).max_attempts.get();
-    NewDelivery {
+    let digest = Digest(entry.digest());
+    NewReceipt {
         key: headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
-        digest: Digest(entry.digest()),
-        bytes: entry.message_bytes(),
+        fingerprint: digest,
         reuse: Reuse::Flag,
-        key_ttl: config.mail.key_ttl.get(),
+        ttl: config.mail.key_ttl.get(),
         source: SOURCE.into(),
+        customer: None,
         received_at: Timestamp(envelope.received_at),
-        envelope: serde_json::to_value(record).unwrap_or_default(),
-        home: Some(home),
-        coordinates: None,
-        path: None,
-        settings: serde_json::json!({}),
-        queue: QueueName::sort(home),
-        kind: Kind::Sort,
-        priority: Priority::Normal,
-        max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
-        id: DeliveryId::fresh(),
+        delivery: Some(NewDelivery {
+            id: DeliveryId::fresh(),
+            digest,
+            bytes: entry.message_bytes(),
+            envelope: serde_json::to_value(record).unwrap_or_default(),
+            home: Some(home),
+            coordinates: None,
+            path: None,
+            settings: serde_json::json!({}),
+        }),
+        jobs: vec![FirstJob {
+            queue: QueueName::sort(home),
+            priority: Priority::Normal,
+            max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
+            delay: Duration::ZERO,
+            args: serde_json::json!({}),
+        }],
+        rows: Vec::new(),
     }
 }
 

@@ -99,8 +99,8 @@ impl Leftovers {
         }
         let mut record = MailRecord::of(envelope);
         record.problems.push(CUT_SHORT.into());
-        let delivery = intake::delivery(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
-        match self.acceptor.accept(delivery).await {
+        let receipt = intake::receipt(&entry, SpoolId(self.spool.id()), &self.live.config(), &record);
+        match self.acceptor.accept(receipt).await {
             Ok(_) => {
                 tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")
             }

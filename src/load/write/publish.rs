@@ -28,14 +28,16 @@ pub fn topic(table: &str) -> String {
 /// again is no change.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
+    /// Position of the load that replaces what is taken out now.
+    pub(super) position: usize,
     rows: BTreeMap<(String, Digest), Was>,
 }
 
 #[derive(Debug)]
 struct Was {
     row_hash: Vec<u8>,
-    /// What stepped back in, as an entry; none if it says what the row taken out said.
-    put_back: Option<LogEntry>,
+    /// What stepped back in, as an entry of the load that made it; none if it says what the row taken out said.
+    put_back: Option<(usize, LogEntry)>,
 }
 
 impl Replaced {
@@ -45,7 +47,8 @@ impl Replaced {
             let key = (table.table.name.clone(), gone.key_hash(table));
             // A row that is taken out twice in one batch is compared with what was there first.
             let first = self.rows.remove(&key).map_or_else(|| gone.row_hash().to_vec(), |was| was.row_hash);
-            let put_back = back.filter(|row| row.row_hash() != first).map(|row| entry(table, row));
+            let put_back =
+                back.filter(|row| row.row_hash() != first).map(|row| (self.position, entry(table, row)));
             self.rows.insert(key, Was { row_hash: first, put_back });
         }
     }
@@ -57,8 +60,8 @@ impl Replaced {
         changed.then(|| entry(table, &incoming.row))
     }
 
-    /// Entries of the rows that stepped back in and stayed.
-    pub(super) fn into_entries(self) -> Vec<LogEntry> {
+    /// Entries of the rows that stepped back in and stayed, each with the position of its load.
+    pub(super) fn into_entries(self) -> Vec<(usize, LogEntry)> {
         self.rows.into_values().filter_map(|was| was.put_back).collect()
     }
 }
