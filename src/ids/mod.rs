@@ -40,7 +40,7 @@ macro_rules! id {
 }
 
 id! {
-    /// Public id of one accepted thing: a UUIDv8 of its ingest key and digest, so the same thing has the same id.
+    /// Public id of one accepted thing: a UUIDv8 of its ingest key and fingerprint, so the same thing has the same id.
     ReceiptId(uuid::Uuid)
 }
 id! {

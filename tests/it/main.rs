@@ -10,6 +10,7 @@ mod catalogue;
 mod cli;
 mod crash;
 mod db;
+mod delivery;
 mod envelope;
 mod floors;
 mod held;
@@ -36,4 +37,4 @@ mod stores;
 mod upkeep;
 mod web;
 
-use statement::{execute, number};
+use statement::{execute, execute_outside, number};

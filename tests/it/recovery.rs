@@ -17,8 +17,6 @@ use headworks::job::{
 use headworks::load;
 use headworks::log::{self, Position, Topics};
 use headworks::parse::Parser;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -199,7 +197,7 @@ async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     let job = claim(&crashed, &queue).await;
     assert_eq!(job.id, parse);
     let before = site.state().join("before.db");
-    copy_of_state(&site.state(), &before).await;
+    crate::execute_outside(&site.state(), &format!("VACUUM INTO '{}'", before.display())).await;
     finish(&crashed, job).await;
     crashed.db.close().await;
     drop(crashed);
@@ -284,13 +282,4 @@ fn child(job: &Job) -> NewJob {
 
 fn note(job: JobId) -> Note {
     Note { job_id: Some(job), event: "proof".into(), ..Note::default() }
-}
-
-/// Copies `state.db` as it is at this moment.
-async fn copy_of_state(state: &Path, copy: &Path) {
-    let options = SqliteConnectOptions::new().filename(state.join("state.db"));
-    let mut connection: SqliteConnection = options.connect().await.unwrap();
-    let text = format!("VACUUM INTO '{}'", copy.display());
-    sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
 }

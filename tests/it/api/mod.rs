@@ -242,12 +242,13 @@ impl Server {
         T: Send + 'static,
         F: for<'c> FnOnce(headworks::infra::db::Tx<'c>) -> headworks::infra::db::Fut<'c, T> + Send + 'static,
     {
-        // Days of the history are made by the keeper, which does not run here.
-        let days = self
-            .db
-            .write(Lane::State, |mut tx| Box::pin(async move { job::store::make_days(&mut tx).await }));
-        days.await.unwrap();
+        self.make_days().await;
         self.db.write(Lane::State, f).await.unwrap()
+    }
+
+    /// Days of the history are made by the keeper, which does not run here.
+    async fn make_days(&self) {
+        commit!(self.db, tx => job::store::make_days(&mut tx)).unwrap();
     }
 
     /// The events of a delivery's timeline, with who did them.
