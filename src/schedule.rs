@@ -226,7 +226,6 @@ fn presence(keeper: Keeper) -> Done {
 fn attention(keeper: Keeper) -> Done {
     Box::pin(async move {
         let counts = job::store::held_counts(&mut keeper.db.reader(View::State).await?.tx()).await?;
-        let counts = counts;
         let jobs = counts.iter().map(|count| count.jobs).sum();
         let oldest = age(counts.iter().filter_map(|count| count.oldest_at).min());
         let due = keeper.attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);
