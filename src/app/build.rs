@@ -2,7 +2,7 @@
 
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Role, StoreKind};
-use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher};
+use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, RowWriters};
 use crate::ids::BootId;
 use crate::ids::VolumeName;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
@@ -71,7 +71,8 @@ pub(super) async fn core(
     let db = open_store(&config).await?;
     migrate(&db, patient).await?;
     let boot = BootId::fresh();
-    let worker = enter(&db, &config, boot, &roles).await?;
+    let writers: RowWriters = FEATURES.iter().flat_map(|spec| spec.rows.iter().copied()).collect();
+    let worker = enter(&db, &config, boot, &roles, &writers).await?;
     let volumes = volumes::open(&db, &config, &FEATURES, &roles).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
@@ -84,8 +85,15 @@ pub(super) async fn core(
     }
     let (queues, wake) = (Queues::new(db.clone()), Wake::default());
     Ok(Core {
-        acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), accepting(&config)),
-        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), finishing(&config, &db)).await?,
+        acceptor: Acceptor::start(
+            db.clone(),
+            queues.clone(),
+            wake.clone(),
+            writers.clone(),
+            accepting(&config),
+        ),
+        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), writers, finishing(&config, &db))
+            .await?,
         modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
         leases: Leases::default(),
         keys: Keys::new(db.clone()),
@@ -155,11 +163,12 @@ async fn enter(
     config: &Config,
     boot: BootId,
     roles: &BTreeSet<Role>,
+    writers: &RowWriters,
 ) -> Result<Option<i32>, DbError> {
     if db.is_pg() && roles.is_empty() {
         return Ok(None);
     }
-    let applied = delivery::recover(db).await?;
+    let applied = delivery::recover(db, writers).await?;
     if applied > 0 {
         tracing::info!(applied, "ends of jobs that a crash had cut off were applied");
     }

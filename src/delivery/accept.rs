@@ -1,72 +1,104 @@
 //! The first compound commit: what a door calls before it says yes.
+//!
+//! A receipt is accepted with any number of first jobs, with a delivery where the bytes are here, and with rows of the door's
+//! own. Key and fingerprint decide what is a repeat; a repeat is answered like the first acceptance and writes nothing.
 
 use super::batch::{BatchSettings, Batcher};
 use super::envelope::Envelope;
-use super::store;
-use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, SpoolId, Timestamp};
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane};
+use super::feature_rows::{FeatureRow, Origin, RowWriters};
+use super::store::{self, DeliveryRecord, Earlier};
+use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Slug, SpoolId, Timestamp};
+use crate::infra::db::{Db, DbError, Lane, Tx};
 use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
-use crate::job::{NewJob, Priority, QueueName, QueueRow, Queues, Wake};
+use crate::job::{NewJob, Priority, QueueName, Queues, Wake};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Something a door wants accepted. Its bytes are durable already.
+/// Something a door wants accepted. Bytes of its delivery are durable already.
 #[derive(Debug, Clone)]
-pub struct NewDelivery {
-    /// What makes it the same thing: 32 bytes, domain-separated per door.
+pub struct NewReceipt {
+    /// What its sender calls it: 32 bytes, domain-separated per door.
     pub key: [u8; 32],
+    /// Digest of everything that was sent under the key. Equal key and equal fingerprint: the same thing.
+    pub fingerprint: Digest,
+    /// Whether the key with another fingerprint is accepted or refused.
+    pub reuse: Reuse,
+    /// How long the key is remembered.
+    pub ttl: Duration,
+    /// Configured way in.
+    pub source: String,
+    /// Customer who may see its jobs without a delivery, where the door knows.
+    pub customer: Option<Slug>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Its delivery, where the bytes are here.
+    pub delivery: Option<NewDelivery>,
+    /// Its first jobs; they name the delivery if there is one.
+    pub jobs: Vec<FirstJob>,
+    /// Rows of the door's own tables.
+    pub rows: Vec<FeatureRow>,
+}
+
+/// Bytes with coordinates, to be inserted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewDelivery {
+    /// Id made beforehand, because the place of the bytes may depend on it.
+    pub id: DeliveryId,
     /// SHA-256 of the bytes.
     pub digest: Digest,
     /// Length of the bytes.
     pub bytes: u64,
-    /// Whether the key with other bytes is a new delivery, or refused.
-    pub reuse: Reuse,
-    /// How long the key is remembered.
-    pub key_ttl: Duration,
-    /// Configured way in.
-    pub source: String,
-    /// When it arrived.
-    pub received_at: Timestamp,
     /// Who sent what to whom.
     pub envelope: Envelope,
     /// Spool that holds the bytes until the tree is sealed.
     pub home: Option<SpoolId>,
-    /// Where it belongs, for doors whose senders say so.
+    /// Where it belongs, if that is known.
     pub coordinates: Option<Coordinates>,
-    /// Path of its tree, for doors that made and sealed it already.
+    /// Path of its tree, if that is made and sealed.
     pub path: Option<String>,
-    /// Settings for the module, for doors whose senders say so.
+    /// Settings for the module.
     pub settings: serde_json::Value,
-    /// Queue of its first job.
-    pub queue: QueueName,
-    /// How soon.
-    pub priority: Priority,
-    /// Failed runs that job may have.
-    pub max_attempts: u16,
-    /// Id made beforehand, where the bytes' place depends on it.
-    pub id: DeliveryId,
 }
 
-/// What a known key with other bytes means.
+/// A job that starts with its receipt.
+#[derive(Debug, Clone)]
+pub struct FirstJob {
+    /// Its queue, which also says what kind of job it is.
+    pub queue: QueueName,
+    /// How soon among its queue.
+    pub priority: Priority,
+    /// Failed runs it may have.
+    pub max_attempts: u16,
+    /// Not before so long after the acceptance.
+    pub delay: Duration,
+    /// Small arguments (at most 2 kB): bytes belong into a volume.
+    pub args: serde_json::Value,
+}
+
+/// What a known key with another fingerprint means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// A new delivery, flagged (mail, upload).
+    /// Something new, flagged (mail, upload).
     Flag,
     /// A mistake of the sender (REST: 422).
     Refuse,
 }
 
 /// The yes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
-    /// Public id: a function of key and digest.
+    /// Public id: a function of key and fingerprint.
     pub receipt_id: ReceiptId,
-    /// The delivery; of the first acceptance where this is a repetition.
-    pub delivery_id: DeliveryId,
-    /// The same key and bytes were accepted before.
+    /// The delivery that was accepted with it; of the first acceptance where this is a repeat.
+    pub delivery_id: Option<DeliveryId>,
+    /// Its first jobs, in the order given; of the first acceptance where this is a repeat.
+    pub jobs: Vec<JobId>,
+    /// The same was accepted before.
     pub duplicate: bool,
-    /// The delivery's tree is durable: a spool entry of it is needed no more.
+    /// The delivery's tree is durable, so its spool entry is no longer needed.
     pub sealed: bool,
 }
 
@@ -76,7 +108,7 @@ pub enum AcceptError {
     /// Too many are waiting; nothing was looked at.
     #[error("too many acceptances are waiting")]
     Busy,
-    /// The key was used with other bytes, and this door refuses that.
+    /// The key was used for something else, and this door refuses that.
     #[error("the key was used before with other content")]
     KeyReused,
     /// The store failed or refused it.
@@ -88,17 +120,28 @@ pub enum AcceptError {
 #[derive(Clone)]
 pub struct Acceptor {
     queues: Queues,
-    batcher: Batcher<(NewDelivery, QueueRow), Result<Accepted, AcceptError>>,
+    batcher: Batcher<Item, Answer>,
+}
+
+type Answer = Result<Accepted, AcceptError>;
+
+/// A receipt on its way into a commit.
+pub struct Item {
+    pub id: ReceiptId,
+    pub new: NewReceipt,
+    /// Its first jobs as the job table takes them.
+    jobs: Vec<NewJob>,
 }
 
 impl Acceptor {
-    /// Starts gathering.
+    /// Starts gathering. `writers` insert the rows that doors hand over.
     #[must_use]
-    pub fn start(db: Db, queues: Queues, wake: Wake, settings: BatchSettings) -> Self {
-        let batcher = Batcher::start(settings, move |items| {
-            let (db, wake) = (db.clone(), wake.clone());
+    pub fn start(db: Db, queues: Queues, wake: Wake, writers: RowWriters, settings: BatchSettings) -> Self {
+        let weigh = |item: &Item| item.jobs.len() + item.new.rows.len();
+        let batcher = Batcher::start(settings, weigh, move |items| {
+            let (db, wake, writers) = (db.clone(), wake.clone(), writers.clone());
             Box::pin(async move {
-                let answers = commit(&db, items).await;
+                let answers = commit(&db, &writers, items.into()).await;
                 if answers.iter().flatten().any(|accepted| !accepted.duplicate) {
                     wake.wake();
                 }
@@ -108,25 +151,42 @@ impl Acceptor {
         Self { queues, batcher }
     }
 
-    /// Accepts one delivery: returns after the commit.
+    /// Accepts one thing: returns after the commit.
     ///
     /// # Errors
     /// See [`AcceptError`]; without an `Ok` nothing was promised, though it may have been committed.
-    pub async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, AcceptError> {
-        let (source, bytes, began) = (delivery.source.clone(), delivery.bytes, Instant::now());
-        let answer = self.join(delivery).await;
+    pub async fn accept(&self, new: NewReceipt) -> Answer {
+        let bytes = new.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
+        let (source, began) = (new.source.clone(), Instant::now());
+        let answer = self.join(new).await;
         measure(source, bytes, &answer, began.elapsed());
         answer
     }
 
-    async fn join(&self, delivery: NewDelivery) -> Result<Accepted, AcceptError> {
-        let queue = self.queues.row(&delivery.queue).await?;
-        self.batcher.join((delivery, queue)).await.map_err(|_| AcceptError::Busy)?
+    async fn join(&self, new: NewReceipt) -> Answer {
+        let id = receipt_id(&new.key, &new.fingerprint);
+        let mut jobs = Vec::with_capacity(new.jobs.len());
+        for first in &new.jobs {
+            let queue = self.queues.row(&first.queue).await?;
+            jobs.push(NewJob {
+                queue,
+                priority: first.priority,
+                delivery_id: new.delivery.as_ref().map(|delivery| delivery.id),
+                receipt_id: Some(id),
+                parent_id: None,
+                retry_of: None,
+                signals: None,
+                max_attempts: first.max_attempts,
+                delay: first.delay,
+                args: first.args.clone(),
+            });
+        }
+        self.batcher.join(Item { id, new, jobs }).await.map_err(|_| AcceptError::Busy)?
     }
 }
 
 /// Every answer counts as one thing that came in; bytes and time are those of a yes.
-fn measure(source: String, bytes: u64, answer: &Result<Accepted, AcceptError>, took: Duration) {
+fn measure(source: String, bytes: u64, answer: &Answer, took: Duration) {
     let outcome = match answer {
         Ok(accepted) if accepted.duplicate => "duplicate",
         Ok(_) => "accepted",
@@ -143,96 +203,137 @@ fn measure(source: String, bytes: u64, answer: &Result<Accepted, AcceptError>, t
     }
 }
 
-/// Receipt id of a key and the bytes that came under it.
+/// Receipt id of a key and the fingerprint that came under it.
 #[must_use]
-pub fn receipt_id(key: &[u8; 32], digest: &Digest) -> ReceiptId {
-    ReceiptId(headworks_spool::receipt_id(key, &digest.0))
+pub fn receipt_id(key: &[u8; 32], fingerprint: &Digest) -> ReceiptId {
+    ReceiptId(headworks_spool::receipt_id(key, &fingerprint.0))
 }
 
-async fn commit(db: &Db, items: Vec<(NewDelivery, QueueRow)>) -> Vec<Result<Accepted, AcceptError>> {
-    let items: Arc<[_]> = items.into();
-    match write(db, Arc::clone(&items)).await {
-        Ok(accepted) => accepted,
-        // Somebody's content or path spoilt the batch: each for itself, so only the culprit is refused.
-        Err(error)
-            if matches!(error.kind(), DbErrorKind::Content | DbErrorKind::Conflict) && items.len() > 1 =>
-        {
+/// What was accepted under this key with this fingerprint, while the key is remembered: for doors that would write much
+/// before they find out that it is a repeat. Only [`Acceptor::accept`] decides.
+pub async fn find_accepted(
+    tx: &mut Tx<'_>,
+    key: &[u8; 32],
+    fingerprint: &Digest,
+) -> Result<Option<Accepted>, DbError> {
+    if !store::knows(tx, key, fingerprint).await? {
+        return Ok(None);
+    }
+    let id = receipt_id(key, fingerprint);
+    Ok(store::earlier(tx, &[id]).await?.remove(&id).map(|earlier| accepted(id, earlier, true)))
+}
+
+fn accepted(receipt_id: ReceiptId, first: Earlier, duplicate: bool) -> Accepted {
+    let Earlier { delivery_id, sealed, jobs } = first;
+    Accepted { receipt_id, delivery_id, jobs, duplicate, sealed }
+}
+
+async fn commit(db: &Db, writers: &RowWriters, items: Arc<[Item]>) -> Vec<Answer> {
+    let all = 0..items.len();
+    match write(db, writers, &items, all.clone()).await {
+        Ok(answers) => answers,
+        // Something in one of them spoilt the batch: each for itself, so that only the culprit is refused.
+        Err(error) if !error.is_temporary() && items.len() > 1 => {
             let mut answers = Vec::with_capacity(items.len());
-            for item in items.iter() {
-                let one = write(db, Arc::from([item.clone()])).await;
-                answers.push(one.map_or_else(
-                    |error| Err(error.into()),
-                    |mut one| one.pop().unwrap_or(Err(AcceptError::Busy)),
-                ));
+            for at in all {
+                match write(db, writers, &items, at..at + 1).await {
+                    Ok(one) => answers.extend(one),
+                    Err(error) => answers.push(Err(error.into())),
+                }
             }
             answers
         }
         Err(error) => {
             let (kind, text) = (error.kind(), error.to_string());
-            items.iter().map(|_| Err(DbError::new(kind, text.clone()).into())).collect()
+            all.map(|_| Err(DbError::new(kind, text.clone()).into())).collect()
         }
     }
 }
 
-type Answers = Vec<Result<Accepted, AcceptError>>;
-
-async fn write(db: &Db, items: Arc<[(NewDelivery, QueueRow)]>) -> Result<Answers, DbError> {
+async fn write(
+    db: &Db,
+    writers: &RowWriters,
+    items: &Arc<[Item]>,
+    range: Range<usize>,
+) -> Result<Vec<Answer>, DbError> {
+    let (items, writers) = (Arc::clone(items), writers.clone());
     db.write(Lane::State, move |mut tx| {
-        Box::pin(async move {
-            // One of each key and digest; the others get its answer.
-            let mut first: HashMap<ReceiptId, usize> = HashMap::new();
-            for (at, (item, _)) in items.iter().enumerate() {
-                first.entry(receipt_id(&item.key, &item.digest)).or_insert(at);
-            }
-            let mut order: Vec<_> = first.values().copied().collect();
-            order.sort_by_key(|&at| (items[at].0.key, items[at].0.digest));
-            let distinct: Vec<&NewDelivery> = order.iter().map(|&at| &items[at].0).collect();
-
-            let fates = store::take_keys(&mut tx, &distinct).await?;
-            let fresh: Vec<_> = order.iter().zip(&fates).filter(|(_, fate)| fate.is_fresh()).collect();
-            let deliveries: Vec<_> =
-                fresh.iter().map(|&(&at, fate)| (&items[at].0, fate.key_reused)).collect();
-            store::insert_deliveries(&mut tx, &deliveries).await?;
-            let jobs: Vec<_> = fresh.iter().map(|&(&at, _)| first_job(&items[at].0, items[at].1)).collect();
-            if !jobs.is_empty() {
-                crate::job::store::insert(&mut tx, &jobs).await?;
-            }
-            let fates: HashMap<ReceiptId, store::Fate> = order
-                .iter()
-                .zip(fates)
-                .map(|(&at, fate)| (receipt_id(&items[at].0.key, &items[at].0.digest), fate))
-                .collect();
-            let answer = |(at, (item, _)): (usize, &(NewDelivery, QueueRow))| {
-                let id = receipt_id(&item.key, &item.digest);
-                let fate = fates.get(&id).copied().unwrap_or_default();
-                if fate.refused {
-                    return Err(AcceptError::KeyReused);
-                }
-                let mine = fate.is_fresh() && first.get(&id) == Some(&at);
-                Ok(Accepted {
-                    receipt_id: id,
-                    delivery_id: fate.existing.unwrap_or(items[first.get(&id).copied().unwrap_or(at)].0.id),
-                    duplicate: !mine,
-                    sealed: fate.sealed,
-                })
-            };
-            Ok(items.iter().enumerate().map(answer).collect())
-        })
+        Box::pin(async move { write_in(&mut tx, &writers, &items[range]).await })
     })
     .await
 }
 
-fn first_job(delivery: &NewDelivery, queue: QueueRow) -> NewJob {
-    NewJob {
-        queue,
-        priority: delivery.priority,
-        delivery_id: Some(delivery.id),
-        receipt_id: Some(receipt_id(&delivery.key, &delivery.digest)),
-        parent_id: None,
-        retry_of: None,
-        signals: None,
-        max_attempts: delivery.max_attempts,
-        delay: Duration::ZERO,
-        args: serde_json::json!({}),
+/// Keys, deliveries, jobs, receipts, rows of doors: each in one go for the whole batch, in the order of keys.
+async fn write_in(tx: &mut Tx<'_>, writers: &RowWriters, items: &[Item]) -> Result<Vec<Answer>, DbError> {
+    // One of each receipt is written; the others get its answer.
+    let mut first: HashMap<ReceiptId, usize> = HashMap::new();
+    for (at, item) in items.iter().enumerate() {
+        first.entry(item.id).or_insert(at);
+    }
+    let mut distinct: Vec<&Item> = first.values().map(|&at| &items[at]).collect();
+    distinct.sort_by_key(|item| (item.new.key, item.new.fingerprint));
+
+    let fates = store::take_keys(tx, &distinct).await?;
+    let fresh: Vec<(&Item, bool)> = distinct
+        .iter()
+        .zip(&fates)
+        .filter(|(_, fate)| fate.is_fresh())
+        .map(|(item, fate)| (*item, fate.key_reused))
+        .collect();
+    let mut written = insert(tx, writers, &fresh).await?;
+
+    let mut known: HashMap<ReceiptId, Option<Earlier>> = HashMap::new();
+    for (item, fate) in distinct.iter().zip(fates) {
+        let is_fresh = fate.is_fresh();
+        known.insert(item.id, if is_fresh { written.remove(&item.id) } else { fate.earlier });
+        if !is_fresh {
+            first.remove(&item.id); // Nobody of this batch was the first.
+        }
+    }
+    let answer = |(at, item): (usize, &Item)| match known.get(&item.id) {
+        Some(Some(earlier)) => Ok(accepted(item.id, earlier.clone(), first.get(&item.id) != Some(&at))),
+        _ => Err(AcceptError::KeyReused),
+    };
+    Ok(items.iter().enumerate().map(answer).collect())
+}
+
+/// Inserts what is new, each with whether its key was known, and returns what a repeat of it will be told.
+async fn insert(
+    tx: &mut Tx<'_>,
+    writers: &RowWriters,
+    fresh: &[(&Item, bool)],
+) -> Result<HashMap<ReceiptId, Earlier>, DbError> {
+    let deliveries: Vec<DeliveryRecord<'_>> = fresh.iter().filter_map(|(item, _)| item.delivery()).collect();
+    store::insert_deliveries(tx, &deliveries).await?;
+    let jobs: Vec<NewJob> = fresh.iter().flat_map(|(item, _)| item.jobs.iter().cloned()).collect();
+    let ids = if jobs.is_empty() { Vec::new() } else { crate::job::store::insert(tx, &jobs).await? };
+    let (mut ids, mut receipts, mut rows) = (ids.into_iter(), Vec::new(), Vec::new());
+    for &(item, key_reused) in fresh {
+        let jobs: Vec<JobId> = ids.by_ref().take(item.jobs.len()).collect();
+        let delivery_id = item.new.delivery.as_ref().map(|delivery| delivery.id);
+        let origin = Origin { receipt_id: Some(item.id), delivery_id, job_id: None };
+        rows.extend(item.new.rows.iter().map(|row| (origin, row)));
+        receipts.push(store::ReceiptRecord { id: item.id, new: &item.new, key_reused, jobs });
+    }
+    store::insert_receipts(tx, &receipts).await?;
+    writers.insert(tx, &rows).await?;
+    let written = receipts.into_iter().map(|receipt| {
+        let delivery = receipt.new.delivery.as_ref();
+        let delivery_id = delivery.map(|delivery| delivery.id);
+        (receipt.id, Earlier { delivery_id, sealed: false, jobs: receipt.jobs })
+    });
+    Ok(written.collect())
+}
+
+impl Item {
+    fn delivery(&self) -> Option<DeliveryRecord<'_>> {
+        let delivery = self.new.delivery.as_ref()?;
+        Some(DeliveryRecord {
+            delivery,
+            receipt_id: self.id,
+            source: &self.new.source,
+            received_at: self.new.received_at,
+            created_by: None,
+        })
     }
 }

@@ -1,8 +1,10 @@
 //! Gathers concurrent callers into one commit.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// Too many wait already; the caller should come back later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +14,8 @@ pub struct Busy;
 /// How callers are gathered.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchSettings {
-    /// Items of one commit at most.
+    /// Weight of one commit at most: each item weighs one, or as much as the jobs and rows that it brings. A heavier item
+    /// goes alone.
     pub items: usize,
     /// How long the first of a batch waits for others.
     pub linger: Duration,
@@ -24,24 +27,33 @@ pub struct BatchSettings {
 
 /// The entrance to a batcher; cheap to clone.
 pub struct Batcher<I, O> {
-    queue: mpsc::Sender<(I, oneshot::Sender<O>)>,
+    queue: mpsc::Sender<Waiting<I, O>>,
+    weigh: fn(&I) -> usize,
+}
+
+/// An item, and where its answer goes.
+struct Waiting<I, O> {
+    item: I,
+    weight: usize,
+    reply: oneshot::Sender<O>,
 }
 
 impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self { queue: self.queue.clone(), weigh: self.weigh }
     }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
-    /// Starts a batcher that hands batches to `commit`. It gets its items and gives one answer each, in order.
-    pub fn start<C>(settings: BatchSettings, commit: C) -> Self
+    /// Starts a batcher that hands batches to `commit`. It gets its items and gives one answer each, in order. `weigh` counts
+    /// the jobs and rows of an item.
+    pub fn start<C>(settings: BatchSettings, weigh: fn(&I) -> usize, commit: C) -> Self
     where
         C: Fn(Vec<I>) -> Pin<Box<dyn Future<Output = Vec<O>> + Send>> + Send + Sync + 'static,
     {
-        let (queue, items) = mpsc::channel(settings.bound);
-        tokio::spawn(gather(settings, items, std::sync::Arc::new(commit)));
-        Self { queue }
+        let (queue, waiting) = mpsc::channel(settings.bound);
+        tokio::spawn(gather(settings, waiting, Arc::new(commit)));
+        Self { queue, weigh }
     }
 
     /// Joins the next batch and waits for its commit.
@@ -49,8 +61,8 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// # Errors
     /// [`Busy`] when too many wait, or the batcher is gone.
     pub async fn join(&self, item: I) -> Result<O, Busy> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send((item, reply)).map_err(|_| Busy)?;
+        let (waiting, answer) = self.waiting(item);
+        self.queue.try_send(waiting).map_err(|_| Busy)?;
         answer.await.map_err(|_| Busy)
     }
 
@@ -59,9 +71,15 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// # Errors
     /// [`Busy`] when the batcher is gone.
     pub async fn join_patiently(&self, item: I) -> Result<O, Busy> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.send((item, reply)).await.map_err(|_| Busy)?;
+        let (waiting, answer) = self.waiting(item);
+        self.queue.send(waiting).await.map_err(|_| Busy)?;
         answer.await.map_err(|_| Busy)
+    }
+
+    fn waiting(&self, item: I) -> (Waiting<I, O>, oneshot::Receiver<O>) {
+        let (reply, answer) = oneshot::channel();
+        let weight = (self.weigh)(&item).max(1);
+        (Waiting { item, weight, reply }, answer)
     }
 }
 
@@ -69,32 +87,65 @@ type Commit<I, O> = dyn Fn(Vec<I>) -> Pin<Box<dyn Future<Output = Vec<O>> + Send
 
 async fn gather<I: Send + 'static, O: Send + 'static>(
     settings: BatchSettings,
-    mut items: mpsc::Receiver<(I, oneshot::Sender<O>)>,
-    commit: std::sync::Arc<Commit<I, O>>,
+    mut waiting: mpsc::Receiver<Waiting<I, O>>,
+    commit: Arc<Commit<I, O>>,
 ) {
-    let places = std::sync::Arc::new(tokio::sync::Semaphore::new(settings.parallel.max(1)));
-    let mut batch = Vec::new();
-    while items.recv_many(&mut batch, settings.items).await > 0 {
-        if batch.len() < settings.items {
-            let deadline = tokio::time::Instant::now() + settings.linger;
-            while batch.len() < settings.items {
-                let room = settings.items - batch.len();
-                match tokio::time::timeout_at(deadline, items.recv_many(&mut batch, room)).await {
-                    Ok(more) if more > 0 => {}
-                    _ => break,
-                }
+    let places = Arc::new(Semaphore::new(settings.parallel.max(1)));
+    // What was too heavy for the batch before.
+    let mut left_over = None;
+    loop {
+        let first = match left_over.take() {
+            Some(left_over) => Some(left_over),
+            None => waiting.recv().await,
+        };
+        let Some(first) = first else { return };
+        let deadline = Instant::now() + settings.linger;
+        let mut weight = first.weight;
+        let mut batch = vec![first];
+        while weight < settings.items {
+            let Ok(Some(next)) = timeout_at(deadline, waiting.recv()).await else { break };
+            if weight + next.weight > settings.items {
+                left_over = Some(next);
+                break;
             }
+            weight += next.weight;
+            batch.push(next);
         }
-        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else { return };
-        let (values, replies): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
-        let commit = std::sync::Arc::clone(&commit);
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (items, replies): (Vec<I>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.item, waiting.reply)).unzip();
+        let commit = Arc::clone(&commit);
         tokio::spawn(async move {
-            let answers = commit(values).await;
+            let answers = commit(items).await;
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // A caller that has gone away does not want to know.
                 drop(reply.send(answer));
             }
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+
+    #[tokio::test]
+    async fn a_batch_holds_so_much_weight_and_a_heavier_item_goes_alone() {
+        let settings = BatchSettings { items: 10, linger: Duration::from_secs(1), bound: 100, parallel: 1 };
+        let batcher = Batcher::start(
+            settings,
+            |item: &usize| *item,
+            |items: Vec<usize>| {
+                let batch = items.clone();
+                Box::pin(async move { items.iter().map(|_| batch.clone()).collect() })
+            },
+        );
+        let answers = join_all([4, 0, 5, 1, 5000, 6, 4].map(|item| batcher.join(item))).await;
+        let answers: Vec<Vec<usize>> = answers.into_iter().map(|answer| answer.unwrap()).collect();
+        let (first, alone, last) = (vec![4, 0, 5], vec![5000], vec![6, 4]);
+        let expected = [first.clone(), first.clone(), first, vec![1], alone, last.clone(), last];
+        assert_eq!(answers, expected);
     }
 }

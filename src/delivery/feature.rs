@@ -14,7 +14,7 @@
 //!                                                                         └ remake         verify --repair
 //! ```
 
-use super::{Core, Work};
+use super::{Core, InsertRows, Work};
 use crate::config::{self, Config, Role};
 use crate::ids::VolumeName;
 use crate::ids::{DeliveryId, SpoolId};
@@ -38,6 +38,8 @@ pub struct FeatureSpec {
     pub roles: &'static [Role],
     /// Volumes it uses in these roles: they must be there when the process starts.
     pub volumes: &'static [VolumeName],
+    /// What inserts rows of its own tables in the two commits, by name.
+    pub rows: &'static [(&'static str, InsertRows)],
     /// Builds it.
     pub build: fn(Arc<Core>) -> BoxFuture<'static, Result<Feature, FeatureError>>,
 }

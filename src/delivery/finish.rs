@@ -1,6 +1,7 @@
 //! The second compound commit: the end of a job together with everything it produced.
 //!
-//! Order: the fence (losers drop out) → rows → coordinates → children → signals → notes → log entries last.
+//! Order: the fence (losers drop out) → rows of modules → deliveries → coordinates → children → rows of features → notes →
+//! log entries last.
 //!
 //! **Postgres**: one transaction. **SQLite** is two files and one process: a finishing job is marked in memory, so that
 //! nobody takes its lease over; `results.db` gets the rows and the encoded end in one commit, then `state.db` the end
@@ -11,9 +12,11 @@ mod state;
 mod stored;
 mod tally;
 
+use super::accept::NewDelivery;
 use super::batch::{BatchSettings, Batcher, Busy};
+use super::feature_rows::{FeatureRow, RowWriters};
 use super::rows::Rows;
-use crate::ids::{Coordinates, DeliveryId, JobId};
+use crate::ids::{Coordinates, DeliveryId, JobId, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::job::store::{NewJob, Note};
 use crate::job::{Became, Finished, Wake};
@@ -33,18 +36,33 @@ const CHUNK: usize = 2_000;
 /// What a finished job wants written.
 #[derive(Debug, Default)]
 pub struct Work {
+    /// A delivery that the run made.
+    pub delivery: Option<Created>,
     /// What sorting decided.
     pub sorted: Option<Sorted>,
     /// What a module said.
     pub load: Option<(NewLoad, Rows)>,
     /// Jobs to be done next; their parent is this job.
     pub children: Vec<NewJob>,
+    /// Rows of the feature's own tables.
+    pub rows: Vec<FeatureRow>,
     /// Events that leave if this commits.
     pub entries: Vec<log::Entry>,
     /// What no other table can tell.
     pub notes: Vec<Note>,
     /// What the run says of itself, kept with the finished job.
     pub report: Option<serde_json::Value>,
+}
+
+/// A delivery that a run made. It belongs to the receipt of the finishing job and came in by the same source.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Created {
+    /// The delivery; children that work on it name its id.
+    pub delivery: NewDelivery,
+    /// When its bytes arrived.
+    pub received_at: Timestamp,
+    /// Whether the finishing job works on this delivery from now on: its own row names it then.
+    pub adopt: bool,
 }
 
 /// What sorting decided about a delivery. Its tree is made.
@@ -78,12 +96,19 @@ struct Context {
     tables: Tables,
     topics: Arc<state::Topics>,
     wake: Wake,
+    writers: RowWriters,
     committed: stored::Committed,
 }
 
 impl Finisher {
-    /// Starts gathering. The topics of published tables are looked up once, here.
-    pub async fn start(db: Db, tables: Tables, wake: Wake, settings: BatchSettings) -> Result<Self, DbError> {
+    /// Starts gathering. `writers` insert the rows of features. The topics of published tables are looked up once, here.
+    pub async fn start(
+        db: Db,
+        tables: Tables,
+        wake: Wake,
+        writers: RowWriters,
+        settings: BatchSettings,
+    ) -> Result<Self, DbError> {
         let register = log::Topics::new(db.clone());
         let mut topics = state::Topics::new();
         for table in tables.tables().iter().filter(|declared| declared.table.published) {
@@ -91,8 +116,11 @@ impl Finisher {
             topics.insert(name.clone(), register.id(&name).await?);
         }
         let (topics, committed) = (Arc::new(topics), stored::Committed::default());
-        let context = Arc::new(Context { db, tables, topics, wake, committed });
-        let batcher = Batcher::start(settings, move |items| {
+        let context = Arc::new(Context { db, tables, topics, wake, writers, committed });
+        let weigh = |item: &Finished<Work>| {
+            item.work.as_ref().map_or(0, |work| work.children.len() + work.rows.len())
+        };
+        let batcher = Batcher::start(settings, weigh, move |items| {
             let context = Arc::clone(&context);
             Box::pin(async move { commit(&context, items).await })
         });
@@ -111,8 +139,8 @@ impl Finisher {
 }
 
 /// Applies the ends that were stored with their rows and not yet in the job table. Before the first claim.
-pub async fn recover(db: &Db) -> Result<usize, DbError> {
-    stored::recover(db).await
+pub async fn recover(db: &Db, writers: &RowWriters) -> Result<usize, DbError> {
+    stored::recover(db, writers).await
 }
 
 /// How often, and with what pause, a commit is repeated while the store is away. A longer outage makes the leases
@@ -205,7 +233,8 @@ async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Fen
 type Shared = Arc<tokio::sync::Mutex<Vec<Ending>>>;
 
 async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
-    let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
+    let (tables, topics, writers) =
+        (context.tables.clone(), Arc::clone(&context.topics), context.writers.clone());
     let large = shared.lock().await.iter().any(|ending| ending.rows() > LARGE);
     let lane = if large { Lane::Results } else { Lane::State };
     let (fenced, tally) = context
@@ -216,7 +245,7 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
                 let fenced = state::fence(&mut tx, &batch).await?;
                 let won = won(&fenced);
                 let (entries, tally) = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
-                state::apply(&mut tx, &batch, &won, &entries).await?;
+                state::apply(&mut tx, &writers, &batch, &won, &entries).await?;
                 Ok((fenced, tally))
             })
         })
@@ -257,10 +286,12 @@ async fn write_loads(
     for ((load, _), report) in loads.iter().zip(&written.loads) {
         tally.add(&load.module, report);
     }
-    // Entries of a batch belong to it as a whole; the first job stands for all, for they commit together.
-    let owner = small[0].0;
-    let published = written.entries.into_iter().filter_map(|entry| state::published(topics, entry));
-    entries.extend(published.map(|entry| (owner, entry)));
+    entries.extend(
+        written
+            .entries
+            .into_iter()
+            .filter_map(|(at, entry)| Some((small.get(at)?.0, state::published(topics, entry)?))),
+    );
     Ok((entries, tally))
 }
 
@@ -287,6 +318,6 @@ async fn write_large(
     let (reports, last) = loading.finish(tx).await?;
     reports.iter().for_each(|report| tally.add(&load.module, report));
     entries.extend(last);
-    let published = entries.into_iter().filter_map(|entry| state::published(topics, entry));
+    let published = entries.into_iter().filter_map(|(_, entry)| state::published(topics, entry));
     Ok(published.map(|entry| (job, entry)).collect())
 }

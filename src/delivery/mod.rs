@@ -1,16 +1,16 @@
 //! Deliveries: bytes with coordinates, from the yes to the last row.
 //!
-//! Two compound commits carry everything. **Accept** writes key, receipt, delivery and first job; only after it does a
-//! door say yes. **Finish** ends a job together with everything it produced: rows, children, coordinates, log entries.
-//! Between them nothing holds a transaction.
+//! Two compound commits carry everything. **Accept** writes key, receipt, first jobs, the delivery if its bytes are here, and
+//! rows of the door's own; only after it does a door say yes. **Finish** ends a job together with everything it produced:
+//! rows, deliveries, coordinates, children, log entries. Between them nothing holds a transaction.
 //!
 //! ```text
-//!   door ──▶ accept: ingest_key, receipt, delivery, job ──▶ yes
-//!                                                    job ──▶ run ──▶ finish: end of the job (the fence) → rows →
-//!                                                                    children → coordinates → timeline → log
+//!   door ──▶ accept: ingest_key, delivery, jobs, receipt, rows of the door ──▶ yes
+//!                               jobs ──▶ run ──▶ finish: end of the job (the fence) → rows of modules → deliveries →
+//!                                                coordinates → children → rows of features → timeline → log
 //! ```
 //!
-//! The same thing twice is harmless: the receipt id is made of key and digest, so a repetition finds the first receipt.
+//! The same thing twice is harmless: the receipt id is made of key and fingerprint, so a repeat finds the first receipt.
 //! A run whose lease was lost writes nothing: the fence is the first statement of its finish.
 
 mod accept;
@@ -18,6 +18,7 @@ mod batch;
 mod core;
 pub mod envelope;
 mod feature;
+mod feature_rows;
 mod finish;
 pub mod manifest;
 mod operate;
@@ -32,13 +33,16 @@ pub mod tree;
 pub mod tree_path;
 pub mod verify;
 
-pub use accept::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse, receipt_id};
+pub use accept::{
+    AcceptError, Accepted, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id,
+};
 pub use batch::{BatchSettings, Busy};
 pub use core::Core;
 pub use feature::{ApiRoutes, By, Door, Duty, Feature, FeatureError, FeatureSpec, KindHandler, Remake, Task};
-pub use finish::{Finisher, Sorted, Work, recover};
+pub use feature_rows::{FeatureRow, InsertRows, Origin, RowWriters};
+pub use finish::{Created, Finisher, Sorted, Work, recover};
 pub use operate::{Cancelled, OperateError, Operator, list_held};
 pub use receipt::{ReceiptState, ReceiptView};
 pub use replay::Again;
 pub use rows::Rows;
-pub use timeline::{Event, Loaded, Trace};
+pub use timeline::{Event, JobStory, Loaded, Trace};

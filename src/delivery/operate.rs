@@ -190,12 +190,13 @@ impl Operator {
                     State::Completed => return Ok(wrong("the job completed; replay its delivery instead")),
                     _ => return Ok(wrong("the job has not ended")),
                 }
-                if let Some(delivery) = job.delivery_id {
-                    store::lock(&scope, &mut tx, delivery).await?;
-                    let all = job::store::of_delivery(&scope, &mut tx, delivery).await?;
-                    if let Some(other) = all.iter().find(|other| other.retry_of == Some(id)) {
-                        return Ok(wrong(format!("job {} repeats it", other.id)));
-                    }
+                match (job.delivery_id, job.receipt_id) {
+                    (Some(delivery), _) => drop(store::lock(&scope, &mut tx, delivery).await?),
+                    (None, Some(receipt)) => store::lock_receipt(&mut tx, receipt).await?,
+                    (None, None) => {}
+                }
+                if let Some(other) = job::store::repetition(&mut tx, &job).await? {
+                    return Ok(wrong(format!("job {other} repeats it")));
                 }
                 let Some(args) = job::store::arguments(&mut tx, id).await? else {
                     return Ok(Err(OperateError::NotFound));

@@ -1,12 +1,12 @@
 //! Receipts: what whoever holds the id may ask.
 
 use super::store;
-use crate::ids::{ReceiptId, Scope, Timestamp};
-use crate::infra::db::{Db, DbError, View};
-use crate::job::{self, Ended, State};
+use crate::ids::{ReceiptId, Timestamp};
+use crate::infra::db::{Db, DbError, DbErrorKind, View};
+use crate::job::Ended;
 use serde::Serialize;
 
-/// State of an accepted thing: the worst of its jobs'.
+/// State of an accepted thing: the worst of its jobs', best first. The store computes the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptState {
@@ -31,7 +31,7 @@ pub struct ReceiptView {
     pub state: ReceiptState,
     /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// The same key had been used with other bytes.
+    /// The same key had been used for something else.
     pub key_reused: bool,
     /// When the last of its jobs ended; absent while one has not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,48 +39,38 @@ pub struct ReceiptView {
 }
 
 impl ReceiptState {
-    const fn of(state: State) -> Self {
-        match state {
-            State::Completed => Self::Completed,
-            State::Cancelled | State::Discarded => Self::Cancelled,
-            State::Held => Self::Held,
-            State::Failed => Self::Failed,
-            State::Available
-            | State::Running
-            | State::Orphaned
-            | State::Scheduled
-            | State::Retryable
-            | State::Waiting => Self::Working,
+    /// Every state, best first: the place is the number that the store computes.
+    pub const ALL: [Self; 5] = [Self::Completed, Self::Cancelled, Self::Working, Self::Held, Self::Failed];
+
+    /// The state that a job which ended so leaves its receipt in.
+    #[must_use]
+    pub const fn of_end(end: Ended) -> Self {
+        match end {
+            Ended::Completed => Self::Completed,
+            Ended::Cancelled | Ended::Discarded => Self::Cancelled,
+            Ended::Failed => Self::Failed,
         }
+    }
+
+    fn of_number(number: i32) -> Result<Self, DbError> {
+        let found = usize::try_from(number).ok().and_then(|place| Self::ALL.get(place)).copied();
+        found.ok_or_else(|| DbError::new(DbErrorKind::Corrupt, format!("{number} is no state of a receipt")))
     }
 }
 
 impl ReceiptView {
     /// Looks a receipt up; `None` when the store knows none (a spool may: see the mail door).
     pub async fn find(db: &Db, id: ReceiptId) -> Result<Option<Self>, DbError> {
-        let mut state = db.reader(View::State).await?;
-        let Some(facts) = store::receipt_facts(&mut state.tx(), id).await? else { return Ok(None) };
-        let jobs = job::store::of_receipt(&Scope::All, &mut state.tx(), id).await?;
-        drop(state);
-        // A retried job's end counts no more once its repetition is there.
-        let repeated: Vec<_> = jobs.iter().filter_map(|job| job.retry_of).collect();
-        let counting: Vec<_> = jobs.iter().filter(|job| !repeated.contains(&job.id)).collect();
-        let gone =
-            facts.worst_outcome.and_then(Ended::from_code).map(|end| ReceiptState::of(State::of_end(end)));
-        let state = counting
-            .iter()
-            .map(|job| ReceiptState::of(job.state))
-            .chain(gone)
-            .max()
-            .unwrap_or(ReceiptState::Completed);
-        let ended = counting.iter().all(|job| job.state.is_final());
-        let finished_at = counting.iter().filter_map(|job| job.finished_at).max().filter(|_| ended);
+        let found = store::receipt_facts(&mut db.reader(View::State).await?.tx(), id).await?;
+        let Some(facts) = found else { return Ok(None) };
+        let of_jobs = facts.worst_state.map(ReceiptState::of_number).transpose()?;
+        let of_gone = facts.worst_outcome.and_then(Ended::from_code).map(ReceiptState::of_end);
         Ok(Some(Self {
             id,
-            state,
+            state: of_jobs.max(of_gone).unwrap_or(ReceiptState::Completed),
             accepted_at: facts.accepted_at,
             key_reused: facts.key_reused,
-            finished_at,
+            finished_at: facts.finished_at.filter(|_| !facts.is_live),
         }))
     }
 }

@@ -2,14 +2,19 @@
 
 mod accept;
 mod read;
+mod receipt;
 mod stored_end;
 mod write;
 
-pub use accept::{Fate, insert_deliveries, take_keys};
-pub use read::{
-    DeliveryRow, Filter, ReceiptFacts, Unsealed, by_key, by_receipt, get, held_without_tree, is_customer,
-    knows_key, list, lock, of_ids, receipt_facts, sealed_with_stale_path, unsealed,
+pub use accept::{
+    DeliveryRecord, Earlier, Fate, ReceiptRecord, earlier, insert_deliveries, insert_receipts, knows,
+    take_keys,
 };
+pub use read::{
+    DeliveryRow, Filter, Unsealed, by_receipt, get, held_without_tree, is_customer, knows_key, list, lock,
+    of_ids, sealed_with_stale_path, unsealed,
+};
+pub use receipt::{FACTS, ReceiptFacts, lock_receipt, receipt_facts, sources};
 pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};
 pub use write::{
     assign, choose_held_path, choose_path, expire_keys, note_held, register_customers, register_volume,

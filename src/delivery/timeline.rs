@@ -47,6 +47,47 @@ pub struct Loaded {
     pub findings: Vec<FindingRow>,
 }
 
+/// One job with its part of the story of its delivery.
+#[derive(Debug, Clone)]
+pub struct JobStory {
+    /// What happened, oldest first.
+    pub timeline: Vec<Event>,
+    /// What it loaded.
+    pub load: Option<Loaded>,
+}
+
+impl JobStory {
+    /// Gathers it for a job that `scope` may see. Of its load at most `findings` are read.
+    pub async fn of(db: &Db, scope: &Scope, job: &JobView, findings: u32) -> Result<Self, DbError> {
+        let trace = match job.delivery_id {
+            Some(delivery) => Trace::of(db, scope, delivery, findings).await?,
+            None => None,
+        };
+        if let Some(Trace { mut timeline, loads, .. }) = trace {
+            timeline.retain(|event| event.job_id == Some(job.id));
+            let load = loads.into_iter().find(|loaded| loaded.load.job_id == job.id);
+            return Ok(Self { timeline, load });
+        }
+        let notes = job::store::timeline_of_job(&mut db.reader(View::State).await?.tx(), job).await?;
+        let mut timeline = of_job(job);
+        timeline.extend(notes.into_iter().map(Event::from));
+        timeline.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
+        Ok(Self { timeline, load: None })
+    }
+}
+
+impl From<TimelineRow> for Event {
+    fn from(note: TimelineRow) -> Self {
+        Self {
+            at: note.at,
+            event: note.event.into(),
+            job_id: note.job_id,
+            actor: note.actor,
+            detail: note.detail,
+        }
+    }
+}
+
 impl Trace {
     /// Gathers it; `None` where there is no such delivery for `scope`. Of each load at most `findings` are read.
     pub async fn of(db: &Db, scope: &Scope, id: DeliveryId, findings: u32) -> Result<Option<Self>, DbError> {
@@ -74,13 +115,7 @@ fn timeline(
     let mut events = of_delivery(delivery);
     events.extend(jobs.iter().rev().flat_map(of_job));
     events.extend(loads.iter().map(|loaded| of_load(&loaded.load)));
-    events.extend(notes.into_iter().map(|note| Event {
-        at: note.at,
-        event: note.event.into(),
-        job_id: note.job_id,
-        actor: note.actor,
-        detail: note.detail,
-    }));
+    events.extend(notes.into_iter().map(Event::from));
     events.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
     events
 }

@@ -48,7 +48,7 @@ macro_rules! id {
 }
 
 id! {
-    /// Public id of one accepted thing: a UUIDv8 of its ingest key and digest, so the same thing has the same id.
+    /// Public id of one accepted thing: a UUIDv8 of its ingest key and fingerprint, so the same thing has the same id.
     ReceiptId(uuid::Uuid)
 }
 id! {
@@ -132,6 +132,19 @@ impl std::str::FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bytes = from_hex(text).and_then(|bytes| Self::from_slice(&bytes));
         bytes.ok_or_else(|| format!("{text:?} is not 64 hexadecimal digits"))
+    }
+}
+
+/// In JSON: 64 hexadecimal digits in lower case.
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

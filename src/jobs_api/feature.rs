@@ -12,6 +12,7 @@ pub const FEATURE: FeatureSpec = FeatureSpec {
     name: "jobs_api",
     roles: &[Role::Http],
     volumes: &[VolumeName::Inbox],
+    rows: &[],
     build: |core| async move { Ok(build(&core)) }.boxed(),
 };
 

@@ -22,6 +22,7 @@ pub const FEATURE: FeatureSpec = FeatureSpec {
     name: "mail",
     roles: &[Role::Mail],
     volumes: &[VolumeName::Inbox, VolumeName::Archive],
+    rows: &[],
     build: |core| build(core).boxed(),
 };
 

@@ -7,7 +7,7 @@ use super::damaged::Damaged;
 use super::record;
 use super::watch::{Heard, watch};
 use crate::config::{Config, Live, MailSource};
-use crate::delivery::{AcceptError, Acceptor, NewDelivery, Reuse};
+use crate::delivery::{AcceptError, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
 use crate::job::{Priority, QueueName};
 use headworks_spool::{EntryName, Spool, SpoolError, State};
@@ -150,8 +150,8 @@ impl Intake {
                     self.damaged.is_good(&name);
                     let acceptor = self.acceptor.clone();
                     let home = SpoolId(self.spool.id());
-                    let delivery = delivery(&entry, home, (&config, source), &[]);
-                    waiting.push(async move { (name, acceptor.accept(delivery).await) });
+                    let receipt = receipt(&entry, home, (&config, source), &[]);
+                    waiting.push(async move { (name, acceptor.accept(receipt).await) });
                 }
                 Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
                 Err(error) if matches!(error.kind(), headworks_spool::Kind::Damaged(_)) => {
@@ -195,32 +195,42 @@ impl Intake {
     }
 }
 
-/// The delivery that an entry of spool `home` becomes, with problem codes that its door did not know.
-pub fn delivery(
+/// What an entry of spool `home` is accepted as: a delivery to be sorted, with problem codes that its door did not know.
+pub fn receipt(
     entry: &headworks_spool::Entry,
     home: SpoolId,
     (config, source): (&Config, MailSource<'_>),
     problems: &[&str],
-) -> NewDelivery {
+) -> NewReceipt {
     let envelope = entry.envelope();
     let max_attempts = config.queue_limits(&QueueName::sort(home)).max_attempts.get();
-    NewDelivery {
+    let digest = Digest(entry.digest());
+    NewReceipt {
         key: headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
-        digest: Digest(entry.digest()),
-        bytes: entry.message_bytes(),
+        fingerprint: digest,
         reuse: Reuse::Flag,
-        key_ttl: source.key_ttl,
+        ttl: source.key_ttl,
         source: source.name.to_string(),
+        customer: None,
         received_at: Timestamp(envelope.received_at),
-        envelope: record::envelope(envelope, problems),
-        home: Some(home),
-        coordinates: None,
-        path: None,
-        settings: serde_json::json!({}),
-        queue: QueueName::sort(home),
-        priority: Priority::Normal,
-        max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
-        id: DeliveryId::fresh(),
+        delivery: Some(NewDelivery {
+            id: DeliveryId::fresh(),
+            digest,
+            bytes: entry.message_bytes(),
+            envelope: record::envelope(envelope, problems),
+            home: Some(home),
+            coordinates: None,
+            path: None,
+            settings: serde_json::json!({}),
+        }),
+        jobs: vec![FirstJob {
+            queue: QueueName::sort(home),
+            priority: Priority::Normal,
+            max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
+            delay: Duration::ZERO,
+            args: serde_json::json!({}),
+        }],
+        rows: Vec::new(),
     }
 }
 

@@ -99,8 +99,8 @@ impl Leftovers {
         let config = self.live.config();
         let Some(source) = config.mail_source() else { return Ok(()) };
         let home = SpoolId(self.spool.id());
-        let delivery = intake::delivery(&entry, home, (&config, source), &[CUT_SHORT]);
-        match self.acceptor.accept(delivery).await {
+        let receipt = intake::receipt(&entry, home, (&config, source), &[CUT_SHORT]);
+        match self.acceptor.accept(receipt).await {
             Ok(_) => {
                 tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")
             }

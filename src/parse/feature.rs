@@ -13,6 +13,7 @@ pub const FEATURE: FeatureSpec = FeatureSpec {
     name: "parse",
     roles: &[Role::Worker],
     volumes: &[VolumeName::Inbox],
+    rows: &[],
     build: |core| async move { Ok(build(&core)) }.boxed(),
 };
 

@@ -10,6 +10,7 @@ mod catalogue;
 mod cli;
 mod crash;
 mod db;
+mod delivery;
 mod envelope;
 mod floors;
 mod held;
@@ -38,4 +39,4 @@ mod stores;
 mod upkeep;
 mod web;
 
-use statement::{execute, number};
+use statement::{execute, execute_outside, number};

@@ -17,8 +17,6 @@ use headworks::job::{
 use headworks::load;
 use headworks::log::{self, Position, Topics};
 use headworks::parse::Parser;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -215,7 +213,7 @@ async fn applied_once(end: FinishedEnd, state: State) {
     let job = claim(&crashed, &queue).await;
     assert_eq!(job.id, parse);
     let before = site.state().join("before.db");
-    copy_of_state(&site.state(), &before).await;
+    crate::execute_outside(&site.state(), &format!("VACUUM INTO '{}'", before.display())).await;
     finish(&crashed, job, end).await;
     crashed.core.db.close().await;
     drop(crashed);
@@ -302,13 +300,4 @@ fn child(job: &Job) -> NewJob {
 
 fn note(job: JobId) -> Note {
     Note { job_id: Some(job), event: "proof".into(), ..Note::default() }
-}
-
-/// Copies `state.db` as it is at this moment.
-async fn copy_of_state(state: &Path, copy: &Path) {
-    let options = SqliteConnectOptions::new().filename(state.join("state.db"));
-    let mut connection: SqliteConnection = options.connect().await.unwrap();
-    let text = format!("VACUUM INTO '{}'", copy.display());
-    sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
 }

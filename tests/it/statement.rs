@@ -2,7 +2,9 @@
 
 use headworks::infra::db::{Db, Lane};
 use headworks::on_either;
-use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::path::Path;
 
 /// Runs one store function in a transaction of its own: `commit!(db, tx => store::end(&mut tx, &ends))`.
 #[macro_export]
@@ -49,4 +51,12 @@ pub async fn number(db: &Db, query: &str) -> i64 {
     })
     .await
     .unwrap()
+}
+
+/// Runs a statement on the `state.db` in `directory`, past the store that has it open and outside of any transaction.
+pub async fn execute_outside(directory: &Path, statement: &str) {
+    let options = SqliteConnectOptions::new().filename(directory.join("state.db"));
+    let mut connection: SqliteConnection = options.connect().await.unwrap();
+    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }

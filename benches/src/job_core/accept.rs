@@ -3,7 +3,7 @@
 use crate::cell::{Cell, Report};
 use crate::rounds::Plan;
 use headworks::delivery::envelope::{Envelope, RawText, RestEnvelope};
-use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
+use headworks::delivery::{Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Reuse, RowWriters};
 use headworks::ids::{DeliveryId, Digest, Timestamp};
 use headworks::infra::db::Db;
 use headworks::job::{Priority, QueueName, Queues, Wake};
@@ -15,7 +15,8 @@ const CALLERS: usize = 32;
 pub async fn callers(plan: &Plan, db: &Db, store: &'static str, report: &mut Report) -> anyhow::Result<()> {
     // As the defaults of `[store]` say.
     let settings = BatchSettings { items: 256, linger: Duration::from_millis(3), bound: 4096, parallel: 4 };
-    let acceptor = Acceptor::start(db.clone(), Queues::new(db.clone()), Wake::default(), settings);
+    let (queues, writers) = (Queues::new(db.clone()), RowWriters::default());
+    let acceptor = Acceptor::start(db.clone(), queues, Wake::default(), writers, settings);
     let each = plan.size(250, 50);
     let rate = plan
         .repeat(async || {
@@ -25,7 +26,7 @@ pub async fn callers(plan: &Plan, db: &Db, store: &'static str, report: &mut Rep
                 let acceptor = acceptor.clone();
                 tasks.spawn(async move {
                     for _ in 0..each {
-                        acceptor.accept(new_delivery()).await?;
+                        acceptor.accept(new_receipt()).await?;
                     }
                     anyhow::Ok(())
                 });
@@ -40,29 +41,38 @@ pub async fn callers(plan: &Plan, db: &Db, store: &'static str, report: &mut Rep
     report.tell(&cell.figure("accepted_s", rate))
 }
 
-fn new_delivery() -> NewDelivery {
+fn new_receipt() -> NewReceipt {
     let id = DeliveryId::fresh();
     let digest = Digest::of(id.0.as_bytes());
-    NewDelivery {
+    NewReceipt {
         key: digest.0,
-        digest,
-        bytes: 1_000,
+        fingerprint: digest,
         reuse: Reuse::Flag,
-        key_ttl: Duration::from_secs(86_400),
+        ttl: Duration::from_secs(86_400),
         source: "mail".into(),
+        customer: None,
         received_at: Timestamp::now(),
-        envelope: Envelope::Rest(RestEnvelope {
-            principal: RawText::of(b"grid@example.net"),
-            customer: RawText::of(b"bobs@ingest.example.com"),
-            received_at: Timestamp::now(),
+        delivery: Some(NewDelivery {
+            id,
+            digest,
+            bytes: 1_000,
+            envelope: Envelope::Rest(RestEnvelope {
+                principal: RawText::of(b"grid@example.net"),
+                customer: RawText::of(b"bobs@ingest.example.com"),
+                received_at: Timestamp::now(),
+            }),
+            home: None,
+            coordinates: None,
+            path: None,
+            settings: serde_json::json!({}),
         }),
-        home: None,
-        coordinates: None,
-        path: None,
-        settings: serde_json::json!({}),
-        queue: QueueName::parse("bench"),
-        priority: Priority::Normal,
-        max_attempts: 5,
-        id,
+        jobs: vec![FirstJob {
+            queue: QueueName::parse("bench"),
+            priority: Priority::Normal,
+            max_attempts: 5,
+            delay: Duration::ZERO,
+            args: serde_json::json!({}),
+        }],
+        rows: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::hands::LEASE;
 use crate::stores;
-use headworks::delivery::{BatchSettings, Finisher, Work};
+use headworks::delivery::{BatchSettings, Finisher, RowWriters, Work};
 use headworks::infra::db::Db;
 use headworks::job::{
     Backoff, Became, Finish, Handler, Kind, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake,
@@ -67,7 +67,8 @@ pub async fn work(db: &Db, queue: &'static str, jobs: usize, concurrency: u32) -
     let (wake, topic) = (Wake::default(), log::Topics::new(db.clone()).id(TOPIC).await?);
     // As by default; two commits at once on Postgres.
     let settings = BatchSettings { items: 256, linger: Duration::from_millis(3), bound: 4096, parallel: 2 };
-    let finisher = Finisher::start(db.clone(), Tables::new(&[])?, wake.clone(), settings).await?;
+    let (tables, writers) = (Tables::new(&[])?, RowWriters::default());
+    let finisher = Finisher::start(db.clone(), tables, wake.clone(), writers, settings).await?;
     let entry = log::Entry { topic, key: None, headers: BTreeMap::new(), body: vec![b'x'; BODY_BYTES] };
     let handler: Handler<Work> = Arc::new(move |_| {
         let work = Work { entries: vec![entry.clone()], ..Work::default() };

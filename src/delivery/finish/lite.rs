@@ -6,8 +6,9 @@
 use super::state::{self, Ending, Fenced};
 use super::stored::{self, Stored};
 use super::{Context, Shared, won, write_loads};
-use crate::infra::db::{DbError, Lane};
+use crate::infra::db::{DbError, DbErrorKind, Lane};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Commits a batch to `results.db`, where it has rows, and then to `state.db`.
 pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
@@ -15,14 +16,14 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
     if has_loads {
         rows_first(context, &shared).await?;
     }
-    let state = Arc::clone(&shared);
+    let (state, writers) = (Arc::clone(&shared), context.writers.clone());
     let fenced = context
         .db
         .write(Lane::State, move |mut tx| {
             Box::pin(async move {
                 let batch = state.lock().await;
                 let fenced = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &batch, &won(&fenced), &[]).await?;
+                state::apply(&mut tx, &writers, &batch, &won(&fenced), &[]).await?;
                 Ok(fenced)
             })
         })
@@ -33,6 +34,30 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
     Ok(fenced)
 }
 
+/// Tries the end in `state.db` and takes it back, where it holds something that may be refused there: rows in `results.db`
+/// whose end can never follow would be nobody's.
+async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
+    if !shared.lock().await.iter().any(Ending::may_be_refused) {
+        return Ok(());
+    }
+    let (state, writers, passed) =
+        (Arc::clone(shared), context.writers.clone(), Arc::new(AtomicBool::new(false)));
+    let pass = Arc::clone(&passed);
+    let result = context.db.write(Lane::State, move |mut tx| {
+        Box::pin(async move {
+            let batch = state.lock().await;
+            let fenced = state::fence(&mut tx, &batch).await?;
+            state::apply(&mut tx, &writers, &batch, &won(&fenced), &[]).await?;
+            pass.store(true, Ordering::Relaxed);
+            Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always taken back"))
+        })
+    });
+    match result.await {
+        Err(error) if !passed.load(Ordering::Relaxed) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
 /// this process is the only one, and it takes over no expired lease while an end is under way.
 async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
@@ -41,6 +66,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
     if held.is_empty() {
         return Ok(()); // An earlier try of this batch wrote them.
     }
+    rehearse(context, shared).await?;
     let standing = context
         .db
         .write(Lane::Relaxed, move |mut tx| {

@@ -1,10 +1,11 @@
 //! The half of a finish that concerns the job table and the delivery.
 
-use super::{Entry, Sorted, Work};
+use super::{Created, Entry, Sorted, Work};
+use crate::delivery::feature_rows::{FeatureRow, Origin, RowWriters};
 use crate::delivery::rows::Rows;
-use crate::delivery::store;
-use crate::ids::{JobId, LeaseToken};
-use crate::infra::db::{DbError, Tx};
+use crate::delivery::store::{self, DeliveryRecord};
+use crate::ids::{DeliveryId, JobId, LeaseToken, ReceiptId};
+use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::job::store::{End, NewJob, Note, PutBack};
 use crate::job::{self, Became, Ended, Finished, FinishedEnd};
 use crate::load::{LogEntry, NewLoad};
@@ -73,19 +74,40 @@ impl Ending {
         }
     }
 
-    /// Everything that follows the fence, but for rows.
+    /// Everything that follows the fence, but for rows of modules.
     pub fn consequences(&self) -> Consequences {
-        let Some(work) = &self.finished.work else { return Consequences::default() };
+        let job = &self.finished.job;
+        let owner = Owner { job: job.id, receipt: job.receipt_id, delivery: job.delivery_id };
+        let Some(work) = &self.finished.work else { return Consequences::of(owner) };
         let mut children = work.children.clone();
         for child in &mut children {
             child.parent_id = Some(self.job());
         }
         Consequences {
+            delivery: work.delivery.clone(),
             sorted: work.sorted.clone(),
             children,
+            rows: work.rows.clone(),
             notes: work.notes.clone(),
             entries: self.written.iter().flatten().chain(&work.entries).cloned().collect(),
+            ..Consequences::of(owner)
         }
+    }
+
+    /// The delivery that the job's own row is to name, where the run made one.
+    pub fn adopted(&self) -> Option<DeliveryId> {
+        self.finished.work.as_ref()?.delivery.as_ref().and_then(Created::adopted)
+    }
+
+    /// Whether it brings something to `state.db` that may be refused there for what it is.
+    pub fn may_be_refused(&self) -> bool {
+        self.finished.work.as_ref().is_some_and(|work| work.delivery.is_some() || !work.rows.is_empty())
+    }
+}
+
+impl Created {
+    pub(super) fn adopted(&self) -> Option<DeliveryId> {
+        self.adopt.then_some(self.delivery.id)
     }
 }
 
@@ -98,12 +120,43 @@ pub enum Leaving {
 }
 
 /// What follows from the end of a job.
-#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Consequences {
+    pub owner: Owner,
+    pub delivery: Option<Created>,
     pub sorted: Option<Sorted>,
     pub children: Vec<NewJob>,
+    pub rows: Vec<FeatureRow>,
     pub notes: Vec<Note>,
     pub entries: Vec<log::Entry>,
+}
+
+/// The job that ends, and what it belongs to.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub struct Owner {
+    pub job: JobId,
+    pub receipt: Option<ReceiptId>,
+    pub delivery: Option<DeliveryId>,
+}
+
+impl Consequences {
+    const fn of(owner: Owner) -> Self {
+        Self {
+            owner,
+            delivery: None,
+            sorted: None,
+            children: Vec::new(),
+            rows: Vec::new(),
+            notes: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        let created = self.delivery.as_ref().map(|created| created.delivery.id);
+        let Owner { job, receipt, delivery } = self.owner;
+        Origin { receipt_id: receipt, delivery_id: created.or(delivery), job_id: Some(job) }
+    }
 }
 
 /// The jobs that were ours to end, and what became of each.
@@ -111,6 +164,11 @@ pub type Fenced = Vec<(JobId, Became)>;
 
 /// Ends the jobs of a batch: only those returned were ours to end.
 pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Fenced, DbError> {
+    for ending in batch {
+        if let Some(delivery) = ending.adopted() {
+            job::store::name_delivery(tx, ending.lease(), delivery).await?;
+        }
+    }
     leave(tx, batch.iter().map(Ending::leaving).collect()).await
 }
 
@@ -141,34 +199,64 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbE
 }
 
 /// Writes what follows for those who won; log entries last.
-pub async fn apply(tx: &mut Tx<'_>, batch: &[Ending], won: &[JobId], rows: &[Entry]) -> Result<(), DbError> {
-    let mut entries: Vec<log::Entry> =
-        rows.iter().filter(|(job, _)| won.contains(job)).map(|(_, entry)| entry.clone()).collect();
-    let all: Vec<Consequences> =
-        batch.iter().filter(|ending| won.contains(&ending.job())).map(Ending::consequences).collect();
-    follow(tx, all, &mut entries).await
+pub async fn apply(
+    tx: &mut Tx<'_>,
+    writers: &RowWriters,
+    batch: &[Ending],
+    won: &[JobId],
+    rows: &[Entry],
+) -> Result<(), DbError> {
+    let entries = rows.iter().filter(|(job, _)| won.contains(job)).map(|(_, entry)| entry.clone()).collect();
+    let all = batch.iter().filter(|ending| won.contains(&ending.job())).map(Ending::consequences).collect();
+    follow(tx, writers, all, entries).await
 }
 
-/// Coordinates, children, notes, log.
+/// Deliveries, coordinates, children, rows of features, notes, log.
 pub async fn follow(
     tx: &mut Tx<'_>,
+    writers: &RowWriters,
     all: Vec<Consequences>,
-    entries: &mut Vec<log::Entry>,
+    mut entries: Vec<log::Entry>,
 ) -> Result<(), DbError> {
+    create_deliveries(tx, &all).await?;
     let sorted: Vec<_> = all.iter().filter_map(|consequences| consequences.sorted.as_ref()).collect();
     store::set_sorted(tx, &sorted).await?;
-    let mut children = Vec::new();
-    let mut notes = Vec::new();
-    for consequences in all {
-        children.extend(consequences.children);
-        notes.extend(consequences.notes);
-        entries.extend(consequences.entries);
-    }
+    let children: Vec<NewJob> = all.iter().flat_map(|consequences| &consequences.children).cloned().collect();
     if !children.is_empty() {
         job::store::insert(tx, &children).await?;
     }
+    let mut rows = Vec::new();
+    for one in &all {
+        rows.extend(one.rows.iter().map(|row| (one.origin(), row)));
+    }
+    writers.insert(tx, &rows).await?;
+    let mut notes = Vec::new();
+    for consequences in all {
+        notes.extend(consequences.notes);
+        entries.extend(consequences.entries);
+    }
     job::store::note(tx, &notes).await?;
-    if entries.is_empty() { Ok(()) } else { log::append(tx, entries).await.map(|_| ()) }
+    if entries.is_empty() { Ok(()) } else { log::append(tx, &entries).await.map(|_| ()) }
+}
+
+async fn create_deliveries(tx: &mut Tx<'_>, all: &[Consequences]) -> Result<(), DbError> {
+    let created = all.iter().filter_map(|one| Some((one.owner, one.delivery.as_ref()?)));
+    let created: Vec<(Owner, &Created)> = created.collect();
+    if created.is_empty() {
+        return Ok(());
+    }
+    let receipts: Vec<ReceiptId> = created.iter().filter_map(|(owner, _)| owner.receipt).collect();
+    let sources: HashMap<ReceiptId, String> = store::sources(tx, &receipts).await?.into_iter().collect();
+    let mut records = Vec::with_capacity(created.len());
+    for (owner, Created { delivery, received_at, .. }) in created {
+        let Some((receipt_id, source)) = owner.receipt.and_then(|id| Some((id, sources.get(&id)?))) else {
+            let why = format!("job {} has no receipt that a delivery could belong to", owner.job);
+            return Err(DbError::new(DbErrorKind::Content, why));
+        };
+        let (received_at, created_by) = (*received_at, Some(owner.job));
+        records.push(DeliveryRecord { delivery, receipt_id, source, received_at, created_by });
+    }
+    store::insert_deliveries(tx, &records).await
 }
 
 /// Topics of published tables, by name.

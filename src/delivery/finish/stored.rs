@@ -2,6 +2,8 @@
 
 use super::Entry;
 use super::state::{self, Consequences, Ending, Leaving};
+use crate::delivery::feature_rows::RowWriters;
+use crate::delivery::store;
 use crate::ids::{JobId, LeaseToken, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx, View};
 use crate::job::store::{End, PutBack};
@@ -80,11 +82,11 @@ impl Committed {
 }
 
 pub async fn insert(tx: &mut Tx<'_>, ends: &[Stored]) -> Result<(), DbError> {
-    super::super::store::insert_stored_ends(tx, &encode(ends)?).await
+    store::insert_stored_ends(tx, &encode(ends)?).await
 }
 
 pub async fn remove(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), DbError> {
-    super::super::store::remove_stored_ends(tx, jobs).await
+    store::remove_stored_ends(tx, jobs).await
 }
 
 fn encode(ends: &[Stored]) -> Result<Vec<(JobId, Vec<u8>)>, DbError> {
@@ -94,30 +96,44 @@ fn encode(ends: &[Stored]) -> Result<Vec<(JobId, Vec<u8>)>, DbError> {
 }
 
 /// Applies every stored end whose job is still live under the same token, then drops them all.
-pub async fn recover(db: &Db) -> Result<usize, DbError> {
+pub async fn recover(db: &Db, writers: &RowWriters) -> Result<usize, DbError> {
     if db.is_pg() {
         return Ok(0);
     }
-    let bodies = super::super::store::stored_ends(&mut db.reader(View::Results).await?.tx()).await?;
+    let bodies = store::stored_ends(&mut db.reader(View::Results).await?.tx()).await?;
     let mut applied = 0;
     let mut seen = Vec::new();
     for (job, body) in bodies {
         let stored: Stored = serde_json::from_slice(&body)
             .map_err(|e| DbError::new(DbErrorKind::Corrupt, format!("stored end of job {job}: {e}")))?;
-        let won = db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move {
-                    let won = state::leave(&mut tx, vec![stored.leaving()]).await?;
-                    if !won.is_empty() {
-                        state::follow(&mut tx, vec![stored.consequences], &mut Vec::new()).await?;
-                    }
-                    Ok(won.len())
-                })
-            })
-            .await?;
-        applied += won;
+        let writers = writers.clone();
+        let ended = db.write(Lane::State, move |mut tx| {
+            Box::pin(async move { apply(&mut tx, &writers, stored).await })
+        });
+        match ended.await {
+            Ok(was_live) => applied += usize::from(was_live),
+            Err(error) if error.is_temporary() => return Err(error),
+            // Nothing of it was written, so the job runs again, and its next load replaces these rows.
+            Err(error) => {
+                tracing::error!(job_id = %job, %error, "the stored end of a job cannot be applied; the job runs again")
+            }
+        }
         seen.push(job);
     }
     db.write(Lane::Results, move |mut tx| Box::pin(async move { remove(&mut tx, &seen).await })).await?;
     Ok(applied)
+}
+
+/// `false`: the job is no longer live under that token.
+async fn apply(tx: &mut Tx<'_>, writers: &RowWriters, stored: Stored) -> Result<bool, DbError> {
+    let adopted = stored.consequences.delivery.as_ref().and_then(|created| created.adopted());
+    if let Some(delivery) = adopted {
+        crate::job::store::name_delivery(tx, (stored.job, stored.token), delivery).await?;
+    }
+    let won = state::leave(tx, vec![stored.leaving()]).await?;
+    if won.is_empty() {
+        return Ok(false);
+    }
+    state::follow(tx, writers, vec![stored.consequences], Vec::new()).await?;
+    Ok(true)
 }

@@ -1,9 +1,10 @@
 //! Keys, receipts and deliveries of one accepting commit: one statement per table for the whole batch.
 
-use crate::delivery::accept::{NewDelivery, Reuse, receipt_id};
-use crate::ids::{DeliveryId, Digest, ReceiptId, Timestamp, hex};
+use crate::delivery::accept::{Item, NewDelivery, NewReceipt, Reuse};
+use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex};
 use crate::infra::db::{DbError, Tx};
 use crate::job::store::micros;
+use crate::on_either;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::{HashMap, HashSet};
@@ -11,62 +12,88 @@ use std::collections::{HashMap, HashSet};
 /// First half of the key of the advisory locks; the second is the beginning of the ingest key.
 const KEY_LOCK: i32 = 0x6877_6B79;
 
-/// What became of one key.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Fate {
-    /// The delivery that was accepted first under this key and digest; `None`: this one is the first.
-    pub existing: Option<DeliveryId>,
-    /// The key was known with other bytes.
-    pub key_reused: bool,
-    /// That is refused, and nothing was stored.
-    pub refused: bool,
-    /// The tree of the existing delivery is durable.
+/// What the first acceptance of a receipt led to.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// The delivery that was accepted with it.
+    pub delivery_id: Option<DeliveryId>,
+    /// That delivery's tree is durable.
     pub sealed: bool,
+    /// Its first jobs, in order.
+    pub jobs: Vec<JobId>,
+}
+
+/// What became of one key.
+#[derive(Debug, Clone, Default)]
+pub struct Fate {
+    /// What was accepted before under this key and fingerprint; `None`: this one is the first.
+    pub earlier: Option<Earlier>,
+    /// The key was known with another fingerprint.
+    pub key_reused: bool,
+    /// That is refused, and nothing is stored.
+    refused: bool,
 }
 
 impl Fate {
-    /// Whether a delivery is to be inserted.
+    /// Whether it is to be inserted.
     #[must_use]
     pub const fn is_fresh(&self) -> bool {
-        self.existing.is_none() && !self.refused
+        self.earlier.is_none() && !self.refused
     }
+}
+
+/// A receipt to be inserted, with the ids of its first jobs.
+pub struct ReceiptRecord<'a> {
+    pub id: ReceiptId,
+    pub new: &'a NewReceipt,
+    pub key_reused: bool,
+    pub jobs: Vec<JobId>,
+}
+
+/// A delivery to be inserted.
+pub struct DeliveryRecord<'a> {
+    pub delivery: &'a NewDelivery,
+    pub receipt_id: ReceiptId,
+    pub source: &'a str,
+    pub received_at: Timestamp,
+    /// The job whose finish creates it; none of one that is accepted with its receipt.
+    pub created_by: Option<JobId>,
 }
 
 /// Takes the keys of a batch, in key order, and says for each whether it was free. No two items are the same; of two with
 /// one key, neither of them known, the first has it.
-pub async fn take_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<Vec<Fate>, DbError> {
+pub async fn take_keys(tx: &mut Tx<'_>, items: &[&Item]) -> Result<Vec<Fate>, DbError> {
     queue_up(tx, items).await?;
-    let mut known = digests(tx, items).await?;
+    let mut known = fingerprints(tx, items).await?;
     let fates = items.iter().map(|item| {
-        let digests = known.entry(item.key).or_default();
-        let key_reused = !digests.is_empty() && !digests.contains(&item.digest);
-        let refused = key_reused && item.reuse == Reuse::Refuse;
+        let fingerprints = known.entry(item.new.key).or_default();
+        let key_reused = !fingerprints.is_empty() && !fingerprints.contains(&item.new.fingerprint);
+        let refused = key_reused && item.new.reuse == Reuse::Refuse;
         if !refused {
-            digests.insert(item.digest);
+            fingerprints.insert(item.new.fingerprint);
         }
-        Fate { key_reused, refused, ..Fate::default() }
+        Fate { earlier: None, key_reused, refused }
     });
     let mut fates: Vec<Fate> = fates.collect();
     let (wanted, theirs): (Vec<_>, Vec<_>) =
         items.iter().copied().zip(&mut fates).filter(|(_, fate)| !fate.refused).unzip();
     let taken = insert_keys(tx, &wanted).await?;
-    let receipts: Vec<_> = wanted.iter().map(|item| receipt_id(&item.key, &item.digest)).collect();
-    let existing = existing(tx, &receipts).await?;
-    for (receipt, fate) in receipts.iter().zip(theirs) {
-        // A key without a delivery was left by an older schema or a purge: the delivery is made anew.
-        if let Some(&(delivery, sealed)) = existing.get(receipt).filter(|_| !taken.contains(receipt)) {
-            (fate.existing, fate.sealed) = (Some(delivery), sealed);
-        }
+    let repeats: Vec<ReceiptId> =
+        wanted.iter().map(|item| item.id).filter(|id| !taken.contains(id)).collect();
+    // A key whose receipt is gone was left by a purge: what it stood for is accepted again.
+    let mut earlier = earlier(tx, &repeats).await?;
+    for (item, fate) in wanted.iter().zip(theirs) {
+        fate.earlier = earlier.remove(&item.id);
     }
     Ok(fates)
 }
 
 /// Lets one transaction at a time decide about a key that may have but one content. With SQLite there is only one anyway.
-async fn queue_up(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<(), DbError> {
+async fn queue_up(tx: &mut Tx<'_>, items: &[&Item]) -> Result<(), DbError> {
     let Tx::Pg(connection) = tx else { return Ok(()) };
-    let strict = items.iter().filter(|item| item.reuse == Reuse::Refuse);
+    let strict = items.iter().map(|item| &item.new).filter(|new| new.reuse == Reuse::Refuse);
     let mut locks: Vec<i32> =
-        strict.map(|item| i32::from_be_bytes([item.key[0], item.key[1], item.key[2], item.key[3]])).collect();
+        strict.map(|new| i32::from_be_bytes([new.key[0], new.key[1], new.key[2], new.key[3]])).collect();
     if locks.is_empty() {
         return Ok(());
     }
@@ -80,7 +107,8 @@ async fn queue_up(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<(), DbError
     Ok(())
 }
 
-async fn insert_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<ReceiptId>, DbError> {
+/// Inserts keys and returns the receipts of those that were free.
+async fn insert_keys(tx: &mut Tx<'_>, items: &[&Item]) -> Result<HashSet<ReceiptId>, DbError> {
     let ids: Vec<ReceiptId> = match tx {
         Tx::Pg(connection) => {
             let text = "
@@ -89,49 +117,47 @@ async fn insert_keys(tx: &mut Tx<'_>, items: &[&NewDelivery]) -> Result<HashSet<
                 FROM unnest($1::bytea[], $2::bytea[], $3::uuid[], $4::bigint[]) AS k(key, digest, receipt_id, ttl)
                 ORDER BY key, digest ON CONFLICT DO NOTHING RETURNING receipt_id";
             sqlx::query_scalar(text)
-                .bind(items.iter().map(|i| i.key.to_vec()).collect::<Vec<_>>())
-                .bind(items.iter().map(|i| i.digest).collect::<Vec<_>>())
-                .bind(items.iter().map(|i| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>())
-                .bind(items.iter().map(|i| micros(i.key_ttl)).collect::<Vec<_>>())
+                .bind(all(items, |i| i.new.key.to_vec()))
+                .bind(all(items, |i| i.new.fingerprint))
+                .bind(all(items, |i| i.id))
+                .bind(all(items, |i| micros(i.new.ttl)))
                 .fetch_all(&mut **connection)
                 .await?
         }
         Tx::Lite(connection) => {
             let text = "
                 INSERT INTO ingest_key (key, digest, receipt_id, expires_at)
-                SELECT unhex(k.value->>'key'), unhex(k.value->>'digest'), unhex(k.value->>'receipt'), k.value->>'expires'
+                SELECT unhex(k.value->>0), unhex(k.value->>1), unhex(k.value->>2), k.value->>3
                 FROM json_each($1) k WHERE true ON CONFLICT DO NOTHING RETURNING receipt_id";
-            let rows: Vec<_> = items
-                .iter()
-                .map(|i| {
-                    json!({
-                        "key": hex(&i.key), "digest": i.digest.to_string(),
-                        "receipt": receipt_id(&i.key, &i.digest).0.simple().to_string(),
-                        "expires": Timestamp::now().after(i.key_ttl).0,
-                    })
-                })
-                .collect();
-            sqlx::query_scalar(text).bind(json!(rows).to_string()).fetch_all(&mut **connection).await?
+            let now = Timestamp::now();
+            let row = |i: &&Item| {
+                let NewReceipt { key, fingerprint, ttl, .. } = &i.new;
+                json!([hex(key), fingerprint.to_string(), simple(i.id.0), now.after(*ttl).0])
+            };
+            sqlx::query_scalar(text)
+                .bind(json!(all(items, row)).to_string())
+                .fetch_all(&mut **connection)
+                .await?
         }
     };
     Ok(ids.into_iter().collect())
 }
 
-/// The digests that the store knows of each key.
-async fn digests(
+/// The fingerprints that the store knows of each key.
+async fn fingerprints(
     tx: &mut Tx<'_>,
-    items: &[&NewDelivery],
+    items: &[&Item],
 ) -> Result<HashMap<[u8; 32], HashSet<Digest>>, DbError> {
     let rows: Vec<(Vec<u8>, Digest)> = match tx {
         Tx::Pg(connection) => {
-            let keys: Vec<_> = items.iter().map(|item| item.key.to_vec()).collect();
             let text = "SELECT key, digest FROM ingest_key WHERE key = ANY($1)";
+            let keys = all(items, |item| item.new.key.to_vec());
             sqlx::query_as(text).bind(keys).fetch_all(&mut **connection).await?
         }
         Tx::Lite(connection) => {
-            let keys: Vec<_> = items.iter().map(|item| hex(&item.key)).collect();
             let text = "SELECT k.key, k.digest FROM json_each($1) i CROSS JOIN ingest_key k ON k.key = unhex(i.value)";
-            sqlx::query_as(text).bind(json!(keys).to_string()).fetch_all(&mut **connection).await?
+            let keys = json!(all(items, |item| hex(&item.new.key))).to_string();
+            sqlx::query_as(text).bind(keys).fetch_all(&mut **connection).await?
         }
     };
     let mut known: HashMap<[u8; 32], HashSet<Digest>> = HashMap::new();
@@ -143,124 +169,172 @@ async fn digests(
     Ok(known)
 }
 
-async fn existing(
+/// Whether a key is remembered with this fingerprint.
+pub async fn knows(tx: &mut Tx<'_>, key: &[u8; 32], fingerprint: &Digest) -> Result<bool, DbError> {
+    let text = "SELECT count(*) FROM ingest_key WHERE key = $1 AND digest = $2";
+    let known: i64 = on_either!(tx, c => {
+        sqlx::query_scalar(text).bind(&key[..]).bind(*fingerprint).fetch_one(c).await?
+    });
+    Ok(known > 0)
+}
+
+/// What the latest first acceptance of each receipt led to, for those that the store knows.
+pub async fn earlier(
     tx: &mut Tx<'_>,
     receipts: &[ReceiptId],
-) -> Result<HashMap<ReceiptId, (DeliveryId, bool)>, DbError> {
-    let rows: Vec<(ReceiptId, DeliveryId, bool)> = match tx {
+) -> Result<HashMap<ReceiptId, Earlier>, DbError> {
+    if receipts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    type Row = (ReceiptId, Option<Json<Vec<JobId>>>, Option<DeliveryId>, bool);
+    // A receipt whose key expired and that was accepted again has two deliveries: the later id wins.
+    let rows: Vec<Row> = match tx {
         Tx::Pg(connection) => {
-            let text =
-                "SELECT receipt_id, id, sealed_at IS NOT NULL FROM delivery WHERE receipt_id = ANY($1)";
+            let text = "
+                SELECT r.id, r.first_jobs, d.id, d.sealed_at IS NOT NULL
+                FROM receipt r LEFT JOIN delivery d ON d.receipt_id = r.id AND d.created_by IS NULL
+                WHERE r.id = ANY($1) ORDER BY d.id";
             sqlx::query_as(text).bind(receipts).fetch_all(&mut **connection).await?
         }
         Tx::Lite(connection) => {
-            let text = "SELECT d.receipt_id, d.id, d.sealed_at IS NOT NULL
-                        FROM json_each($1) r CROSS JOIN delivery d ON d.receipt_id = unhex(r.value)";
-            let listed: Vec<_> = receipts.iter().map(|id| id.0.simple().to_string()).collect();
-            sqlx::query_as(text).bind(json!(listed).to_string()).fetch_all(&mut **connection).await?
+            let text = "
+                SELECT r.id, r.first_jobs, d.id, d.sealed_at IS NOT NULL
+                FROM json_each($1) i CROSS JOIN receipt r ON r.id = unhex(i.value)
+                LEFT JOIN delivery d ON d.receipt_id = r.id AND d.created_by IS NULL ORDER BY d.id";
+            let ids = json!(all(receipts, |id| simple(id.0))).to_string();
+            sqlx::query_as(text).bind(ids).fetch_all(&mut **connection).await?
         }
     };
-    Ok(rows.into_iter().map(|(receipt, delivery, sealed)| (receipt, (delivery, sealed))).collect())
+    let earlier = rows.into_iter().map(|(id, jobs, delivery_id, sealed)| {
+        (id, Earlier { delivery_id, sealed, jobs: jobs.map(|jobs| jobs.0).unwrap_or_default() })
+    });
+    Ok(earlier.collect())
 }
 
-/// Inserts receipts and deliveries; the flag says that the key was known with other bytes.
-///
-/// # Errors
-/// When the store fails or refuses a value.
-pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[(&NewDelivery, bool)]) -> Result<(), DbError> {
-    if items.is_empty() {
+/// Inserts receipts. One whose key had expired is there already and gets the jobs of this acceptance.
+pub async fn insert_receipts(tx: &mut Tx<'_>, receipts: &[ReceiptRecord<'_>]) -> Result<(), DbError> {
+    if receipts.is_empty() {
         return Ok(());
     }
     match tx {
         Tx::Pg(connection) => {
             let text = "
-                INSERT INTO receipt (id, source, key_reused)
-                SELECT id, source, reused FROM unnest($1::uuid[], $2::text[], $3::boolean[]) AS r(id, source, reused)
-                ORDER BY id ON CONFLICT (id) DO NOTHING";
+                INSERT INTO receipt (id, source, customer, key_reused, first_jobs)
+                SELECT id, source, customer, reused, jobs
+                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::jsonb[])
+                     AS r(id, source, customer, reused, jobs)
+                ORDER BY id ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, first_jobs = excluded.first_jobs";
             sqlx::query(text)
-                .bind(items.iter().map(|(i, _)| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>())
-                .bind(items.iter().map(|(i, _)| i.source.clone()).collect::<Vec<_>>())
-                .bind(items.iter().map(|(_, reused)| *reused).collect::<Vec<_>>())
+                .bind(all(receipts, |r| r.id))
+                .bind(all(receipts, |r| r.new.source.clone()))
+                .bind(all(receipts, |r| r.new.customer.as_ref().map(|slug| slug.as_str().to_owned())))
+                .bind(all(receipts, |r| r.key_reused))
+                .bind(all(receipts, |r| Json(r.jobs.clone())))
                 .execute(&mut **connection)
                 .await?;
-            insert_deliveries_pg(connection, items).await
         }
         Tx::Lite(connection) => {
-            let rows =
-                json!(items.iter().map(|(i, reused)| lite_row(i, *reused)).collect::<Vec<_>>()).to_string();
             let text = "
-                INSERT INTO receipt (id, source, key_reused)
-                SELECT unhex(r.value->>'receipt'), r.value->>'source', r.value->>'reused'
-                FROM json_each($1) r WHERE true ON CONFLICT (id) DO NOTHING";
-            sqlx::query(text).bind(&rows).execute(&mut **connection).await?;
-            let text = "
-                INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
-                                      envelope, home, path, sorted_at, sealed_at)
-                SELECT unhex(d.value->>'id'), unhex(d.value->>'receipt'), d.value->>'source', d.value->>'customer',
-                       d.value->>'category', d.value->>'type', d.value->>'grp', d.value->>'settings', d.value->>'received_at',
-                       unhex(d.value->>'digest'), d.value->>'bytes', d.value->>'envelope', unhex(d.value->>'home'), d.value->>'path',
-                       d.value->>'sealed_at', d.value->>'sealed_at'
-                FROM json_each($1) d";
-            sqlx::query(text).bind(&rows).execute(&mut **connection).await?;
-            Ok(())
+                INSERT INTO receipt (id, source, customer, key_reused, first_jobs)
+                SELECT unhex(r.value->>0), r.value->>1, r.value->>2, r.value->>3, r.value->4
+                FROM json_each($1) r WHERE true
+                ON CONFLICT (id) DO UPDATE SET customer = excluded.customer, first_jobs = excluded.first_jobs";
+            let row = |r: &ReceiptRecord<'_>| {
+                let NewReceipt { source, customer, .. } = r.new;
+                json!([simple(r.id.0), source, customer, i32::from(r.key_reused), r.jobs])
+            };
+            sqlx::query(text).bind(json!(all(receipts, row)).to_string()).execute(&mut **connection).await?;
         }
     }
+    Ok(())
 }
 
-async fn insert_deliveries_pg(
-    connection: &mut sqlx::PgConnection,
-    items: &[(&NewDelivery, bool)],
-) -> Result<(), DbError> {
-    let text = "
-        INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
-                              envelope, home, path, sorted_at, sealed_at)
-        SELECT id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path,
-               CASE WHEN path IS NOT NULL THEN now() END, CASE WHEN path IS NOT NULL THEN now() END
-        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
-                    $9::timestamptz[], $10::bytea[], $11::bigint[], $12::jsonb[], $13::uuid[], $14::text[])
-             AS d(id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path)
-        ORDER BY id";
-    let text_of = |f: fn(&NewDelivery) -> Option<&str>| {
-        items.iter().map(|(i, _)| f(i).map(str::to_owned)).collect::<Vec<_>>()
+const INSERT_PG: &str = "
+INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
+                      envelope, home, path, sorted_at, sealed_at, created_by)
+SELECT id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path,
+       CASE WHEN path IS NOT NULL THEN now() END, CASE WHEN path IS NOT NULL THEN now() END, created_by
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[],
+            $9::timestamptz[], $10::bytea[], $11::bigint[], $12::jsonb[], $13::uuid[], $14::text[], $15::bigint[])
+     AS d(id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes, envelope, home, path,
+          created_by)
+ORDER BY id";
+
+const INSERT_LITE: &str = "
+INSERT INTO delivery (id, receipt_id, source, customer, category, type, grp, settings, received_at, digest, bytes,
+                      envelope, home, path, sorted_at, sealed_at, created_by)
+SELECT unhex(d.value->>'id'), unhex(d.value->>'receipt'), d.value->>'source', d.value->>'customer',
+       d.value->>'category', d.value->>'type', d.value->>'grp', d.value->'settings', d.value->>'received_at',
+       unhex(d.value->>'digest'), d.value->>'bytes', d.value->'envelope', unhex(d.value->>'home'), d.value->>'path',
+       d.value->>'sealed_at', d.value->>'sealed_at', d.value->>'created_by'
+FROM json_each($1) d";
+
+/// Inserts deliveries. One that has a path was made and sealed before.
+pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[DeliveryRecord<'_>]) -> Result<(), DbError> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let connection = match tx {
+        Tx::Pg(connection) => connection,
+        Tx::Lite(connection) => {
+            let rows = json!(all(items, lite_row)).to_string();
+            sqlx::query(INSERT_LITE).bind(rows).execute(&mut **connection).await?;
+            return Ok(());
+        }
     };
-    sqlx::query(text)
-        .bind(items.iter().map(|(i, _)| i.id).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| receipt_id(&i.key, &i.digest)).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| i.source.clone()).collect::<Vec<_>>())
-        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.customer.as_str())))
-        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.category.as_str())))
-        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.type_.as_str())))
-        .bind(text_of(|i| i.coordinates.as_ref().map(|c| c.group.as_str())))
-        .bind(items.iter().map(|(i, _)| Json(&i.settings)).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| i.received_at).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| i.digest).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| i64::try_from(i.bytes).unwrap_or(i64::MAX)).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| Json(&i.envelope)).collect::<Vec<_>>())
-        .bind(items.iter().map(|(i, _)| i.home).collect::<Vec<_>>())
-        .bind(text_of(|i| i.path.as_deref()))
-        .execute(connection)
+    let coordinate = |of: fn(&Coordinates) -> &str| {
+        all(items, |i| i.delivery.coordinates.as_ref().map(|coordinates| of(coordinates).to_owned()))
+    };
+    sqlx::query(INSERT_PG)
+        .bind(all(items, |i| i.delivery.id))
+        .bind(all(items, |i| i.receipt_id))
+        .bind(all(items, |i| i.source.to_owned()))
+        .bind(coordinate(|c| c.customer.as_str()))
+        .bind(coordinate(|c| c.category.as_str()))
+        .bind(coordinate(|c| c.type_.as_str()))
+        .bind(coordinate(|c| c.group.as_str()))
+        .bind(all(items, |i| Json(&i.delivery.settings)))
+        .bind(all(items, |i| i.received_at))
+        .bind(all(items, |i| i.delivery.digest))
+        .bind(all(items, |i| i64::try_from(i.delivery.bytes).unwrap_or(i64::MAX)))
+        .bind(all(items, |i| Json(&i.delivery.envelope)))
+        .bind(all(items, |i| i.delivery.home))
+        .bind(all(items, |i| i.delivery.path.clone()))
+        .bind(all(items, |i| i.created_by))
+        .execute(&mut **connection)
         .await?;
     Ok(())
 }
 
-fn lite_row(item: &NewDelivery, reused: bool) -> serde_json::Value {
-    let coordinates = item.coordinates.as_ref();
+fn lite_row(item: &DeliveryRecord<'_>) -> serde_json::Value {
+    let delivery = item.delivery;
+    let coordinates = delivery.coordinates.as_ref();
     json!({
-        "id": item.id.0.simple().to_string(),
-        "receipt": receipt_id(&item.key, &item.digest).0.simple().to_string(),
-        "reused": i32::from(reused),
+        "id": simple(delivery.id.0),
+        "receipt": simple(item.receipt_id.0),
         "source": item.source,
         "customer": coordinates.map(|c| &c.customer),
         "category": coordinates.map(|c| &c.category),
         "type": coordinates.map(|c| &c.type_),
         "grp": coordinates.map(|c| &c.group),
-        "settings": item.settings.to_string(),
+        "settings": delivery.settings,
         "received_at": item.received_at.0,
-        "digest": item.digest.to_string(),
-        "bytes": item.bytes,
-        "envelope": json!(item.envelope).to_string(),
-        "home": item.home.map(|home| home.0.simple().to_string()),
-        "path": item.path,
-        "sealed_at": item.path.is_some().then(|| Timestamp::now().0),
+        "digest": delivery.digest.to_string(),
+        "bytes": delivery.bytes,
+        "envelope": json!(delivery.envelope).to_string(),
+        "home": delivery.home.map(|home| simple(home.0)),
+        "path": delivery.path,
+        "sealed_at": delivery.path.is_some().then(|| Timestamp::now().0),
+        "created_by": item.created_by,
     })
+}
+
+/// One column of many rows.
+fn all<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// A UUID as `unhex` reads it.
+fn simple(id: uuid::Uuid) -> String {
+    id.simple().to_string()
 }

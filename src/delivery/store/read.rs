@@ -164,22 +164,6 @@ pub async fn lock(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Opti
     get(scope, tx, id).await
 }
 
-/// The delivery that was accepted under a key with these bytes, while the key is remembered.
-pub async fn by_key(
-    tx: &mut Tx<'_>,
-    key: &[u8; 32],
-    digest: &Digest,
-) -> Result<Option<DeliveryRow>, DbError> {
-    let text = "SELECT receipt_id FROM ingest_key WHERE key = $1 AND digest = $2";
-    let receipt: Option<ReceiptId> = on_either!(&mut *tx, c => {
-        sqlx::query_scalar(text).bind(key.to_vec()).bind(*digest).fetch_optional(c).await?
-    });
-    match receipt {
-        Some(receipt) => by_receipt(tx, receipt).await,
-        None => Ok(None),
-    }
-}
-
 /// Whether a customer is registered.
 pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM customer WHERE name = $1";
@@ -282,25 +266,6 @@ pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Ve
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND stale_path IS NOT NULL AND sealed_at IS NOT NULL AND path IS NOT NULL AND sorted_at IS NOT NULL";
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).fetch_all(c).await?))
-}
-
-/// What a receipt's row says of it.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct ReceiptFacts {
-    /// Which.
-    pub id: ReceiptId,
-    /// When it was accepted.
-    pub accepted_at: Timestamp,
-    /// The key was known with other bytes.
-    pub key_reused: bool,
-    /// Worst end among jobs whose history is gone.
-    pub worst_outcome: Option<i16>,
-}
-
-/// The row of a receipt. Open to whoever holds the id.
-pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
-    let text = "SELECT id, accepted_at, key_reused, worst_outcome FROM receipt WHERE id = $1";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
 }
 
 /// Whether anything was accepted under a key.

@@ -316,10 +316,11 @@ pub async fn release_leases_of_others(
     Ok(sqlx::query(text).bind(worker).execute(connection).await?.rows_affected())
 }
 
-/// The worst end other than completed goes to the receipt before the rows that know it are deleted.
+/// The worst end other than completed goes to the receipt before the rows that know it are deleted: failed, which has the
+/// smallest number of them.
 const REMEMBER: &str = "
-UPDATE receipt SET worst_outcome = max(coalesce(worst_outcome, 0), gone.outcome)
-FROM (SELECT receipt_id, max(outcome) AS outcome FROM job_done
+UPDATE receipt SET worst_outcome = min(coalesce(worst_outcome, gone.outcome), gone.outcome)
+FROM (SELECT receipt_id, min(outcome) AS outcome FROM job_done
       WHERE rowid IN (SELECT value FROM json_each($1)) AND outcome > 0 AND receipt_id IS NOT NULL GROUP BY receipt_id) gone
 WHERE receipt.id = gone.receipt_id";
 

@@ -10,7 +10,7 @@ mod select;
 
 pub use read::{
     Filter, HeldCount, JobView, QueueDepth, TimelineRow, arguments, get, held_counts, list, of_delivery,
-    of_receipt, queue_depths, timeline_of_delivery,
+    of_receipt, queue_depths, repetition, timeline_of_delivery, timeline_of_job,
 };
 
 use super::outcome::{Became, HoldReason};
@@ -336,6 +336,17 @@ pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, Db
         DELETE FROM worker WHERE seen_at < $1
         AND id NOT IN (SELECT claimed_by FROM job WHERE lane = 0 AND lease_token IS NOT NULL AND claimed_by IS NOT NULL)";
     Ok(crate::on_either!(tx, c => sqlx::query(text).bind(before).execute(c).await?.rows_affected()))
+}
+
+/// Makes a leased job name a delivery that its run made. Nothing happens when the lease was lost.
+pub async fn name_delivery(
+    tx: &mut Tx<'_>,
+    (id, token): (JobId, LeaseToken),
+    delivery: DeliveryId,
+) -> Result<(), DbError> {
+    let text = "UPDATE job SET delivery_id = $3 WHERE id = $1 AND lease_token = $2";
+    crate::on_either!(tx, c => { sqlx::query(text).bind(id).bind(token).bind(delivery).execute(c).await?; });
+    Ok(())
 }
 
 /// Writes notes into the timeline.

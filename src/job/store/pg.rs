@@ -312,10 +312,11 @@ pub async fn make_days(connection: &mut PgConnection) -> Result<(), DbError> {
     days::make(connection, &["job_done", "log"]).await
 }
 
-/// The worst end other than completed goes to the receipt before the day that knows it is dropped.
+/// The worst end other than completed goes to the receipt before the day that knows it is dropped: failed, which has the
+/// smallest number of them.
 const REMEMBER: &str = "
-UPDATE receipt SET worst_outcome = greatest(coalesce(receipt.worst_outcome, 0), gone.outcome)
-FROM (SELECT receipt_id, max(outcome) AS outcome FROM job_done
+UPDATE receipt SET worst_outcome = least(receipt.worst_outcome, gone.outcome)
+FROM (SELECT receipt_id, min(outcome) AS outcome FROM job_done
       WHERE finished_at < $1 AND outcome > 0 AND receipt_id IS NOT NULL GROUP BY receipt_id) gone
 WHERE receipt.id = gone.receipt_id";
 

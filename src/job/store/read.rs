@@ -28,9 +28,9 @@ pub struct JobView {
     pub parent_id: Option<JobId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
-    /// Way in of its delivery.
+    /// Way in of its delivery, or where it has none of its receipt.
     pub source: Option<String>,
-    /// Coordinates of its delivery, as far as they are known.
+    /// Coordinates of its delivery, as far as they are known; where it has none, the customer of its receipt.
     pub customer: Option<String>,
     /// See `customer`.
     pub category: Option<String>,
@@ -89,6 +89,8 @@ pub struct Filter {
     pub receipt_id: Option<ReceiptId>,
     /// Exactly this one.
     pub id: Option<JobId>,
+    /// Repeats this one.
+    pub retry_of: Option<JobId>,
     /// Only ids below this one: the cursor.
     pub before: Option<JobId>,
 }
@@ -196,6 +198,17 @@ pub async fn of_receipt(scope: &Scope, tx: &mut Tx<'_>, id: ReceiptId) -> Result
     select(scope, tx, &Filter { receipt_id: Some(id), ..Filter::default() }, 1000).await
 }
 
+/// The job that repeats a finished one, if there is one. Both are of the same receipt and delivery.
+pub async fn repetition(tx: &mut Tx<'_>, job: &JobView) -> Result<Option<JobId>, DbError> {
+    let filter = Filter {
+        retry_of: Some(job.id),
+        delivery_id: job.delivery_id,
+        receipt_id: job.receipt_id,
+        ..Filter::default()
+    };
+    Ok(select(&Scope::All, tx, &filter, 1).await?.pop().map(|found| found.id))
+}
+
 /// Arguments of a finished job, for its repetition.
 pub async fn arguments(tx: &mut Tx<'_>, id: JobId) -> Result<Option<serde_json::Value>, DbError> {
     let text = "SELECT args FROM job_done WHERE id = $1";
@@ -294,4 +307,11 @@ pub async fn timeline_of_delivery(
         SELECT t.at, t.job_id, t.event, t.actor, t.detail FROM timeline t JOIN delivery d ON d.id = t.delivery_id
         WHERE t.delivery_id = $1 AND (CAST($2 AS text) IS NULL OR d.customer = $2) ORDER BY t.id LIMIT 10000";
     Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).bind(scope.customer()).fetch_all(c).await?))
+}
+
+/// What happened to a job that no other table can tell, oldest first. The caller may see the job, for it has read it.
+pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<TimelineRow>, DbError> {
+    let text =
+        "SELECT at, job_id, event, actor, detail FROM timeline WHERE job_id = $1 ORDER BY id LIMIT 10000";
+    Ok(on_either!(tx, c => sqlx::query_as(text).bind(job.id).fetch_all(c).await?))
 }

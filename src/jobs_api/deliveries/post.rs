@@ -13,11 +13,13 @@
 use crate::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use crate::delivery::manifest::{About, PartFacts};
 use crate::delivery::parts::NewPart;
-use crate::delivery::store::{self, DeliveryRow};
+use crate::delivery::store;
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::tree_path::{self, Place};
-use crate::delivery::{AcceptError, Accepted, Acceptor, NewDelivery, Reuse, receipt_id};
-use crate::ids::{Coordinates, DeliveryId, Slug, Timestamp};
+use crate::delivery::{
+    AcceptError, Accepted, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id,
+};
+use crate::ids::{Coordinates, DeliveryId, Digest, Slug, Timestamp};
 use crate::infra::db::{Db, DbError, DbErrorKind, View};
 use crate::infra::volume::{BadSubPath, FileRange, Stored, SubPath, Volume, VolumeError};
 use crate::job::{Priority, QueueName};
@@ -122,30 +124,29 @@ impl Door {
     /// See [`PostError`]; nothing was promised then.
     pub async fn take(&self, post: Post, terms: &Terms) -> Result<Accepted, PostError> {
         self.check(&post.coordinates).await?;
-        let key = key(&post);
-        if let Some(first) = self.first(key, &post).await? {
-            return same_again(&post, &first);
+        let (key, fingerprint) = (key(&post), fingerprint(&post));
+        // Only the commit decides, but a repeat of 100 MiB need not be written first.
+        let found = find_accepted(&mut self.db.reader(View::State).await?.tx(), &key, &fingerprint).await?;
+        if let Some(first) = found {
+            return Ok(first);
         }
-        let mut delivery = delivery(&post, key, terms);
+        let id = DeliveryId::fresh();
         let place = Place::Delivered(post.coordinates.clone());
-        let path = tree_path::fresh(&place, post.received_at, &terms.zone, delivery.id)?;
-        delivery.path = Some(path.to_string());
-        let (id, coordinates, idempotent) =
-            (delivery.id, post.coordinates.clone(), post.idempotency_key.is_some());
-        self.keep(&delivery, path.clone(), post).await?;
-        let answer = self.acceptor.accept(delivery).await;
-        match answer {
-            Ok(accepted) if accepted.delivery_id == id => return Ok(accepted),
-            Err(AcceptError::Store(error)) if may_have_happened(&error) => return Err(error.into()),
+        let path = tree_path::fresh(&place, post.received_at, &terms.zone, id)?;
+        let delivery = delivery(&post, id, &path);
+        let receipt = receipt(&post, (key, fingerprint), delivery, terms);
+        self.keep(about(&post, id, &receipt), path.clone(), post).await?;
+        let answer = self.acceptor.accept(receipt).await;
+        match &answer {
+            Ok(accepted) if accepted.delivery_id == Some(id) => {}
+            Err(AcceptError::Store(error)) if may_have_happened(error) => {}
             _ => self.remove(path).await?,
         }
-        match answer {
-            Ok(accepted) if idempotent => self.same_coordinates(accepted, &coordinates).await,
-            Ok(accepted) => Ok(accepted),
-            Err(AcceptError::Busy) => Err(PostError::Busy),
-            Err(AcceptError::KeyReused) => Err(PostError::KeyReused),
-            Err(AcceptError::Store(error)) => Err(error.into()),
-        }
+        answer.map_err(|error| match error {
+            AcceptError::Busy => PostError::Busy,
+            AcceptError::KeyReused => PostError::KeyReused,
+            AcceptError::Store(error) => PostError::Store(error),
+        })
     }
 
     async fn check(&self, coordinates: &Coordinates) -> Result<(), PostError> {
@@ -159,39 +160,8 @@ impl Door {
         if registered { Ok(()) } else { Err(PostError::UnknownCustomer(coordinates.customer.clone())) }
     }
 
-    /// The delivery that came under the same key with the same bytes.
-    async fn first(&self, key: [u8; 32], post: &Post) -> Result<Option<DeliveryRow>, DbError> {
-        let digest = post.stored.digest;
-        store::by_key(&mut self.db.reader(View::State).await?.tx(), &key, &digest).await
-    }
-
-    /// Another one was faster with the same key and bytes; whether it meant the same is known only now.
-    async fn same_coordinates(
-        &self,
-        accepted: Accepted,
-        coordinates: &Coordinates,
-    ) -> Result<Accepted, PostError> {
-        let receipt = accepted.receipt_id;
-        let first = store::by_receipt(&mut self.db.reader(View::State).await?.tx(), receipt).await?;
-        match first {
-            Some(first) if !is_at(&first, coordinates) => Err(PostError::KeyReused),
-            _ => Ok(accepted),
-        }
-    }
-
     /// Makes the tree and seals it.
-    async fn keep(&self, delivery: &NewDelivery, path: SubPath, post: Post) -> Result<(), PostError> {
-        let about = About {
-            delivery: delivery.id,
-            receipt: receipt_id(&delivery.key, &delivery.digest),
-            place: Place::Delivered(post.coordinates.clone()),
-            rule: None,
-            envelope: envelope(&post),
-            headers: Vec::new(),
-            problems: Vec::new(),
-            software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
-            split_limits: None,
-        };
+    async fn keep(&self, about: About, path: SubPath, post: Post) -> Result<(), PostError> {
         let inbox = Arc::clone(&self.inbox);
         let written = tokio::task::spawn_blocking(move || {
             let made = make(&inbox, &path, about, &post);
@@ -251,25 +221,66 @@ fn envelope(post: &Post) -> Envelope {
     })
 }
 
-fn delivery(post: &Post, key: [u8; 32], terms: &Terms) -> NewDelivery {
-    let module = format!("{}/{}", post.coordinates.category, post.coordinates.type_);
+/// What was sent under the key: these bytes, for this place.
+fn fingerprint(post: &Post) -> Digest {
+    let Coordinates { customer, category, type_, group } = &post.coordinates;
+    let [customer, category, type_, group] =
+        [customer, category, type_, group].map(|slug| slug.as_str().as_bytes());
+    let digest = &post.stored.digest.0[..];
+    Digest(headworks_spool::key("rest fingerprint", &[digest, customer, category, type_, group]))
+}
+
+fn about(post: &Post, id: DeliveryId, receipt: &NewReceipt) -> About {
+    About {
+        delivery: id,
+        receipt: receipt_id(&receipt.key, &receipt.fingerprint),
+        place: Place::Delivered(post.coordinates.clone()),
+        rule: None,
+        envelope: envelope(post),
+        headers: Vec::new(),
+        problems: Vec::new(),
+        software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
+        split_limits: None,
+    }
+}
+
+fn delivery(post: &Post, id: DeliveryId, path: &SubPath) -> NewDelivery {
     NewDelivery {
-        key,
+        id,
         digest: post.stored.digest,
         bytes: post.stored.len_bytes,
-        reuse: Reuse::Refuse,
-        key_ttl: terms.key_ttl,
-        source: terms.source.clone(),
-        received_at: post.received_at,
         envelope: envelope(post),
         home: None,
         coordinates: Some(post.coordinates.clone()),
-        path: None,
+        path: Some(path.to_string()),
         settings: serde_json::json!({}),
-        queue: QueueName::parse(&module),
-        priority: Priority::Normal,
-        max_attempts: terms.max_attempts,
-        id: DeliveryId::fresh(),
+    }
+}
+
+fn receipt(
+    post: &Post,
+    (key, fingerprint): ([u8; 32], Digest),
+    delivery: NewDelivery,
+    terms: &Terms,
+) -> NewReceipt {
+    let module = format!("{}/{}", post.coordinates.category, post.coordinates.type_);
+    NewReceipt {
+        key,
+        fingerprint,
+        reuse: Reuse::Refuse,
+        ttl: terms.key_ttl,
+        source: terms.source.clone(),
+        customer: Some(post.coordinates.customer.clone()),
+        received_at: post.received_at,
+        delivery: Some(delivery),
+        jobs: vec![FirstJob {
+            queue: QueueName::parse(&module),
+            priority: Priority::Normal,
+            max_attempts: terms.max_attempts,
+            delay: Duration::ZERO,
+            args: serde_json::json!({}),
+        }],
+        rows: Vec::new(),
     }
 }
 
@@ -304,25 +315,4 @@ fn facts(post: &Post) -> PartFacts {
         verbatim: false,
         problems: Vec::new(),
     }
-}
-
-fn is_at(first: &DeliveryRow, coordinates: &Coordinates) -> bool {
-    let place = [&first.customer, &first.category, &first.type_, &first.group];
-    let Coordinates { customer, category, type_, group } = coordinates;
-    place
-        .into_iter()
-        .zip([customer, category, type_, group])
-        .all(|(is, wanted)| is.as_deref() == Some(wanted.as_str()))
-}
-
-fn same_again(post: &Post, first: &DeliveryRow) -> Result<Accepted, PostError> {
-    if !is_at(first, &post.coordinates) {
-        return Err(PostError::KeyReused);
-    }
-    Ok(Accepted {
-        receipt_id: first.receipt_id,
-        delivery_id: first.id,
-        duplicate: true,
-        sealed: first.sealed_at.is_some(),
-    })
 }

@@ -146,8 +146,8 @@ pub struct DeliveryTrace {
 pub struct Taken {
     /// What to ask with.
     pub receipt_id: ReceiptId,
-    /// The delivery; of the first time where this is a repetition.
-    pub delivery_id: DeliveryId,
+    /// The delivery; of the first time where this is a repetition. Null where that delivery was purged since.
+    pub delivery_id: Option<DeliveryId>,
     /// The same had come before.
     pub duplicate: bool,
 }

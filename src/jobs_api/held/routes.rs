@@ -124,7 +124,6 @@ async fn discard(
 async fn waiting(api: &Ctx, scope: &Scope, filter: Filter, limit: u32) -> Result<Vec<Waiting>, Problem> {
     let scope = scope.clone();
     let found = list_held(&scope, &mut api.db.reader(View::State).await?.tx(), filter, limit).await?;
-    let found = found;
     let rows: Vec<DeliveryRow> = found.iter().filter_map(|(_, row)| row.clone()).collect();
     let mut manifests = manifests(api, &rows).await?.into_iter();
     let whole = |(job, row): (JobView, Option<DeliveryRow>)| {

@@ -1,7 +1,7 @@
 //! `/jobs`.
 
 use super::wire::{Acted, Job, JobDetail};
-use crate::delivery::{Cancelled, Trace};
+use crate::delivery::{Cancelled, JobStory};
 use crate::ids::JobId;
 use crate::infra::db::View;
 use crate::job::store::{self, Filter};
@@ -100,11 +100,8 @@ async fn show(
     let scope = may.scope().clone();
     let job = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
     let job = job.ok_or_else(Problem::not_found)?;
-    let trace = match job.delivery_id {
-        Some(delivery) => Trace::of(&api.db, may.scope(), delivery, FINDINGS).await?,
-        None => None,
-    };
-    Ok(Json(JobDetail::of(job, trace)))
+    let story = JobStory::of(&api.db, may.scope(), &job, FINDINGS).await?;
+    Ok(Json(JobDetail::of(job, story)))
 }
 
 /// Does a job once more that failed, was cancelled or was discarded.

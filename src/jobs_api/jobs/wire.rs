@@ -1,6 +1,6 @@
 //! Jobs as clients see them.
 
-use crate::delivery::{self, Loaded, Trace};
+use crate::delivery::{self, JobStory, Loaded};
 use crate::ids::{DeliveryId, JobId, LoadId, ReceiptId, Timestamp};
 use crate::job::store::JobView;
 use crate::job::{State, StoredKind};
@@ -32,9 +32,9 @@ pub struct Job {
     pub parent_id: Option<JobId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
-    /// Way in of its delivery.
+    /// Way in of its delivery, or of its receipt where it has no delivery.
     pub source: Option<String>,
-    /// Coordinates of its delivery, as far as they are known.
+    /// Coordinates of its delivery, as far as they are known; where it has none, the customer of its receipt.
     pub customer: Option<String>,
     /// See `customer`.
     pub category: Option<String>,
@@ -282,19 +282,15 @@ impl From<FindingRow> for Finding {
 }
 
 impl JobDetail {
-    /// `job` with its part of the story of its delivery.
-    pub fn of(job: JobView, trace: Option<Trace>) -> Self {
-        let id = job.id;
-        let (timeline, loads) = trace.map_or_else(Default::default, |trace| (trace.timeline, trace.loads));
-        let timeline =
-            timeline.into_iter().filter(|event| event.job_id == Some(id)).map(Event::from).collect();
-        let loaded: Option<Loaded> = loads.into_iter().find(|loaded| loaded.load.job_id == id);
-        let (load, findings) = match loaded {
+    /// `job` with its story.
+    pub fn of(job: JobView, story: JobStory) -> Self {
+        let (load, findings) = match story.load {
             Some(Loaded { load, findings }) => {
                 (Some(load.into()), findings.into_iter().map(Finding::from).collect())
             }
             None => (None, Vec::new()),
         };
+        let timeline = story.timeline.into_iter().map(Event::from).collect();
         Self { job: job.into(), timeline, load, findings }
     }
 }

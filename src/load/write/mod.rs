@@ -69,8 +69,9 @@ pub struct LoadReport {
 pub struct Written {
     /// One per load, in the order given.
     pub loads: Vec<LoadReport>,
-    /// Log entries for new and changed rows of published tables, to be appended in this transaction.
-    pub entries: Vec<LogEntry>,
+    /// Log entries for new and changed rows of published tables, to be appended in this transaction, each with the position
+    /// of the load that changed the row.
+    pub entries: Vec<(usize, LogEntry)>,
 }
 
 /// Loads being written, for more rows than fit in memory: [`rows`](Self::rows) may be called repeatedly.
@@ -121,8 +122,10 @@ impl Loading {
     pub async fn begin(tx: &mut Tx<'_>, tables: &Tables, loads: &[&NewLoad]) -> Result<Self, DbError> {
         let mut replaced = Replaced::default();
         let loads: Vec<NewLoad> = loads.iter().map(|load| cleaned(load)).collect();
-        for (old, module) in store::older_loads(tx, &loads).await? {
-            removal::take_out(tx, tables, old, &module, &mut replaced).await?;
+        for (old, position) in store::older_loads(tx, &loads).await? {
+            let position = usize::try_from(position).unwrap_or_default();
+            replaced.position = position;
+            removal::take_out(tx, tables, old, &loads[position].module, &mut replaced).await?;
         }
         let ids = store::insert_loads(tx, &loads).await?;
         let open =
@@ -131,7 +134,7 @@ impl Loading {
         Ok(Self { tables: tables.clone(), loads, replaced })
     }
 
-    /// Writes rows, each slice with the position of its load, and returns the log entries of changed ones.
+    /// Writes rows, each slice with the position of its load, and returns the log entries of changed ones, with it too.
     ///
     /// # Errors
     /// As [`write`].
@@ -139,7 +142,7 @@ impl Loading {
         &mut self,
         tx: &mut Tx<'_>,
         rows: &[(usize, &[Row])],
-    ) -> Result<Vec<LogEntry>, DbError> {
+    ) -> Result<Vec<(usize, LogEntry)>, DbError> {
         let mut entries = Vec::new();
         for (table, incoming) in self.by_table(rows)?.into_values() {
             let (newest, lost) = merge::newest_per_key(&table, incoming);
@@ -158,7 +161,10 @@ impl Loading {
     }
 
     /// Stores findings and counts; returns the reports, and log entries of superseded rows that moved back.
-    pub async fn finish(mut self, tx: &mut Tx<'_>) -> Result<(Vec<LoadReport>, Vec<LogEntry>), DbError> {
+    pub async fn finish(
+        mut self,
+        tx: &mut Tx<'_>,
+    ) -> Result<(Vec<LoadReport>, Vec<(usize, LogEntry)>), DbError> {
         for open in &mut self.loads {
             if open.nul_removed > 0 {
                 let message = format!("U+0000 was removed from {} texts", open.nul_removed);
@@ -209,7 +215,7 @@ impl Loading {
         tx: &mut Tx<'_>,
         table: &Declared,
         chunk: Vec<Incoming>,
-        entries: &mut Vec<LogEntry>,
+        entries: &mut Vec<(usize, LogEntry)>,
     ) -> Result<(), DbError> {
         let inserted = store::insert_new(tx, table, &chunk).await?;
         let (new, taken): (Vec<_>, Vec<_>) =
@@ -230,10 +236,16 @@ impl Loading {
         Ok(())
     }
 
-    fn settle(&mut self, table: &Declared, incoming: &Incoming, fate: Fate, entries: &mut Vec<LogEntry>) {
+    fn settle(
+        &mut self,
+        table: &Declared,
+        incoming: &Incoming,
+        fate: Fate,
+        entries: &mut Vec<(usize, LogEntry)>,
+    ) {
         self.count(table, incoming.load, fate);
         if table.table.published && matches!(fate, Fate::Inserted | Fate::Updated) {
-            entries.extend(self.replaced.entry_of(table, incoming));
+            entries.extend(self.replaced.entry_of(table, incoming).map(|entry| (incoming.load, entry)));
         }
     }
 

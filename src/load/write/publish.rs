@@ -27,14 +27,16 @@ pub fn topic(table: &str) -> String {
 /// Rows of published tables removed in this transaction, by table and key: a replay with the same values is no change.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
+    /// Position of the load that replaces the rows removed now.
+    pub(super) position: usize,
     rows: BTreeMap<(String, Digest), Previous>,
 }
 
 #[derive(Debug)]
 struct Previous {
     row_hash: Vec<u8>,
-    /// Entry of the superseded row that moved back; `None` if it equals the removed row.
-    put_back: Option<LogEntry>,
+    /// Entry of the superseded row that moved back, with the position of its load; `None` if it equals the removed row.
+    put_back: Option<(usize, LogEntry)>,
 }
 
 impl Replaced {
@@ -45,7 +47,8 @@ impl Replaced {
             // A row removed twice in one batch is compared with the first one.
             let first =
                 self.rows.remove(&key).map_or_else(|| gone.row_hash().to_vec(), |previous| previous.row_hash);
-            let put_back = back.filter(|row| row.row_hash() != first).map(|row| entry(table, row));
+            let put_back =
+                back.filter(|row| row.row_hash() != first).map(|row| (self.position, entry(table, row)));
             self.rows.insert(key, Previous { row_hash: first, put_back });
         }
     }
@@ -57,8 +60,8 @@ impl Replaced {
         changed.then(|| entry(table, &incoming.row))
     }
 
-    /// Entries of the superseded rows that moved back and stayed.
-    pub(super) fn into_entries(self) -> Vec<LogEntry> {
+    /// Entries of the superseded rows that moved back and stayed, each with the position of its load.
+    pub(super) fn into_entries(self) -> Vec<(usize, LogEntry)> {
         self.rows.into_values().filter_map(|previous| previous.put_back).collect()
     }
 }

@@ -34,7 +34,7 @@ pub async fn remove(tx: &mut Tx<'_>, tables: &Tables, load: LoadId) -> Result<Op
     }
     let mut replaced = Replaced::default();
     let mut removed = take_out(tx, tables, load, &module, &mut replaced).await?;
-    removed.entries = replaced.into_entries();
+    removed.entries = replaced.into_entries().into_iter().map(|(_, entry)| entry).collect();
     Ok(Some(removed))
 }
 

@@ -17,16 +17,13 @@ use uuid::Uuid;
 
 // Loads ---------------------------------------------------------------------------------------------------------------
 
-/// Existing loads of the same deliveries and modules, with the module of each.
-pub(super) async fn older_loads(
-    tx: &mut Tx<'_>,
-    loads: &[NewLoad],
-) -> Result<Vec<(LoadId, String)>, DbError> {
+/// Existing loads of the same deliveries and modules, each with the position of the load that replaces it.
+pub(super) async fn older_loads(tx: &mut Tx<'_>, loads: &[NewLoad]) -> Result<Vec<(LoadId, i64)>, DbError> {
     let deliveries: Vec<Uuid> = loads.iter().map(|load| load.delivery.0).collect();
     let modules: Vec<String> = loads.iter().map(|load| load.module.clone()).collect();
     match tx {
         Tx::Pg(connection) => Ok(sqlx::query_as(
-            "SELECT l.id, l.module FROM unnest($1::uuid[], $2::text[]) AS i(delivery_id, module) \
+            "SELECT l.id, i.place - 1 FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS i(delivery_id, module, place) \
              JOIN load AS l USING (delivery_id, module) ORDER BY l.id",
         )
         .bind(deliveries)
@@ -37,7 +34,7 @@ pub(super) async fn older_loads(
             let pairs = deliveries.iter().map(|id| id.simple().to_string()).zip(&modules);
             let pairs: Vec<(String, &String)> = pairs.collect();
             Ok(sqlx::query_as(
-                "SELECT l.id, l.module FROM json_each($1) AS i CROSS JOIN load AS l \
+                "SELECT l.id, i.key FROM json_each($1) AS i CROSS JOIN load AS l \
                  WHERE l.delivery_id = unhex(i.value ->> 0) AND l.module = i.value ->> 1 ORDER BY l.id",
             )
             .bind(json(&pairs)?)

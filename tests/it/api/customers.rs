@@ -1,8 +1,10 @@
 //! What a customer's key can reach: a walk over every route of the document.
 
-use super::Server;
+use super::{Server, new_mail};
 use crate::stores::each_store;
-use crate::web::client::json;
+use crate::web::client::{json, problem, slug};
+use headworks::delivery::NewReceipt;
+use headworks::ids::JobId;
 use headworks::job::Ended;
 
 const COORDINATES: &str = r#"{"customer":"beta","category":"test","type":"report","group":"x"}"#;
@@ -92,6 +94,52 @@ async fn a_customers_key_reaches_what_is_its_own() {
         assert_eq!(server.post(&format!("/jobs/{job}/retry"), &server.alpha).await.status(), 202);
         let own = server.file("category=test&type=report", &server.alpha, &[], b"x").await;
         assert_eq!(own.status(), 202, "{own:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_job_without_a_delivery_is_its_customers_and_nobody_elses() {
+    each_store(|db| async move {
+        let server = Server::start(&db).await;
+        let mut jobs = Vec::new();
+        for (key, customer) in [(1, Some("alpha")), (2, Some("beta")), (3, None)] {
+            let customer = customer.map(slug);
+            let new = NewReceipt { delivery: None, customer, source: "notices".into(), ..new_mail(key, 1) };
+            jobs.extend(server.acceptor.accept(new).await.unwrap().jobs);
+        }
+        server.taken("alpha", "a").await;
+        server.make_days().await;
+        let listed = async |path: &str, key: &str| {
+            let items = server.ask(path, key).await["items"].take();
+            let ids = items.as_array().unwrap().iter().map(|job| JobId(job["id"].as_i64().unwrap()));
+            ids.collect::<Vec<_>>()
+        };
+        let (alpha, beta, admin) = (&server.alpha, &server.beta, &server.admin);
+        assert_eq!(listed("/jobs?source=notices", alpha).await, [jobs[0]]);
+        assert_eq!(listed("/jobs", beta).await, [jobs[1]]);
+        assert_eq!(listed("/jobs", alpha).await.len(), 2);
+        assert_eq!(listed("/jobs?source=notices", admin).await, [jobs[2], jobs[1], jobs[0]]);
+        assert_eq!(listed("/jobs?source=notices&customer=beta&state=available", admin).await, [jobs[1]]);
+        assert_eq!(listed("/jobs?customer=alpha&category=test", admin).await.len(), 1);
+        assert_eq!(listed("/jobs?source=notices&limit=2", admin).await, [jobs[2], jobs[1]]);
+
+        let job = format!("/jobs/{}", jobs[0]);
+        let shown = server.ask(&job, alpha).await;
+        assert_eq!((&shown["source"], &shown["customer"]), (&"notices".into(), &"alpha".into()));
+        assert_eq!(shown["delivery_id"], serde_json::Value::Null);
+        for path in [&job, &format!("/jobs/{}", jobs[2])] {
+            problem(&server.get(path, beta).await, 404, "not-found");
+            problem(&server.post(&format!("{path}/cancel"), beta).await, 404, "not-found");
+        }
+        assert_eq!(server.post(&format!("{job}/cancel"), alpha).await.status(), 200);
+        let story = server.ask(&job, alpha).await["timeline"].take();
+        let story: Vec<_> = story.as_array().unwrap().iter().map(|event| &event["event"]).collect();
+        assert_eq!(story, ["queued", "cancelled", "cancelled"], "its end, and who called it off");
+        problem(&server.post(&format!("{job}/retry"), beta).await, 404, "not-found");
+        assert_eq!(server.post(&format!("{job}/retry"), alpha).await.status(), 202);
+        problem(&server.post(&format!("{job}/retry"), alpha).await, 409, "conflict");
+        assert_eq!(listed("/jobs?source=notices", alpha).await.len(), 2);
     })
     .await;
 }

@@ -192,7 +192,7 @@ async fn a_key_that_came_again_with_other_bytes_is_shown_on_the_later_delivery()
         let server = Server::start(&db).await;
         let mut ids = Vec::new();
         for content in [1, 2, 1] {
-            ids.push(server.acceptor.accept(new_mail(7, content)).await.unwrap().delivery_id);
+            ids.push(server.acceptor.accept(new_mail(7, content)).await.unwrap().delivery_id.unwrap());
         }
         assert_eq!(ids[0], ids[2]);
         for (id, reused) in [(ids[0], false), (ids[1], true)] {

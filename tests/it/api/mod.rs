@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Bytes;
 use headworks::config::{Live, Sources, load};
 use headworks::delivery::store::set_held;
-use headworks::delivery::{Acceptor, BatchSettings, NewDelivery, Reuse};
+use headworks::delivery::{Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Reuse, RowWriters};
 use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp};
 use headworks::infra::db::{Db, Lane, View};
 use headworks::infra::volume::Volume;
@@ -110,7 +110,8 @@ impl Server {
         ensure(db, &tables, Duration::from_secs(5)).await.unwrap();
         let (wake, leases) = (Wake::default(), Leases::default());
         let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 2 };
-        let acceptor = Acceptor::start(db.clone(), Queues::new(db.clone()), wake.clone(), settings);
+        let (queues, writers) = (Queues::new(db.clone()), RowWriters::default());
+        let acceptor = Acceptor::start(db.clone(), queues, wake.clone(), writers, settings);
         let inbox = Arc::new(Volume::memory("inbox", 1 << 20));
         let door = headworks::jobs_api::Door {
             db: db.clone(),
@@ -205,9 +206,7 @@ impl Server {
 
     /// A mail that waits for an operator.
     async fn held_mail(&self, number: u8) -> (DeliveryId, JobId) {
-        let delivery = new_mail(number, number);
-        let id = delivery.id;
-        self.acceptor.accept(delivery).await.unwrap();
+        let id = self.acceptor.accept(new_mail(number, number)).await.unwrap().delivery_id.unwrap();
         let job = self.claim(id).await;
         let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: "no rule has it".into() };
         self.write(move |mut tx| {
@@ -254,12 +253,13 @@ impl Server {
         T: Send + 'static,
         F: for<'c> FnOnce(headworks::infra::db::Tx<'c>) -> headworks::infra::db::Fut<'c, T> + Send + 'static,
     {
-        // Days of the history are made by the keeper, which does not run here.
-        let days = self
-            .db
-            .write(Lane::State, |mut tx| Box::pin(async move { job::store::make_days(&mut tx).await }));
-        days.await.unwrap();
+        self.make_days().await;
         self.db.write(Lane::State, f).await.unwrap()
+    }
+
+    /// Days of the history are made by the keeper, which does not run here.
+    async fn make_days(&self) {
+        commit!(self.db, tx => job::store::make_days(&mut tx)).unwrap();
     }
 
     /// The events of a delivery's timeline, with who did them.
@@ -282,28 +282,38 @@ impl Server {
 }
 
 /// A mail under key number `key`, of one byte.
-fn new_mail(key: u8, content: u8) -> NewDelivery {
+fn new_mail(key: u8, content: u8) -> NewReceipt {
     let text = |text: &str| serde_json::json!({ "text": text });
     let envelope = serde_json::json!({
         "door": "pipe", "sender": text("a@b.example"), "recipient": text("x@ingest.example.com"),
         "received_at": "2026-01-13T12:00:00Z",
     });
-    NewDelivery {
+    let digest = Digest::of(&[content]);
+    NewReceipt {
         key: [key; 32],
-        digest: Digest::of(&[content]),
-        bytes: 1,
+        fingerprint: digest,
         reuse: Reuse::Flag,
-        key_ttl: Duration::from_secs(60),
+        ttl: Duration::from_secs(60),
         source: "mail".into(),
+        customer: None,
         received_at: Timestamp::now(),
-        envelope: serde_json::from_value(envelope).unwrap(),
-        home: Some(SPOOL),
-        coordinates: None,
-        path: None,
-        settings: serde_json::json!({}),
-        queue: QueueName::sort(SPOOL),
-        priority: Priority::Normal,
-        max_attempts: 3,
-        id: DeliveryId::fresh(),
+        delivery: Some(NewDelivery {
+            id: DeliveryId::fresh(),
+            digest,
+            bytes: 1,
+            envelope: serde_json::from_value(envelope).unwrap(),
+            home: Some(SPOOL),
+            coordinates: None,
+            path: None,
+            settings: serde_json::json!({}),
+        }),
+        jobs: vec![FirstJob {
+            queue: QueueName::sort(SPOOL),
+            priority: Priority::Normal,
+            max_attempts: 3,
+            delay: Duration::ZERO,
+            args: serde_json::json!({}),
+        }],
+        rows: Vec::new(),
     }
 }

@@ -356,12 +356,13 @@ async fn history_is_pruned_and_the_worst_end_stays_with_the_receipt() {
             Ok(())
         })
         .unwrap();
-        jobs.insert(vec![NewJob { receipt_id: Some(receipt), ..jobs.new_job() }; 3]).await;
-        let run = jobs.claim(3).await;
+        jobs.insert(vec![NewJob { receipt_id: Some(receipt), ..jobs.new_job() }; 4]).await;
+        let run = jobs.claim(4).await;
         jobs.end_all(&run[..1], Ended::Completed).await;
         jobs.end_all(&run[1..2], Ended::Failed).await;
+        jobs.end_all(&run[2..3], Ended::Discarded).await;
         age_history(&db).await;
-        jobs.end_all(&run[2..], Ended::Discarded).await;
+        jobs.end_all(&run[3..], Ended::Discarded).await;
         let day = Duration::from_secs(24 * 3600);
         assert!(commit!(db, tx => store::prune(&mut tx, day, 100)).unwrap() > 0);
         assert_eq!(jobs.counts().await, (0, 1));

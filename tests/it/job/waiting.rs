@@ -3,7 +3,7 @@
 use super::runner::{RULES, SETTINGS, Working, handler};
 use super::*;
 use crate::stores::each_store;
-use headworks::delivery::{BatchSettings, Finisher, Work};
+use headworks::delivery::{BatchSettings, Finisher, RowWriters, Work};
 use headworks::ids::LeaseToken;
 use headworks::job::store::Note;
 use headworks::job::{Finished, FinishedEnd, HoldReason, Outcome, Wake};
@@ -19,7 +19,9 @@ use tokio::sync::Barrier;
 async fn wait_with_work(jobs: &Jobs, job: Job) -> Became {
     let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 1 };
     let tables = Tables::new(&[]).unwrap();
-    let finisher = Finisher::start(jobs.db.clone(), tables, Wake::default(), settings).await.unwrap();
+    let finisher = Finisher::start(jobs.db.clone(), tables, Wake::default(), RowWriters::default(), settings)
+        .await
+        .unwrap();
     let topic = log::Topics::new(jobs.db.clone()).id("test").await.unwrap();
     let note = Note { job_id: Some(job.id), event: "asked".into(), ..Note::default() };
     let work = Work {

@@ -118,12 +118,12 @@ async fn published_rows_are_told_when_they_change_and_only_then() {
         let tables = prepared(&db).await;
         let first = new_load(1);
         let told = |written: &Written| -> Vec<String> {
-            written.entries.iter().map(|e| format!("{} {}", e.topic, e.key)).collect()
+            written.entries.iter().map(|(_, e)| format!("{} {}", e.topic, e.key)).collect()
         };
         let rows = vec![node("a", Some(1), 1), node("b", Some(1), 1)];
         let written = write(&db, &tables, vec![(first.clone(), rows.clone())]).await.unwrap();
         assert_eq!(told(&written), ["rows.node a", "rows.node b"]);
-        let body: serde_json::Value = serde_json::from_slice(&written.entries[0].body).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&written.entries[0].1.body).unwrap();
         assert_eq!(
             (&body["node_name"], &body["load"], &body["customer"]),
             (&"a".into(), &1.into(), &"acme".into())

@@ -1,0 +1,65 @@
+//! Receipts: what a row says, and what its jobs say.
+
+use crate::ids::{ReceiptId, Timestamp};
+use crate::infra::db::{DbError, Tx};
+use crate::on_either;
+
+/// What the store knows of a receipt and all of its jobs.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReceiptFacts {
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// The key was known with another fingerprint.
+    pub key_reused: bool,
+    /// Number of the worst [`ReceiptState`](crate::delivery::ReceiptState) among its jobs; none where it has no job.
+    pub worst_state: Option<i32>,
+    /// Worst end among jobs whose history is gone.
+    pub worst_outcome: Option<i16>,
+    /// Whether one of its jobs has not ended.
+    pub is_live: bool,
+    /// When the last of its ended jobs ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// The states are those of [`ReceiptState`](crate::delivery::ReceiptState), best first. A job that was repeated does not
+/// count; its repetition does.
+pub const FACTS: &str = "
+WITH every AS (
+  SELECT id, retry_of, CASE lane WHEN 3 THEN 3 ELSE 2 END AS state, NULL AS finished_at FROM job WHERE receipt_id = $1
+  UNION ALL
+  SELECT id, retry_of, CASE outcome WHEN 0 THEN 0 WHEN 1 THEN 4 ELSE 1 END AS state, finished_at
+  FROM job_done WHERE receipt_id = $1
+), counting AS (
+  SELECT state, finished_at FROM every WHERE id NOT IN (SELECT retry_of FROM every WHERE retry_of IS NOT NULL)
+)
+SELECT r.accepted_at, r.key_reused, r.worst_outcome, j.worst_state, j.is_live, j.finished_at
+FROM receipt r
+CROSS JOIN (SELECT max(state) AS worst_state, count(*) > count(finished_at) AS is_live, max(finished_at) AS finished_at
+            FROM counting) j
+WHERE r.id = $1";
+
+/// What is known of a receipt. Open to whoever holds the id.
+pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
+    Ok(on_either!(tx, c => sqlx::query_as(FACTS).bind(id).fetch_optional(c).await?))
+}
+
+/// Locks a receipt until the end of the transaction, so that operators' acts on its jobs come one after the other.
+pub async fn lock_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<(), DbError> {
+    if let Tx::Pg(connection) = tx {
+        let text = "SELECT 1 FROM receipt WHERE id = $1 FOR UPDATE";
+        sqlx::query(text).bind(id).execute(&mut **connection).await?;
+    }
+    Ok(())
+}
+
+/// The sources of receipts.
+pub async fn sources(tx: &mut Tx<'_>, ids: &[ReceiptId]) -> Result<Vec<(ReceiptId, String)>, DbError> {
+    let text = "SELECT id, source FROM receipt WHERE id = $1";
+    let mut sources = Vec::with_capacity(ids.len());
+    for id in ids {
+        let source: Option<(ReceiptId, String)> =
+            on_either!(&mut *tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?);
+        sources.extend(source);
+    }
+    Ok(sources)
+}
