@@ -321,7 +321,7 @@ fn lite_row(item: &DeliveryRecord<'_>) -> serde_json::Value {
         "received_at": item.received_at.0,
         "digest": delivery.digest.to_string(),
         "bytes": delivery.bytes,
-        "envelope": json!(delivery.envelope).to_string(),
+        "envelope": delivery.envelope,
         "home": delivery.home.map(|home| simple(home.0)),
         "path": delivery.path,
         "sealed_at": delivery.path.is_some().then(|| Timestamp::now().0),
