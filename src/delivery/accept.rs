@@ -11,6 +11,7 @@ use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Slug, SpoolI
 use crate::infra::db::{Db, DbError, Lane, Tx};
 use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
 use crate::job::{NewJob, Priority, QueueName, Queues, Wake};
+use crate::web::{Kind, Problem};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -109,11 +110,21 @@ pub enum AcceptError {
     #[error("too many acceptances are waiting")]
     Busy,
     /// The key was used for something else, and this door refuses that.
-    #[error("the key was used before with other content")]
+    #[error("the key was used before for something else")]
     KeyReused,
     /// The store failed or refused it.
     #[error(transparent)]
     Store(#[from] DbError),
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Busy => Self::new(Kind::Busy, ""),
+            AcceptError::KeyReused => Self::new(Kind::Invalid, error.to_string()),
+            AcceptError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Gathers acceptances into commits; cheap to clone.

@@ -2,7 +2,6 @@
 
 use super::deliveries::PostError;
 use crate::delivery::OperateError;
-use crate::infra::volume::{VolumeError, VolumeErrorKind};
 use crate::load::query::QueryError;
 use crate::web::{Kind, Problem};
 
@@ -20,13 +19,12 @@ impl From<OperateError> for Problem {
 impl From<PostError> for Problem {
     fn from(error: PostError) -> Self {
         match error {
-            PostError::UnknownModule { .. }
-            | PostError::UnknownCustomer(_)
-            | PostError::KeyReused
-            | PostError::Path(_) => Self::new(Kind::Invalid, error.to_string()),
+            PostError::UnknownModule { .. } | PostError::UnknownCustomer(_) | PostError::Path(_) => {
+                Self::new(Kind::Invalid, error.to_string())
+            }
             PostError::UnderWay => Self::new(Kind::Conflict, error.to_string()),
-            PostError::Busy => Self::new(Kind::Busy, ""),
-            PostError::Volume(error) => volume(error),
+            PostError::Accept(error) => error.into(),
+            PostError::Volume(error) => error.into(),
             PostError::Task(error) => Self::internal(error),
             PostError::Store(error) => error.into(),
         }
@@ -44,16 +42,5 @@ impl From<QueryError> for Problem {
             QueryError::Cursor => Self::parameter("cursor", said),
             QueryError::Store(error) => error.into(),
         }
-    }
-}
-
-/// A volume that fails. What should be there and is not is our loss, never the client's mistake.
-pub fn volume(error: VolumeError) -> Problem {
-    match error.kind {
-        VolumeErrorKind::Away => Problem::new(Kind::Unavailable, format!("{error}: {}", error.source)),
-        VolumeErrorKind::Full | VolumeErrorKind::Denied | VolumeErrorKind::Foreign | VolumeErrorKind::Io => {
-            Problem::new(Kind::Unavailable, "").because(error)
-        }
-        _ => Problem::internal(error),
     }
 }

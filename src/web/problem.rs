@@ -9,6 +9,7 @@
 //! the request id, added by [`access`](super::access).
 
 use crate::infra::db::{DbError, DbErrorKind};
+use crate::infra::volume::{VolumeError, VolumeErrorKind};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -242,6 +243,20 @@ impl From<DbError> for Problem {
             DbErrorKind::Corrupt => Kind::Internal,
         };
         Self::new(kind, "").because(error)
+    }
+}
+
+/// A file that should be there and is not is our loss, never the client's mistake.
+impl From<VolumeError> for Problem {
+    fn from(error: VolumeError) -> Self {
+        use VolumeErrorKind as Volume;
+        match error.kind {
+            Volume::Away => Self::new(Kind::Unavailable, format!("{error}: {}", error.source)),
+            Volume::Full | Volume::Denied | Volume::Foreign | Volume::Io => {
+                Self::new(Kind::Unavailable, "").because(error)
+            }
+            _ => Self::internal(error),
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use crate::ids::{DeliveryId, Scope};
 use crate::infra::db::View;
 use crate::infra::volume::SubPath;
 use crate::jobs_api::Ctx;
-use crate::jobs_api::refusal::volume;
 use crate::web::permit::Content;
 use crate::web::refusal::Refusals;
 use crate::web::{Kind, May, Path, Problem};
@@ -62,7 +61,7 @@ async fn missing(api: &Ctx) -> Problem {
     let inbox = Arc::clone(&api.door.inbox);
     match tokio::task::spawn_blocking(move || inbox.check()).await {
         Ok(Ok(())) => Problem::new(Kind::NotFound, "its tree is not made yet"),
-        Ok(Err(error)) => volume(error),
+        Ok(Err(error)) => error.into(),
         Err(error) => Problem::internal(error),
     }
 }
@@ -73,7 +72,7 @@ async fn send(api: &Ctx, row: &DeliveryRow, name: &str, facts: FileFacts) -> Res
     let inbox = Arc::clone(&api.door.inbox);
     let file =
         tokio::task::spawn_blocking(move || inbox.open_file(&path)).await.map_err(Problem::internal)?;
-    let stream = ReaderStream::new(tokio::fs::File::from_std(file.map_err(volume)?));
+    let stream = ReaderStream::new(tokio::fs::File::from_std(file?));
     let mut response = Body::from_stream(stream).into_response();
     // Stored names are plain ASCII without quotes.
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));

@@ -81,15 +81,12 @@ pub enum PostError {
     /// Not one of ours.
     #[error("customer {0} is not registered")]
     UnknownCustomer(Slug),
-    /// The key was used for something else.
-    #[error("the idempotency key was used for something else")]
-    KeyReused,
     /// The same is on its way at this moment.
     #[error("the same is being taken at this moment")]
     UnderWay,
-    /// Too many are waiting.
-    #[error("too many acceptances are waiting")]
-    Busy,
+    /// It was not accepted.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
     /// The tree could not be made.
     #[error(transparent)]
     Volume(#[from] VolumeError),
@@ -142,11 +139,7 @@ impl Door {
             Err(AcceptError::Store(error)) if may_have_happened(error) => {}
             _ => self.remove(path).await?,
         }
-        answer.map_err(|error| match error {
-            AcceptError::Busy => PostError::Busy,
-            AcceptError::KeyReused => PostError::KeyReused,
-            AcceptError::Store(error) => PostError::Store(error),
-        })
+        Ok(answer?)
     }
 
     async fn check(&self, coordinates: &Coordinates) -> Result<(), PostError> {

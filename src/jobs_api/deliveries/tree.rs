@@ -4,7 +4,7 @@ use crate::delivery::manifest::Manifest;
 use crate::delivery::store::DeliveryRow;
 use crate::delivery::tree::{Found, read_manifest};
 use crate::infra::volume::{SubPath, Volume, VolumeErrorKind};
-use crate::jobs_api::{Ctx, refusal};
+use crate::jobs_api::Ctx;
 use crate::web::Problem;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn read(inbox: &Volume, path: &str) -> Result<Option<Manifest>, Problem> {
         Ok(Found::Manifest(manifest)) => Ok(Some(*manifest)),
         Ok(Found::None) => Ok(None),
         Err(error) if error.kind == VolumeErrorKind::Away => Ok(None),
-        Err(error) => Err(refusal::volume(error)),
+        Err(error) => Err(error.into()),
         Ok(Found::Unreadable(why)) => {
             tracing::warn!(%path, why, "a tree has a manifest that cannot be read");
             Ok(None)
