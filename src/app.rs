@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Every feature there is. A new one is a line here.
-const FEATURES: [FeatureSpec; 3] = [mail::FEATURE, parse::FEATURE, jobs_api::FEATURE];
+/// Every feature there is. A new one is a word here.
+const FEATURES: &[FeatureSpec] = &[mail::FEATURE, parse::FEATURE, jobs_api::FEATURE];
 
 /// A headworks of some roles.
 pub struct App {
@@ -69,11 +69,13 @@ impl App {
         metrics: Metrics,
         patient: bool,
     ) -> Result<Self, BuildError> {
-        refuse_idle(&roles)?;
+        if let Some(role) = idle_role(&roles) {
+            return Err(BuildError::IdleRole(role));
+        }
         let reloads = live.subscribe();
         let core = Arc::new(build::core(live, roles, metrics, patient).await?);
         let mut features = Vec::with_capacity(FEATURES.len());
-        for FeatureSpec { name, build, .. } in FEATURES {
+        for &FeatureSpec { name, build, .. } in FEATURES {
             let built = build(Arc::clone(&core)).await;
             features.push(built.map_err(|source| BuildError::Feature { name, source })?);
         }
@@ -103,19 +105,20 @@ impl App {
         Keeper::new(&self.core, &self.features)
     }
 
-    /// The router of a listener that serves these doors. `/readyz` is 503 from when `stop` is cancelled.
+    /// The health of this process, for all its listeners. `/readyz` is 503 from when `stop` is cancelled.
+    #[must_use]
+    pub fn health(&self, stop: &CancellationToken) -> Health {
+        let checks = readiness::checks(&self.core, &self.features, stop);
+        Health::new(self.core.kit(), self.core.metrics.clone(), checks)
+    }
+
+    /// The router of a listener that serves these doors.
     ///
     /// # Errors
     /// When the API document cannot be written.
-    pub fn router(
-        &self,
-        doors: &BTreeSet<Door>,
-        stop: &CancellationToken,
-    ) -> Result<Router, serde_json::Error> {
-        let checks = readiness::checks(&self.core, &self.features, stop);
-        let health = Health::new(self.core.kit(), self.core.metrics.clone(), checks);
+    pub fn router(&self, doors: &BTreeSet<Door>, health: &Health) -> Result<Router, serde_json::Error> {
         let timeout = self.core.live.config().http.request_timeout.get();
-        router::router(&self.features, &health, doors, timeout)
+        router::router(&self.features, health, doors, timeout)
     }
 
     /// What the features can make damaged trees again with.
@@ -124,13 +127,11 @@ impl App {
     }
 }
 
-/// Refuses a role in which nothing would run: who asks for it would wait for work that nobody does.
-fn refuse_idle(roles: &BTreeSet<Role>) -> Result<(), BuildError> {
-    let is_busy = |role: &Role| {
-        matches!(role, Role::Http | Role::Keeper) || FEATURES.iter().any(|spec| spec.roles.contains(role))
+/// The first of these roles in which nothing would run: who asks for one would wait for work that nobody does.
+#[must_use]
+pub fn idle_role(roles: &BTreeSet<Role>) -> Option<Role> {
+    let is_idle = |role: &Role| {
+        !matches!(role, Role::Http | Role::Keeper) && !FEATURES.iter().any(|spec| spec.roles.contains(role))
     };
-    match roles.iter().find(|role| !is_busy(role)) {
-        Some(role) => Err(BuildError::IdleRole(*role)),
-        None => Ok(()),
-    }
+    roles.iter().copied().find(is_idle)
 }

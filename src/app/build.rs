@@ -73,10 +73,10 @@ pub(super) async fn core(
     let boot = BootId::fresh();
     let writers: RowWriters = FEATURES.iter().flat_map(|spec| spec.rows.iter().copied()).collect();
     let worker = enter(&db, &config, boot, &roles, &writers).await?;
-    let volumes = volumes::open(&db, &config, &FEATURES, &roles).await?;
+    let volumes = volumes::open(&db, &config, FEATURES, &roles).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
-    let needs_sandbox = VolumeName::ALL.iter().any(|&name| volumes::is_used(&FEATURES, &roles, name));
+    let needs_sandbox = VolumeName::ALL.iter().any(|&name| volumes::is_used(FEATURES, &roles, name));
     let host = if needs_sandbox { Host::start(settings).await? } else { Host::idle(settings).await? };
     let tables = Tables::new(host.declarations())?;
     let made = load::ensure(&db, &tables, TABLES_LOCK).await?;

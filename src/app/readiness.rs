@@ -34,7 +34,7 @@ pub fn checks(core: &Arc<Core>, features: &[Feature], stop: &CancellationToken) 
 
 /// The volumes that the features of this process use.
 fn used_volumes(core: &Core) -> Vec<VolumeName> {
-    let is_used = |name: &VolumeName| super::volumes::is_used(&FEATURES, &core.roles, *name);
+    let is_used = |name: &VolumeName| super::volumes::is_used(FEATURES, &core.roles, *name);
     VolumeName::ALL.iter().copied().filter(is_used).collect()
 }
 

@@ -70,12 +70,12 @@ impl Server {
 
 /// Serves the control socket, which every process has, and with role `http` every address.
 async fn serve(app: &App, config: &Config, stop: &CancellationToken) -> Result<Serving, StartError> {
-    let mut listens = Vec::new();
+    let (health, mut listens) = (app.health(stop), Vec::new());
     for listen in config.listen.iter().filter(|_| config.server.roles.contains(&Role::Http)) {
-        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, stop)? });
+        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, &health)? });
     }
     let path = config.server.control_socket.clone();
-    let control = Control { path, router: app.router(&[Door::Api].into(), stop)? };
+    let control = Control { path, router: app.router(&[Door::Api].into(), &health)? };
     let http = &config.http;
     let limits = Limits {
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),

@@ -42,8 +42,10 @@ impl Client {
     /// # Errors
     /// When the address is malformed, the key contains control characters, or there is no certificate to trust.
     pub fn at_url(url: &str, key: Option<&str>, ca: Option<&Path>) -> Result<Self, Failure> {
-        let wrong = |why: &str| Failure::new(Exit::Usage, format!("--url {url}: {why}"));
-        let address: Url = url.parse().map_err(|_| wrong("is not a URL"))?;
+        // Only the origin is ever printed: the rest may hold a password.
+        let address: Url = url.parse().map_err(|_| Failure::new(Exit::Usage, "--url is not a URL"))?;
+        let place = address.origin().ascii_serialization();
+        let wrong = |why: &str| Failure::new(Exit::Usage, format!("--url {place}: {why}"));
         if !matches!(address.scheme(), "http" | "https") {
             return Err(wrong("must start with http:// or https://"));
         }
@@ -63,7 +65,6 @@ impl Client {
             None => builder,
         };
         let http = builder.build().map_err(|error| wrong(&cause(&error)))?;
-        let place = address.origin().ascii_serialization();
         Ok(Self { http, base: url.trim_end_matches('/').to_owned(), place })
     }
 

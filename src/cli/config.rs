@@ -4,6 +4,7 @@ mod live;
 
 use super::print::{self, Column};
 use super::{Exit, Failure, Global, owner};
+use crate::app::{BuildError, idle_role};
 use clap::Subcommand;
 use live::Line;
 
@@ -41,7 +42,10 @@ impl Config {
         match self {
             Self::Check { live: true, json } => return check_live(global, json).await,
             Self::Check { .. } => {
-                global.load()?;
+                let loaded = global.load()?;
+                if let Some(role) = idle_role(&loaded.config().server.roles) {
+                    return Err(Failure::new(Exit::Usage, BuildError::IdleRole(role).to_string()));
+                }
                 global.say("the configuration is valid");
             }
             Self::Print { origin } => super::out(&global.load()?.print(origin))?,

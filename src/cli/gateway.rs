@@ -175,7 +175,7 @@ impl Here {
     async fn open(loaded: Loaded, roles: BTreeSet<Role>) -> Result<Self, Failure> {
         let built = App::build_at_once(Live::new(loaded), roles, Metrics::install()?).await;
         let app = Arc::new(built.map_err(|error| not_built(&error))?);
-        let router = app.router(&[Door::Api].into(), &CancellationToken::new())?;
+        let router = app.router(&[Door::Api].into(), &app.health(&CancellationToken::new()))?;
         Ok(Self { app, router })
     }
 

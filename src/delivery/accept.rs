@@ -8,7 +8,7 @@ use super::envelope::Envelope;
 use super::feature_rows::{FeatureRow, Origin, RowWriters};
 use super::store::{self, DeliveryRecord, Earlier};
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Slug, SpoolId, Timestamp};
-use crate::infra::db::{Db, DbError, Lane, Tx};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
 use crate::job::{NewJob, Priority, QueueName, Queues, Wake};
 use crate::web::{Kind, Problem};
@@ -241,7 +241,11 @@ fn accepted(receipt_id: ReceiptId, first: Earlier, duplicate: bool) -> Accepted 
 
 async fn commit(db: &Db, writers: &RowWriters, items: Arc<[Item]>) -> Vec<Answer> {
     let all = 0..items.len();
-    match write(db, writers, &items, all.clone()).await {
+    let mut written = write(db, writers, &items, all.clone()).await;
+    if written.as_ref().is_err_and(|error| error.kind() == DbErrorKind::Contention) {
+        written = write(db, writers, &items, all.clone()).await;
+    }
+    match written {
         Ok(answers) => answers,
         // Something in one of them spoilt the batch: each for itself, so that only the culprit is refused.
         Err(error) if !error.is_temporary() && items.len() > 1 => {

@@ -176,7 +176,7 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Bec
         let (back, result) = once(context, batch).await;
         batch = back;
         match result {
-            Ok(fenced) => return batch.iter().map(|ending| Ok(became(&fenced, ending.job()))).collect(),
+            Ok(fenced) => return batch.iter().map(|ending| Ok(fenced.became(ending.job()))).collect(),
             Err(error) if error.kind() == DbErrorKind::MissingPartition && repeats < REPEATS => {
                 if let Err(error) = make_days(&context.db).await {
                     tracing::warn!(%error, "making a missing day failed");
@@ -203,14 +203,6 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Bec
         }
         repeats += 1;
     }
-}
-
-fn became(fenced: &Fenced, job: JobId) -> Became {
-    fenced.iter().find(|(id, _)| *id == job).map_or(Became::Lost, |(_, became)| *became)
-}
-
-fn won(fenced: &Fenced) -> Vec<JobId> {
-    fenced.iter().map(|(id, _)| *id).collect()
 }
 
 async fn make_days(db: &Db) -> Result<(), DbError> {
@@ -243,9 +235,9 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
             Box::pin(async move {
                 let mut batch = shared.lock().await;
                 let fenced = state::fence(&mut tx, &batch).await?;
-                let won = won(&fenced);
+                let won = fenced.jobs();
                 let (entries, tally) = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
-                state::apply(&mut tx, &writers, &batch, &won, &entries).await?;
+                state::apply(&mut tx, &writers, &batch, &fenced, &entries).await?;
                 Ok((fenced, tally))
             })
         })

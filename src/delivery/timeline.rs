@@ -63,14 +63,19 @@ impl JobStory {
             Some(delivery) => Trace::of(db, scope, delivery, findings).await?,
             None => None,
         };
+        let notes = job::store::timeline_of_job(&mut db.reader(View::State).await?.tx(), job).await?;
+        let notes = notes.into_iter().map(Event::from);
         if let Some(Trace { mut timeline, loads, .. }) = trace {
             timeline.retain(|event| event.job_id == Some(job.id));
+            // Notes from before the job had a delivery.
+            let earlier: Vec<Event> = notes.filter(|note| !timeline.contains(note)).collect();
+            timeline.extend(earlier);
+            timeline.sort_by_key(|event| event.at);
             let load = loads.into_iter().find(|loaded| loaded.load.job_id == job.id);
             return Ok(Self { timeline, load });
         }
-        let notes = job::store::timeline_of_job(&mut db.reader(View::State).await?.tx(), job).await?;
         let mut timeline = of_job(job);
-        timeline.extend(notes.into_iter().map(Event::from));
+        timeline.extend(notes);
         timeline.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
         Ok(Self { timeline, load: None })
     }

@@ -112,7 +112,9 @@ impl Parser {
         };
         let (version, limits) = (self.host.state().version, self.live.config().mail.limits());
         let inbox = Arc::clone(&self.inbox);
-        tokio::task::spawn_blocking(move || Reading::open(&inbox, &path, envelope, &version, &limits)).await?
+        let record = (delivery.id, delivery.digest);
+        let open = move || Reading::open(&inbox, &path, record, envelope, (&version, &limits));
+        tokio::task::spawn_blocking(open).await?
     }
 
     fn request(&self, subject: &Subject, input: Input, envelope: Envelope) -> Parse {

@@ -12,7 +12,7 @@
 use crate::delivery::manifest::{Manifest, Part};
 use crate::delivery::parts;
 use crate::delivery::tree::{self, Found};
-use crate::ids::Digest;
+use crate::ids::{DeliveryId, Digest};
 use crate::infra::host::RunInput;
 use crate::infra::volume::{BadSubPath, Stored, SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
@@ -55,13 +55,13 @@ impl Reading {
     /// find the same.
     ///
     /// # Errors
-    /// What the volume reports, or that the tree is not what its manifest says.
+    /// What the volume reports, or that the tree is not that of the delivery, or not what its manifest says.
     pub fn open(
         inbox: &Arc<Volume>,
         path: &SubPath,
+        delivery: (DeliveryId, Digest),
         envelope: Envelope,
-        version: &str,
-        limits: &MimeLimits,
+        (version, limits): (&str, &MimeLimits),
     ) -> Result<Self, Interrupted> {
         let manifest = match tree::read_manifest(inbox, path)? {
             Found::Manifest(manifest) => *manifest,
@@ -70,6 +70,15 @@ impl Reading {
             }
             Found::None => return Err(Interrupted::Failed(format!("{path} has no manifest"))),
         };
+        // A manifest vouches for its files; only the record of the delivery vouches for the manifest.
+        let bytes = manifest.message.map(|message| message.sha256);
+        let bytes = bytes.or_else(|| manifest.parts.first().map(|part| part.file.sha256));
+        if (manifest.about.delivery, bytes) != (delivery.0, Some(delivery.1)) {
+            return Err(Interrupted::Failed(format!(
+                "damaged storage: the manifest of {path} is not of delivery {}",
+                delivery.0
+            )));
+        }
         let Some(message) = manifest.message else { return Self::file(inbox, path, envelope, manifest) };
         let (file, place) = open(inbox, path, tree::MESSAGE)?;
         if manifest.is_split_by(version, limits)

@@ -143,7 +143,7 @@ impl Appliance {
 
     /// Sends a request to the API, as somebody on this host; a JSON answer, or text.
     pub async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
-        let router = self.app.router(&[config::Door::Api].into(), &self.stop).unwrap();
+        let router = self.app.router(&[config::Door::Api].into(), &self.app.health(&self.stop)).unwrap();
         let request = Request::builder().method(method).uri(path);
         let mut request = request.body(Body::from(body.to_owned())).unwrap();
         request.extensions_mut().insert(Caller::control(0));

@@ -4,9 +4,9 @@ use crate::programs;
 use headworks::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use headworks::delivery::manifest::{About, PartFacts};
 use headworks::delivery::parts::NewPart;
-use headworks::delivery::tree::{self, Contents, Written};
+use headworks::delivery::tree::{self, Contents, Found, Written};
 use headworks::delivery::tree_path::Place;
-use headworks::ids::{DeliveryId, ReceiptId, Slug, Timestamp};
+use headworks::ids::{DeliveryId, Digest, ReceiptId, Slug, Timestamp};
 use headworks::infra::host::{Gathered, Host, Ran, RunError, RunErrorKind, Settings};
 use headworks::infra::volume::{FileRange, Stored, SubPath, Volume};
 use headworks::job::Interrupted;
@@ -67,13 +67,26 @@ impl Site {
         files.into_iter().find(|file| file.to_str().unwrap().ends_with(end)).unwrap()
     }
 
+    /// Id and digest of the delivery, as its record has them.
+    fn record(&self) -> (DeliveryId, Digest) {
+        let Found::Manifest(manifest) = tree::read_manifest(&self.inbox, &self.path).unwrap() else {
+            panic!("the tree has no manifest");
+        };
+        let bytes = manifest.message.map(|message| message.sha256);
+        (manifest.about.delivery, bytes.unwrap_or_else(|| manifest.parts[0].file.sha256))
+    }
+
     fn read(&self, version: &str) -> Result<Reading, Interrupted> {
+        self.read_as(self.record(), version)
+    }
+
+    fn read_as(&self, record: (DeliveryId, Digest), version: &str) -> Result<Reading, Interrupted> {
         let envelope = module_api::Envelope {
             sender: "device@acme.example".into(),
             recipient: "acme@in.example".into(),
             ..module_api::Envelope::default()
         };
-        Reading::open(&self.inbox, &self.path, envelope, version, &self.limits)
+        Reading::open(&self.inbox, &self.path, record, envelope, (version, &self.limits))
     }
 
     /// Runs a module over the stored parts.
@@ -251,6 +264,22 @@ async fn compare(host: &Host, modules: &[&str], name: &str, site: &Site) {
             let known = digests.get(&part.stored);
             assert!(known.is_some() || part.kind == PartKind::Member, "{name}: {} has no digest", part.path);
             assert!(known.is_none_or(|known| *known == digest), "{name}: {}", part.path);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_of_another_delivery_is_damaged_storage() {
+    let host = host(programs::modules()).await;
+    let site = Site::mail(&host, b"Subject: x\n\nbody\n", MimeLimits::default()).await;
+    let (delivery, digest) = site.record();
+    assert!(site.read_as((delivery, digest), VERSION).is_ok());
+    for record in [(DeliveryId::fresh(), digest), (delivery, Digest::of(b"another"))] {
+        for version in [VERSION, "older"] {
+            let Err(Interrupted::Failed(why)) = site.read_as(record, version).map(drop) else {
+                panic!("it was read");
+            };
+            assert!(why.starts_with("damaged storage: the manifest of "), "{why}");
         }
     }
 }

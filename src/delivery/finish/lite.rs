@@ -5,7 +5,7 @@
 
 use super::state::{self, Ending, Fenced};
 use super::stored::{self, Stored};
-use super::{Context, Shared, won, write_loads};
+use super::{Context, Shared, write_loads};
 use crate::infra::db::{DbError, DbErrorKind, Lane};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +23,13 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
             Box::pin(async move {
                 let batch = state.lock().await;
                 let fenced = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &writers, &batch, &won(&fenced), &[]).await?;
+                state::apply(&mut tx, &writers, &batch, &fenced, &[]).await?;
                 Ok(fenced)
             })
         })
         .await?;
     if has_loads {
-        context.committed.add(&won(&fenced));
+        context.committed.add(&fenced.jobs());
     }
     Ok(fenced)
 }
@@ -47,7 +47,7 @@ async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
         Box::pin(async move {
             let batch = state.lock().await;
             let fenced = state::fence(&mut tx, &batch).await?;
-            state::apply(&mut tx, &writers, &batch, &won(&fenced), &[]).await?;
+            state::apply(&mut tx, &writers, &batch, &fenced, &[]).await?;
             pass.store(true, Ordering::Relaxed);
             Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always taken back"))
         })

@@ -94,6 +94,11 @@ impl Ending {
         }
     }
 
+    /// Whether its commit touches the row of another job, or others signal its own.
+    pub fn meets_others(&self) -> bool {
+        self.finished.job.signals.is_some() || matches!(self.finished.end, FinishedEnd::Waiting { .. })
+    }
+
     /// The delivery that the job's own row is to name, where the run made one.
     pub fn adopted(&self) -> Option<DeliveryId> {
         self.finished.work.as_ref()?.delivery.as_ref().and_then(Created::adopted)
@@ -122,10 +127,14 @@ pub enum Leaving {
 /// What follows from the end of a job.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Consequences {
-    pub owner: Owner,
+    /// `None` in an end that an older program stored: it has neither deliveries nor rows of features.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+    #[serde(default)]
     pub delivery: Option<Created>,
     pub sorted: Option<Sorted>,
     pub children: Vec<NewJob>,
+    #[serde(default)]
     pub rows: Vec<FeatureRow>,
     pub notes: Vec<Note>,
     pub entries: Vec<log::Entry>,
@@ -142,7 +151,7 @@ pub struct Owner {
 impl Consequences {
     const fn of(owner: Owner) -> Self {
         Self {
-            owner,
+            owner: Some(owner),
             delivery: None,
             sorted: None,
             children: Vec::new(),
@@ -152,18 +161,54 @@ impl Consequences {
         }
     }
 
+    /// The job was called off instead of being held or waiting: nothing goes on, and no operator is asked.
+    fn call_off(&mut self) {
+        self.children.clear();
+        if let Some(sorted) = &mut self.sorted {
+            sorted.held_reason = None;
+        }
+    }
+
     fn origin(&self) -> Origin {
         let created = self.delivery.as_ref().map(|created| created.delivery.id);
-        let Owner { job, receipt, delivery } = self.owner;
-        Origin { receipt_id: receipt, delivery_id: created.or(delivery), job_id: Some(job) }
+        let owner = self.owner;
+        Origin {
+            receipt_id: owner.and_then(|owner| owner.receipt),
+            delivery_id: created.or(owner.and_then(|owner| owner.delivery)),
+            job_id: owner.map(|owner| owner.job),
+        }
     }
 }
 
-/// The jobs that were ours to end, and what became of each.
-pub type Fenced = Vec<(JobId, Became)>;
+/// What the fence let through.
+#[derive(Debug, Default)]
+pub struct Fenced {
+    /// The jobs that were ours to end, and what became of each.
+    pub won: Vec<(JobId, Became)>,
+    /// Jobs that their ends signal.
+    signals: Vec<JobId>,
+}
+
+impl Fenced {
+    /// What became of a job.
+    pub fn became(&self, job: JobId) -> Became {
+        self.won.iter().find(|(id, _)| *id == job).map_or(Became::Lost, |(_, became)| *became)
+    }
+
+    /// The jobs that were ours to end.
+    pub fn jobs(&self) -> Vec<JobId> {
+        self.won.iter().map(|(id, _)| *id).collect()
+    }
+}
 
 /// Ends the jobs of a batch: only those returned were ours to end.
 pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Fenced, DbError> {
+    // Batches whose jobs signal or wait for each other take the rows in one order. A large load commits alone and must not
+    // hold the row of the job it signals that long.
+    if batch.len() > 1 && batch.iter().any(Ending::meets_others) {
+        let jobs: Vec<JobId> = batch.iter().map(Ending::job).collect();
+        job::store::lock_with_signalled(tx, &jobs).await?;
+    }
     for ending in batch {
         if let Some(delivery) = ending.adopted() {
             job::store::name_delivery(tx, ending.lease(), delivery).await?;
@@ -175,27 +220,24 @@ pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Fenced, DbError>
 /// As [`fence`], for ends that are not a batch's.
 pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbError> {
     let mut ends = Vec::new();
-    let mut won = Vec::new();
+    let mut fenced = Fenced::default();
     for leaving in leaving {
         match leaving {
             Leaving::Ends(end) => ends.push(end),
             Leaving::PutBack(id, token, how) => match job::store::put_back(tx, id, token, &how).await? {
                 Became::Lost => {}
-                became => won.push((id, became)),
+                became => fenced.won.push((id, became)),
             },
         }
     }
     ends.sort_by_key(|end| end.id);
     if ends.is_empty() {
-        return Ok(won);
+        return Ok(fenced);
     }
     let ended = job::store::end(tx, &ends).await?;
-    let signals: Vec<JobId> = ended.iter().filter_map(|won| won.signals).collect();
-    if !signals.is_empty() {
-        job::store::signal(tx, &signals).await?;
-    }
-    won.extend(ended.into_iter().map(|won| (won.id, Became::AsMeant)));
-    Ok(won)
+    fenced.signals.extend(ended.iter().filter_map(|won| won.signals));
+    fenced.won.extend(ended.into_iter().map(|won| (won.id, Became::AsMeant)));
+    Ok(fenced)
 }
 
 /// Writes what follows for those who won; log entries last.
@@ -203,21 +245,27 @@ pub async fn apply(
     tx: &mut Tx<'_>,
     writers: &RowWriters,
     batch: &[Ending],
-    won: &[JobId],
+    fenced: &Fenced,
     rows: &[Entry],
 ) -> Result<(), DbError> {
+    let won = fenced.jobs();
     let entries = rows.iter().filter(|(job, _)| won.contains(job)).map(|(_, entry)| entry.clone()).collect();
     let all = batch.iter().filter(|ending| won.contains(&ending.job())).map(Ending::consequences).collect();
-    follow(tx, writers, all, entries).await
+    follow(tx, writers, fenced, all, entries).await
 }
 
-/// Deliveries, coordinates, children, rows of features, notes, log.
+/// Deliveries, coordinates, children, rows of features, notes, signals, log.
 pub async fn follow(
     tx: &mut Tx<'_>,
     writers: &RowWriters,
-    all: Vec<Consequences>,
+    fenced: &Fenced,
+    mut all: Vec<Consequences>,
     mut entries: Vec<log::Entry>,
 ) -> Result<(), DbError> {
+    for (job, _) in fenced.won.iter().filter(|(_, became)| *became == Became::Cancelled) {
+        let called_off = |one: &&mut Consequences| one.owner.is_some_and(|owner| owner.job == *job);
+        all.iter_mut().filter(called_off).for_each(Consequences::call_off);
+    }
     create_deliveries(tx, &all).await?;
     let sorted: Vec<_> = all.iter().filter_map(|consequences| consequences.sorted.as_ref()).collect();
     store::set_sorted(tx, &sorted).await?;
@@ -236,11 +284,14 @@ pub async fn follow(
         entries.extend(consequences.entries);
     }
     job::store::note(tx, &notes).await?;
+    if !fenced.signals.is_empty() {
+        job::store::signal(tx, &fenced.signals).await?;
+    }
     if entries.is_empty() { Ok(()) } else { log::append(tx, &entries).await.map(|_| ()) }
 }
 
 async fn create_deliveries(tx: &mut Tx<'_>, all: &[Consequences]) -> Result<(), DbError> {
-    let created = all.iter().filter_map(|one| Some((one.owner, one.delivery.as_ref()?)));
+    let created = all.iter().filter_map(|one| Some((one.owner?, one.delivery.as_ref()?)));
     let created: Vec<(Owner, &Created)> = created.collect();
     if created.is_empty() {
         return Ok(());

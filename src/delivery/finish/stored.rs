@@ -130,10 +130,29 @@ async fn apply(tx: &mut Tx<'_>, writers: &RowWriters, stored: Stored) -> Result<
     if let Some(delivery) = adopted {
         crate::job::store::name_delivery(tx, (stored.job, stored.token), delivery).await?;
     }
-    let won = state::leave(tx, vec![stored.leaving()]).await?;
-    if won.is_empty() {
+    let fenced = state::leave(tx, vec![stored.leaving()]).await?;
+    if fenced.won.is_empty() {
         return Ok(false);
     }
-    state::follow(tx, writers, vec![stored.consequences], Vec::new()).await?;
+    state::follow(tx, writers, &fenced, vec![stored.consequences], Vec::new()).await?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 0.1.0 stored it, before runs could create deliveries, write rows of features or wait.
+    const OLD: &str = r#"{"job":7,"token":"0190c1f0-0000-7000-8000-000000000001","end":"completed","held":null,"error":null,
+        "report":{"module":"hydrastor/alert"},"consequences":{"sorted":null,"children":[{"queue":3,"kind":"parse",
+        "priority":"normal","delivery_id":null,"receipt_id":null,"parent_id":7,"retry_of":null,"signals":null,
+        "max_attempts":5,"delay":{"secs":0,"nanos":0},"args":{}}],"notes":[],"entries":[]}}"#;
+
+    #[test]
+    fn an_end_that_an_older_program_stored_is_read() {
+        let stored: Stored = serde_json::from_str(OLD).unwrap();
+        assert!(matches!(stored.leaving(), Leaving::Ends(End { id: JobId(7), end: Ended::Completed, .. })));
+        assert_eq!(stored.consequences.children[0].queue.id, 3);
+        assert!(stored.consequences.owner.is_none() && stored.consequences.rows.is_empty());
+    }
 }

@@ -58,7 +58,7 @@ WHERE id IN (SELECT id FROM job INDEXED BY job_fetch
                AND (lease_until IS NULL OR (lease_until < $7 AND $9))
                AND (SELECT NOT paused FROM queue WHERE queue.id = $1)
              ORDER BY pos LIMIT CAST($4 AS INTEGER))
-RETURNING id, pos, queue, priority, delivery_id, receipt_id, retry_of, attempt, crashes, lost, max_attempts, args, created_at,
+RETURNING id, pos, queue, priority, delivery_id, receipt_id, retry_of, signals, attempt, crashes, lost, max_attempts, args, created_at,
           cancel_requested, lease_token";
 
 pub async fn claim(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
@@ -317,11 +317,14 @@ pub async fn release_leases_of_others(
 }
 
 /// The worst end other than completed goes to the receipt before the rows that know it are deleted: failed, which has the
-/// smallest number of them.
+/// smallest number of them. A job that was repeated does not count; its repetition does.
 const REMEMBER: &str = "
 UPDATE receipt SET worst_outcome = min(coalesce(worst_outcome, gone.outcome), gone.outcome)
-FROM (SELECT receipt_id, min(outcome) AS outcome FROM job_done
-      WHERE rowid IN (SELECT value FROM json_each($1)) AND outcome > 0 AND receipt_id IS NOT NULL GROUP BY receipt_id) gone
+FROM (SELECT d.receipt_id, min(d.outcome) AS outcome FROM job_done d
+      WHERE d.rowid IN (SELECT value FROM json_each($1)) AND d.outcome > 0 AND d.receipt_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM job r WHERE r.receipt_id = d.receipt_id AND r.retry_of = d.id)
+        AND NOT EXISTS (SELECT 1 FROM job_done r WHERE r.receipt_id = d.receipt_id AND r.retry_of = d.id)
+      GROUP BY d.receipt_id) gone
 WHERE receipt.id = gone.receipt_id";
 
 pub async fn prune(connection: &mut SqliteConnection, keep: Duration, limit: i32) -> Result<u64, DbError> {

@@ -67,6 +67,8 @@ pub struct Job {
     pub receipt_id: Option<ReceiptId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
+    /// Job that its end signals.
+    pub signals: Option<JobId>,
     /// Runs that failed before this one.
     pub attempt: i16,
     /// Module processes that died on it.
@@ -336,6 +338,17 @@ pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, Db
         DELETE FROM worker WHERE seen_at < $1
         AND id NOT IN (SELECT claimed_by FROM job WHERE lane = 0 AND lease_token IS NOT NULL AND claimed_by IS NOT NULL)";
     Ok(crate::on_either!(tx, c => sqlx::query(text).bind(before).execute(c).await?.rows_affected()))
+}
+
+/// Locks jobs, and those that their ends signal, in the order of their ids. With SQLite there is one writer anyway.
+pub async fn lock_with_signalled(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), DbError> {
+    if let Tx::Pg(connection) = tx {
+        let text =
+            "SELECT 1 FROM job WHERE id = ANY($1) OR id IN (SELECT signals FROM job WHERE id = ANY($1))
+                    ORDER BY id FOR UPDATE";
+        sqlx::query(text).bind(jobs).execute(&mut **connection).await?;
+    }
+    Ok(())
 }
 
 /// Makes a leased job name a delivery that its run made. Nothing happens when the lease was lost.

@@ -58,7 +58,7 @@ UPDATE job SET lease_token = $5, claimed_by = $6, lease_until = now() + $7 * int
        lost = job.lost + (job.lease_until IS NOT NULL)::int::smallint,
        first_started_at = coalesce(job.first_started_at, now())
 FROM got WHERE job.id = got.id
-RETURNING job.id, job.pos, job.queue, job.priority, job.delivery_id, job.receipt_id, job.retry_of, job.attempt,
+RETURNING job.id, job.pos, job.queue, job.priority, job.delivery_id, job.receipt_id, job.retry_of, job.signals, job.attempt,
           job.crashes, job.lost, job.max_attempts, job.args, job.created_at, job.cancel_requested, job.lease_token";
 
 pub async fn claim(connection: &mut PgConnection, claim: &Claim) -> Result<Vec<Job>, DbError> {
@@ -313,11 +313,14 @@ pub async fn make_days(connection: &mut PgConnection) -> Result<(), DbError> {
 }
 
 /// The worst end other than completed goes to the receipt before the day that knows it is dropped: failed, which has the
-/// smallest number of them.
+/// smallest number of them. A job that was repeated does not count; its repetition does.
 const REMEMBER: &str = "
 UPDATE receipt SET worst_outcome = least(receipt.worst_outcome, gone.outcome)
-FROM (SELECT receipt_id, min(outcome) AS outcome FROM job_done
-      WHERE finished_at < $1 AND outcome > 0 AND receipt_id IS NOT NULL GROUP BY receipt_id) gone
+FROM (SELECT d.receipt_id, min(d.outcome) AS outcome FROM job_done d
+      WHERE d.finished_at < $1 AND d.outcome > 0 AND d.receipt_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM job r WHERE r.receipt_id = d.receipt_id AND r.retry_of = d.id)
+        AND NOT EXISTS (SELECT 1 FROM job_done r WHERE r.receipt_id = d.receipt_id AND r.retry_of = d.id)
+      GROUP BY d.receipt_id) gone
 WHERE receipt.id = gone.receipt_id";
 
 pub async fn prune(connection: &mut PgConnection, keep: Duration, _limit: i32) -> Result<u64, DbError> {

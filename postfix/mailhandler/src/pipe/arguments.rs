@@ -62,10 +62,11 @@ impl Arguments {
     /// Every error is a mistake in master.cf.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Self, Refusal> {
         let mut given = Given::collect(arguments)?;
+        let spool = PathBuf::from(given.required("--spool")?);
         let spool_id = given.parsed("--spool-id", None)?;
         let declared_bytes = given.parsed("--size", None)?;
         Ok(Self {
-            spool: PathBuf::from(given.required("--spool")?),
+            spool,
             spool_id,
             min_free_bytes: given.parsed::<Bytes>("--min-free", None)?.0,
             min_free_inodes: given.parsed("--min-free-inodes", Some(DEFAULT_MIN_FREE_INODES))?,
