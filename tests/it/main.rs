@@ -31,6 +31,7 @@ mod recovery;
 mod reload;
 mod roles;
 mod running;
+mod sample_feature;
 mod sandbox;
 mod sandboxed_modules;
 mod split;

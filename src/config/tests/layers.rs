@@ -207,9 +207,9 @@ fn the_most_specific_section_of_a_queue_wins_setting_by_setting() {
 #[test]
 fn a_section_of_an_unknown_kind_or_a_malformed_name_is_an_error() {
     let cases = [
-        ("prase", "\"prase\" is not a kind of job; the kinds are sort, parse"),
-        ("judge:x", "\"judge\" is not a kind of job; the kinds are sort, parse"),
-        ("parse/hydrastor", "\"parse/hydrastor\" is not a kind of job; the kinds are sort, parse"),
+        ("prase", "\"prase\" is not a kind of job; the kinds are KINDS"),
+        ("judge:x", "\"judge\" is not a kind of job; the kinds are KINDS"),
+        ("parse/hydrastor", "\"parse/hydrastor\" is not a kind of job; the kinds are KINDS"),
         ("parse:a/b/c", "\"parse:a/b/c\" is not the name of a queue: kind[:module][@spool]"),
         ("sort@here", "\"sort@here\" is not the name of a queue: kind[:module][@spool]"),
     ];

@@ -7,6 +7,8 @@ mod secrets;
 mod sources;
 
 use super::{Errors, Loaded, Sources, load};
+use crate::ids::{Kind, VolumeName};
+use regex::Regex;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -54,9 +56,14 @@ impl Setup {
         load(&self.sources)
     }
 
-    /// The mistakes, one per line, without the directory's name.
+    /// The mistakes, one per line, without the directory's name. What a new kind, volume or setting would change reads `KINDS`,
+    /// `VOLUMES`, `default:LINE`.
     fn mistakes(&self) -> String {
         let errors = self.load().err().expect("must be refused").to_string();
-        errors.replace(&format!("{}/", self.path().display()), "")
+        let errors = errors.replace(&format!("{}/", self.path().display()), "");
+        let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+        let volumes: Vec<_> = VolumeName::ALL.iter().map(|name| name.word()).collect();
+        let errors = errors.replace(&kinds.join(", "), "KINDS").replace(&volumes.join(", "), "VOLUMES");
+        Regex::new("default:[0-9]+").unwrap().replace_all(&errors, "default:LINE").into_owned()
     }
 }
