@@ -1,37 +1,10 @@
-//! What every volume promises, checked on each variant: a directory, a directory on a file system that cannot hold
-//! files without a name, and memory.
+//! What every volume promises.
 
-use super::disk::Disk;
-use super::{
+use super::{at, names, put, suite};
+use crate::infra::volume::{
     Durable, EntryKind, FileRange, Placed, Source, Stored, SubPath, Volume, VolumeErrorKind as Kind,
 };
 use std::io::{self, Read};
-use std::sync::Arc;
-
-const CAPACITY_BYTES: u64 = 1 << 20;
-
-macro_rules! suite {
-    ($($promise:ident),+ $(,)?) => {
-        mod directory {
-            $(#[test] fn $promise() {
-                let dir = tempfile::tempdir().unwrap();
-                super::$promise(&super::Volume::open("inbox", dir.path(), None).unwrap());
-            })+
-        }
-        mod directory_with_stage_names {
-            $(#[test] fn $promise() {
-                let dir = tempfile::tempdir().unwrap();
-                let disk = super::Disk::open("inbox", dir.path(), None).unwrap().with_stage_names();
-                super::$promise(&super::Volume::Disk(super::Arc::new(disk)));
-            })+
-        }
-        mod memory {
-            $(#[test] fn $promise() {
-                super::$promise(&super::Volume::memory("inbox", super::CAPACITY_BYTES));
-            })+
-        }
-    };
-}
 
 suite! {
     what_was_put_is_read_back,
@@ -45,28 +18,11 @@ suite! {
     a_range_past_the_end_leaves_nothing,
     a_file_longer_than_the_limit_is_refused,
     missing_things_are_not_found,
-    a_file_is_no_directory_and_a_directory_no_file,
-    making_a_directory_twice_is_fine,
     a_listing_is_sorted_and_hides_what_is_the_volumes_own,
-    a_sealed_tree_shows_it_and_can_be_repaired,
-    many_trees_are_sealed_together,
     sealing_what_is_missing_is_an_error,
     a_removed_tree_is_gone_sealed_or_not,
     the_volume_itself_is_not_removed,
     removing_one_file_leaves_its_neighbours,
-    free_space_is_told,
-}
-
-fn at(path: &str) -> SubPath {
-    path.parse().unwrap()
-}
-
-fn put(volume: &Volume, path: &str, bytes: &[u8]) -> Placed {
-    volume.put(&at(path), Source::Bytes(bytes), Durable::AtSeal).unwrap()
-}
-
-fn names(volume: &Volume, dir: &str) -> Vec<String> {
-    volume.list(&at(dir)).unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
 fn what_was_put_is_read_back(volume: &Volume) {
@@ -183,23 +139,6 @@ fn missing_things_are_not_found(volume: &Volume) {
     }
 }
 
-fn a_file_is_no_directory_and_a_directory_no_file(volume: &Volume) {
-    put(volume, "a/b", b"");
-    assert_eq!(volume.list(&at("a/b")).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(volume.make_dir(&at("a/b")).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(volume.make_dir(&at("a/b/c")).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(volume.open_file(&at("a")).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(volume.remove_file(&at("a")).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(volume.remove_tree(&at("a/b")).unwrap_err().kind, Kind::Corrupt);
-}
-
-fn making_a_directory_twice_is_fine(volume: &Volume) {
-    for _ in 0..2 {
-        volume.make_dir(&at("a/b/c")).unwrap();
-    }
-    assert_eq!(volume.stat(&at("a/b/c")).unwrap().kind, EntryKind::Dir);
-}
-
 fn a_listing_is_sorted_and_hides_what_is_the_volumes_own(volume: &Volume) {
     for path in ["b/z", "b/a", "a", "c"] {
         put(volume, path, b"xyz");
@@ -210,31 +149,6 @@ fn a_listing_is_sorted_and_hides_what_is_the_volumes_own(volume: &Volume) {
     assert_eq!((entries[0].kind, entries[0].len_bytes), (EntryKind::File, 3));
     assert_eq!((entries[1].kind, entries[1].len_bytes), (EntryKind::Dir, 0));
     assert_eq!(volume.stat(&at("a")).unwrap(), entries[0]);
-}
-
-fn a_sealed_tree_shows_it_and_can_be_repaired(volume: &Volume) {
-    put(volume, "t/a", b"1");
-    put(volume, "t/sub/b", b"2");
-    volume.seal(&[at("t")]).unwrap();
-    for path in ["t", "t/a", "t/sub", "t/sub/b"] {
-        assert!(volume.stat(&at(path)).unwrap().sealed, "{path}");
-    }
-    volume.seal(&[at("t")]).unwrap();
-    volume.unseal(&at("t")).unwrap();
-    assert!(!volume.stat(&at("t/sub/b")).unwrap().sealed);
-    assert!(volume.remove_file(&at("t/a")).unwrap());
-    put(volume, "t/a", b"3");
-}
-
-fn many_trees_are_sealed_together(volume: &Volume) {
-    let trees: Vec<_> = (0..5).map(|i| at(&format!("c/d/{i}"))).collect();
-    for tree in &trees {
-        put(volume, tree.join("f").unwrap().as_str(), b"x");
-    }
-    volume.seal(&trees).unwrap();
-    assert!(trees.iter().all(|tree| volume.stat(tree).unwrap().sealed));
-    assert!(!volume.stat(&at("c/d")).unwrap().sealed);
-    volume.seal(&[]).unwrap();
 }
 
 fn sealing_what_is_missing_is_an_error(volume: &Volume) {
@@ -267,53 +181,4 @@ fn removing_one_file_leaves_its_neighbours(volume: &Volume) {
     assert!(volume.remove_file(&at("d/a")).unwrap());
     assert!(!volume.remove_file(&at("d/a")).unwrap());
     assert_eq!(names(volume, "d"), ["b"]);
-}
-
-fn free_space_is_told(volume: &Volume) {
-    let free = volume.free().unwrap();
-    assert!(free.bytes > 0 && free.inodes > 0);
-}
-
-#[test]
-fn a_full_volume_refuses_and_keeps_what_it_has() {
-    let volume = Volume::memory("tmp", 10);
-    put(&volume, "a", b"12345678");
-    let error = volume.put(&at("b"), Source::Bytes(b"123"), Durable::Now).unwrap_err();
-    assert_eq!(error.kind, Kind::Full);
-    let error = volume.put(&at("b"), Source::Reader(&mut io::repeat(1)), Durable::Now).unwrap_err();
-    assert_eq!(error.kind, Kind::Full);
-    assert_eq!(volume.free().unwrap().bytes, 2);
-    assert_eq!(names(&volume, ""), ["a"]);
-}
-
-#[test]
-fn a_planted_link_is_neither_followed_nor_sealed_and_can_be_removed() {
-    let dir = tempfile::tempdir().unwrap();
-    let volume = Volume::open("inbox", &dir.path().join("v"), None).unwrap();
-    std::fs::create_dir(dir.path().join("outside")).unwrap();
-    std::fs::write(dir.path().join("outside/secret"), "s").unwrap();
-    volume.make_dir(&at("t")).unwrap();
-    std::os::unix::fs::symlink("../../outside", dir.path().join("v/t/link")).unwrap();
-    assert_eq!(volume.read(&at("t/link/secret"), 9).unwrap_err().kind, Kind::Corrupt);
-    assert_eq!(volume.list(&at("t/link")).unwrap_err().kind, Kind::Corrupt);
-    let new = volume.put(&at("t/link/new"), Source::Bytes(b""), Durable::Now).unwrap_err();
-    assert_eq!(new.kind, Kind::Corrupt);
-    assert_eq!(volume.list(&at("t")).unwrap()[0].kind, EntryKind::Foreign);
-    let error = volume.seal(&[at("t")]).unwrap_err();
-    assert_eq!((error.kind, error.path.as_str()), (Kind::Corrupt, "t/link"));
-    assert!(volume.remove_tree(&at("t")).unwrap());
-    assert_eq!(std::fs::read_dir(dir.path().join("outside")).unwrap().count(), 1);
-}
-
-#[test]
-fn a_sealed_tree_has_the_modes_the_contract_names_and_drops_staged_files() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let volume = Volume::open("inbox", dir.path(), None).unwrap();
-    put(&volume, "t/a", b"1");
-    std::fs::write(dir.path().join("t/.headworks-stage-0"), "half").unwrap();
-    volume.seal(&[at("t")]).unwrap();
-    let mode = |path: &str| std::fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode("t"), mode("t/a")), (0o550, 0o440));
-    assert!(!dir.path().join("t/.headworks-stage-0").exists());
 }
