@@ -1,5 +1,5 @@
 //! Damaged entries of the spool: their bytes are not what was once written. Each may be the only copy of a mail, so none is
-//! ever deleted, and operators hear of them until somebody took them away: a good copy that comes under the name of one sets
+//! ever deleted, and operators are reminded until somebody removes them: a good copy that arrives under the name of one sets
 //! it aside, and leaves it to be looked at.
 
 use crate::job::{Attention, Urgency};
@@ -17,7 +17,7 @@ pub struct Damaged(Arc<Mutex<Known>>);
 struct Known {
     /// Since when this process knows each.
     since: HashMap<EntryName, Instant>,
-    /// What operators were told.
+    /// What operators know already.
     attention: Attention,
 }
 
@@ -54,7 +54,7 @@ impl Damaged {
         self.known().since.values().map(Instant::elapsed).max().unwrap_or_default()
     }
 
-    /// Whether operators are to be told now.
+    /// Whether to notify operators now.
     #[must_use]
     pub fn due(&self) -> Option<Urgency> {
         let (entries, oldest) = (self.count(), self.oldest());

@@ -131,7 +131,7 @@ struct Dependency {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrong: Option<String>,
-    /// What is worth knowing though nothing is wrong.
+    /// A remark, although nothing is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }

@@ -126,8 +126,8 @@ impl<T> Paged<T> {
     }
 }
 
-/// The URL of the next page: this one with the new cursor.
-fn link(uri: &Uri, next: &str) -> String {
+/// The `Link` to the next page: this one's URL with the new cursor.
+pub fn link(uri: &Uri, next: &str) -> String {
     let kept = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
     let kept = kept.filter(|pair| pair.split('=').next() != Some("cursor"));
     let query: String = kept.map(|pair| format!("{pair}&")).collect();

@@ -11,6 +11,5 @@ mod staging;
 mod tree;
 pub mod wire;
 
-pub use post::{Door, PostError};
 pub use routes::routes;
 pub use tree::manifests;

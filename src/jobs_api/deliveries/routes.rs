@@ -137,7 +137,7 @@ async fn replay(
 ) -> Result<impl IntoResponse, Problem> {
     let from = if replay.sort.unwrap_or(false) { Again::Sort } else { Again::Parse };
     let operator = api.operator(may.caller());
-    let made = operator.replay(id, from, &api.door.modules, |queue| api.attempts(queue)).await?;
+    let made = operator.replay(id, from, &api.module_ids, |queue| api.attempts(queue)).await?;
     let location = [(header::LOCATION, format!("{BASE}/jobs/{made}"))];
     Ok((StatusCode::ACCEPTED, location, Json(Acted { id: made, came: "done" })))
 }
