@@ -71,7 +71,7 @@ async fn list(
     State(api): State<Ctx>,
     Listing { page, .. }: Listing<Unfiltered, String>,
 ) -> Result<Paged<Key>, Problem> {
-    let keys = api.kit.keys.list(page.after().map(String::as_str), page.fetch()).await?;
+    let keys = api.kit.keys.list(page.after().map(String::as_str), page.fetch().into()).await?;
     Ok(page.of(keys, |key| key.name.clone()))
 }
 

@@ -36,7 +36,7 @@ async fn list(
     State(api): State<Ctx>,
     Listing { page, .. }: Listing<Unfiltered, String>,
 ) -> Result<Paged<QueueDepth>, Problem> {
-    let (after, limit) = (page.after().cloned(), page.fetch());
+    let (after, limit) = (page.after().cloned(), page.fetch().into());
     let depths =
         store::queue_depths(&mut api.db.reader(View::State).await?.tx(), after.as_deref(), limit).await?;
     Ok(page.of(depths, |depth| depth.name.clone()))

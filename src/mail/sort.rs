@@ -146,18 +146,17 @@ impl Sorter {
             archive: verdict.archive(),
             held_reason: held.map(str::to_owned),
         };
+        let hold = |reason: HoldReason, detail| {
+            let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
+            Outcome::Hold { reason, detail, work: Some(work) }
+        };
         let route = match &verdict {
             Verdict::Sorted(route) => route,
-            Verdict::Held(reason, detail) => {
-                let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
-                return Ok(Outcome::Hold { reason: *reason, detail: detail.clone(), work: Some(work) });
-            }
+            Verdict::Held(reason, detail) => return Ok(hold(*reason, detail.clone())),
         };
         let module = route.coordinates.module();
         if !self.core.modules.contains(&module) {
-            let detail = format!("no module reads {module}");
-            let work = Work { sorted: Some(sorted(Some(HoldReason::NoModule.word()))), ..Work::default() };
-            return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: Some(work) });
+            return Ok(hold(HoldReason::NoModule, format!("no module reads {module}")));
         }
         let child = self.parse_job(delivery, &module).await?;
         Ok(Outcome::Done(Work { sorted: Some(sorted(None)), children: vec![child], ..Work::default() }))

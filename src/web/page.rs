@@ -96,8 +96,8 @@ impl Limits {
 impl<K: Serialize> Page<K> {
     /// How many entries to ask the store for: one more than the page holds, to know whether there are more.
     #[must_use]
-    pub fn fetch(&self) -> i64 {
-        i64::from(self.limit) + 1
+    pub const fn fetch(&self) -> u32 {
+        self.limit.saturating_add(1)
     }
 
     /// The key of the last entry of the previous page.

@@ -47,8 +47,7 @@ pub async fn part(
 }
 
 async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRow, Manifest), Problem> {
-    let scope = scope.clone();
-    let row = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let row = store::get(scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     match manifest(api, &row).await? {
         Some(manifest) => Ok((row, manifest)),

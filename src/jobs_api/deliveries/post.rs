@@ -78,8 +78,7 @@ impl Api {
         let place = Place::Delivered(post.coordinates.clone());
         let path = tree_path::fresh(&place, post.received_at, config.server.time_zone.get(), id);
         let path = path.map_err(|error| Problem::new(Kind::Invalid, error.to_string()))?;
-        let delivery = delivery(&post, id, &path);
-        let receipt = self.receipt(&post, (key, fingerprint), delivery, source);
+        let receipt = self.receipt(&post, (key, fingerprint), (id, &path), source);
         self.keep(about(&post, id, &receipt), path.clone(), post).await?;
         let answer = self.acceptor.accept(receipt).await;
         match &answer {
@@ -138,7 +137,7 @@ impl Api {
         &self,
         post: &Post,
         (key, fingerprint): ([u8; 32], Digest),
-        delivery: NewDelivery,
+        (id, path): (DeliveryId, &SubPath),
         source: RestSource<'_>,
     ) -> NewReceipt {
         let queue = QueueName::parse(&post.coordinates.module());
@@ -150,7 +149,16 @@ impl Api {
             source: source.name.to_string(),
             customer: Some(post.coordinates.customer.clone()),
             received_at: post.received_at,
-            delivery: Some(delivery),
+            delivery: Some(NewDelivery {
+                id,
+                digest: post.stored.digest,
+                bytes: post.stored.len_bytes,
+                envelope: envelope(post),
+                home: None,
+                coordinates: Some(post.coordinates.clone()),
+                path: Some(path.to_string()),
+                settings: serde_json::json!({}),
+            }),
             jobs: vec![FirstJob {
                 priority: Priority::Normal,
                 max_attempts: self.attempts(&queue),
@@ -216,19 +224,6 @@ fn about(post: &Post, id: DeliveryId, receipt: &NewReceipt) -> About {
         problems: Vec::new(),
         software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
         split_limits: None,
-    }
-}
-
-fn delivery(post: &Post, id: DeliveryId, path: &SubPath) -> NewDelivery {
-    NewDelivery {
-        id,
-        digest: post.stored.digest,
-        bytes: post.stored.len_bytes,
-        envelope: envelope(post),
-        home: None,
-        coordinates: Some(post.coordinates.clone()),
-        path: Some(path.to_string()),
-        settings: serde_json::json!({}),
     }
 }
 
