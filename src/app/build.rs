@@ -194,7 +194,7 @@ fn make_directories(config: &Config, roles: &BTreeSet<Role>) -> Result<PathBuf, 
     Ok(server.tmp_dir.clone())
 }
 
-/// Makes a directory for our eyes only: what is below holds mail, envelopes and key digests. One that is there keeps its mode.
+/// Makes a directory that only we can read: it will hold mail, envelopes and key digests. An existing one keeps its mode.
 ///
 /// # Errors
 /// [`BuildError::Directory`].

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// Pause between two attempts while the store is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Registers the customers of `config`; for those already registered it updates the title, which is the name if the configuration gives none.
+/// Registers the customers of `config`, or updates their titles. A customer without a title is called by its name.
 pub async fn register(db: &Db, config: &Config) -> Result<(), DbError> {
     let named = |customer: &Customer| {
         let name = customer.name.to_string();

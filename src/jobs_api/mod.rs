@@ -1,4 +1,4 @@
-//! Our own REST API, nested at [`BASE`]: what arrived, what became of it, and the operators' acts.
+//! Our own REST API, nested at [`BASE`]: deliveries, their jobs and rows, and the operators' acts.
 //!
 //! ```text
 //!   POST /deliveries ─▶ deliveries::post ─▶ a receipt             ingest
@@ -9,8 +9,8 @@
 //!   /queues  /modules  /log/{topic}  /keys                          the installation's: 404 for a customer's key
 //! ```
 //!
-//! Handlers decode, call one function below, and encode. What an answer looks like stands in the `wire` types beside
-//! them; every status that can come is declared (`web::refusal`), and the tests hold the document against the server.
+//! Handlers decode, call one function below, and encode. The `wire` types beside them, and the rows they wrap, define
+//! the answers; every possible status is declared (`web::refusal`), and tests compare the document with the server.
 
 mod deliveries;
 mod feature;

@@ -42,7 +42,7 @@ async fn list(
     Ok(page.of(depths, |depth| depth.name.clone()))
 }
 
-/// Stops claims from a queue. What runs goes on.
+/// Stops claims from a queue. Running jobs continue.
 #[utoipa::path(post, path = "/queues/{name}/pause", tag = "queues", params(("name" = String, Path)),
     responses((status = 200, body = QueueState), Refusals))]
 async fn pause(

@@ -25,7 +25,7 @@ const KNOWN: &str = "filter[column], since, until, order, limit, cursor, format"
 /// One page of rows.
 #[derive(Debug, Serialize, ToSchema)]
 struct RowPage {
-    /// By name of their columns; `/modules` says which there are.
+    /// By name of their columns, which `/modules` lists.
     #[schema(value_type = Vec<Object>)]
     items: Vec<Map<String, Value>>,
     /// `cursor` of the next page; absent on the last one.

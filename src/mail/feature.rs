@@ -130,7 +130,7 @@ impl Home {
         Ok(())
     }
 
-    /// Whether the spool takes mail, which `mailhandler` asks too before each; and what is worth knowing though it does.
+    /// Whether the spool has room, which `mailhandler` also checks before each mail; and a remark about damaged entries.
     async fn check(self: Arc<Self>) -> Result<Option<String>, String> {
         let (spool, settings) = (self.spool.clone(), self.core.live.config().spool.clone());
         let asked = tokio::task::spawn_blocking(move || {

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Takes in the mail of the spool; cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
-    /// What it stands on.
+    /// The parts of this process.
     pub core: Arc<Core>,
     /// The spool; this process holds its lock.
     pub spool: Spool,
@@ -48,7 +48,7 @@ impl Intake {
     pub async fn run(self, stop: CancellationToken) {
         let (sender, mut heard) = mpsc::channel(HEARD_BOUND);
         if let Err(error) = watch(&self.core.live.config().spool.path.join("new"), sender.clone()) {
-            tracing::warn!(%error, "the spool cannot be watched; it is scanned every {PAUSE:?}");
+            tracing::warn!(%error, "the spool cannot be watched; it is scanned every {RESCAN:?}");
         }
         let mut seen = Seen::default();
         let mut scan = tokio::time::interval(RESCAN);
@@ -71,7 +71,7 @@ impl Intake {
             while !seen.pending.is_empty() && !stop.is_cancelled() {
                 let batch: Vec<_> = seen.pending.drain(..seen.pending.len().min(BATCH)).collect();
                 if !self.accept(batch, &mut seen).await {
-                    break; // After a pause again; what comes meanwhile is heard.
+                    break; // Tried again after a pause; entries that arrive meanwhile are queued.
                 }
             }
         }

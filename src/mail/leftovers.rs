@@ -22,7 +22,7 @@ const SHORT_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// Clears the spool of leftovers.
 pub struct Leftovers {
-    /// What it stands on.
+    /// The parts of this process.
     pub core: Arc<Core>,
     /// The spool of this process.
     pub spool: Spool,
@@ -31,7 +31,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Clears once.
+    /// Clears the spool once.
     ///
     /// # Errors
     /// When the store fails. What the spool refuses is logged and tried again next time.

@@ -1,9 +1,9 @@
-//! Sealing: trees become durable a few seconds after they were committed, and only then does the spool let go.
+//! Sealing: trees become durable a few seconds after they were committed; only then are their spool entries removed.
 //!
 //! `sort` fsyncs nothing, so a crash can leave a committed tree whose files lost their bytes. Until the seal the spool
-//! entry is the durable copy; at start every unsealed tree is compared with its manifest, and a bad one made again from
-//! the spool, at its stored path, without children. The comparison is repeated before each seal: whatever is wrong with a
-//! tree or its archive copy, the spool keeps its mail.
+//! entry is the durable copy; at start every unsealed tree is compared with its manifest, and a bad one is rebuilt from
+//! the spool, at its stored path, without children. The comparison is repeated before each seal: if anything is wrong with a
+//! tree or its archive copy, the mail stays in the spool.
 
 use crate::delivery::Core;
 use crate::delivery::store::{self, Unsealed};
@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 /// Trees of one round; they share the fsyncs of common directories.
 const BATCH: i64 = 256;
 const PAUSE: Duration = Duration::from_millis(500);
-/// A tree that could not be sealed is looked at again after so long.
+/// A tree that could not be sealed is tried again after this time.
 const DEFERRED: Duration = Duration::from_secs(60);
 
 /// Seals trees; cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
-    /// What it stands on.
+    /// The parts of this process.
     pub core: Arc<Core>,
     /// The spool of this process.
     pub spool: Spool,
@@ -82,8 +82,7 @@ impl Sealer {
         Ok(count)
     }
 
-    /// Trees that were made and whose digests are not what their manifest says: to be made again. Asked at start, before
-    /// anything is sorted.
+    /// Trees whose files differ from their manifest and must be rebuilt. Called at start, before anything is sorted.
     pub async fn damaged(&self) -> Result<Vec<DeliveryId>, DbError> {
         let mut damaged = Vec::new();
         for unsealed in self.all_unsealed().await? {
@@ -127,7 +126,7 @@ impl Sealer {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seals what is whole of a batch in one go; if that fails, each tree for itself.
+    /// Seals the intact trees of a batch at once; if that fails, one by one.
     async fn seal(&self, due: Vec<Unsealed>) -> Vec<(Unsealed, Result<(), String>)> {
         let (inbox, archive) = (self.core.volume(VolumeName::Inbox), self.core.volume(VolumeName::Archive));
         let sealed = tokio::task::spawn_blocking(move || {
@@ -161,7 +160,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Removes what the seals made superfluous: the spool entries, and the held trees that these trees came from.
+    /// Removes what is no longer needed after the seals: the spool entries, and the held trees that the sealed ones replace.
     async fn let_go(&self, sealed: Vec<Unsealed>) {
         let (spool, inbox) = (self.spool.clone(), self.core.volume(VolumeName::Inbox));
         let removing = tokio::task::spawn_blocking(move || -> Vec<_> {

@@ -34,7 +34,7 @@ const KEY_REUSED: &str = "key_reused";
 /// Does the jobs of kind `sort`; cheap to clone.
 #[derive(Clone)]
 pub struct Sorter {
-    /// What it stands on.
+    /// The parts of this process.
     pub core: Arc<Core>,
     /// The spool of this process.
     pub spool: Spool,
@@ -106,7 +106,7 @@ impl Sorter {
         tree_path::candidates(&place, at, zone, delivery.receipt_id).map_err(bad_path)
     }
 
-    /// Makes the tree. Nothing is fsynced: the sealer does that, off the path.
+    /// Writes the tree. Nothing is fsynced: the sealer does that later.
     async fn tree(
         &self,
         delivery: &DeliveryRow,

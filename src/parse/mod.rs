@@ -37,7 +37,7 @@ const ROWS_PER_PROGRESS: u64 = 1_000;
 /// Does the jobs of kind `parse`; cheap to clone.
 #[derive(Clone)]
 pub struct Parser {
-    /// What it stands on.
+    /// The parts of this process.
     pub core: Arc<Core>,
 }
 

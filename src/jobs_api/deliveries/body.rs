@@ -106,7 +106,7 @@ pub async fn take(
 }
 
 impl Place {
-    /// The coordinates. A customer's key stands for its customer, and knows no other.
+    /// The coordinates. A customer's key implies its customer and gives access to no other.
     fn coordinates(&self, scope: &Scope) -> Result<Coordinates, Problem> {
         let customer = match (scope, &self.customer) {
             (Scope::All, None) => return Err(Problem::parameter("customer", "is missing")),

@@ -1,7 +1,7 @@
-//! What comes with its coordinates: the way in for callers who know what they send.
+//! Deliveries that come with their coordinates, from callers who know what they send.
 //!
 //! ```text
-//!   body, staged and hashed ─▶ module and customer known? ─▶ came before? ─ yes ─▶ the first receipt
+//!   body, staged and hashed ─▶ module and customer known? ─▶ a repeat? ─ yes ─▶ the first receipt
 //!                                                              │ no
 //!                        tree: manifest, and the file as part 1, or a mail as it is ─▶ seal ─▶ accept ─▶ yes
 //! ```
@@ -204,7 +204,7 @@ fn envelope(post: &Post) -> Envelope {
     })
 }
 
-/// What was sent under the key: these bytes, for this place.
+/// Identifies what the key was used for: these bytes, for this place.
 fn fingerprint(post: &Post) -> Digest {
     let Coordinates { customer, category, type_, group } = &post.coordinates;
     let [customer, category, type_, group] =

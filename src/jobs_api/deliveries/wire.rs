@@ -26,11 +26,11 @@ pub struct DeliveryDetail {
 /// What a tree holds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Contents {
-    /// Where the mail's exact bytes are; null where what came was no mail.
+    /// Where the mail's exact bytes are; null if the delivery is not a mail.
     pub message: Option<String>,
     /// Its header fields, name and decoded value. Older trees have the 14 that people look for.
     pub headers: Vec<Header>,
-    /// What was odd about it: stable codes.
+    /// Problems found in it: stable codes.
     pub problems: Vec<String>,
     /// Its parts.
     pub parts: Vec<Part>,
@@ -65,7 +65,7 @@ pub struct Part {
     pub bytes: u64,
     /// SHA-256 after transfer-decoding, in hex.
     pub sha256: String,
-    /// What was odd about it: stable codes.
+    /// Problems found in it: stable codes.
     pub problems: Vec<String>,
     /// Where its bytes are.
     pub link: String,

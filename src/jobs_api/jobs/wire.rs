@@ -26,7 +26,7 @@ pub struct JobDetail {
     pub findings: Vec<FindingRow>,
 }
 
-/// What came of an act on a job.
+/// The result of an act on a job.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Acted {
     /// The job: for a retry the new one.

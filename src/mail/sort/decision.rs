@@ -52,7 +52,7 @@ impl Verdict {
         Some(MatchedRule { name, captures: route.captures.clone() })
     }
 
-    /// Whether it was held for what happened to its job and not for what a look at it said: another look may end alike.
+    /// Whether it was held because its job failed, and not by a decision: splitting it again may fail in the same way.
     pub fn is_undecided(&self) -> bool {
         use HoldReason as Reason;
         matches!(
@@ -66,8 +66,8 @@ impl Verdict {
     }
 }
 
-/// The verdict that a tree was made by: where it stands tells the coordinates or why it was held, whatever became of the
-/// mail since. What the rule said is in the row, until an operator takes the mail up again: then the tree it had names no rule.
+/// The verdict behind a tree. Its path records the coordinates or why it was held, even if the mail has changed state
+/// since. The row records the rule's result until an operator acts on the mail; from then on the old tree names no rule.
 pub fn stored(delivery: &DeliveryRow, place: Place) -> Verdict {
     match place {
         Place::Delivered(coordinates) => Verdict::Sorted(Route {

@@ -13,7 +13,7 @@ use crate::infra::volume::SubPath;
 use crate::job::Interrupted;
 
 impl Sorter {
-    /// Makes the tree of a delivery again at its stored path, as it was and without a job: a crash damaged it.
+    /// Rebuilds a tree that a crash damaged, at its stored path and without a job.
     ///
     /// # Errors
     /// Why it could not be made.
