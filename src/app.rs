@@ -127,7 +127,7 @@ impl App {
     }
 }
 
-/// The first of these roles in which nothing would run: who asks for one would wait for work that nobody does.
+/// The first of these roles in which nothing would run: a server started for it would never do any work.
 #[must_use]
 pub fn idle_role(roles: &BTreeSet<Role>) -> Option<Role> {
     let is_idle = |role: &Role| {

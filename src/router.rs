@@ -47,7 +47,7 @@ pub fn router(
     Ok(edge::finish(edge::timed(routes.merge(openapi::routes(document)?), timeout, streams), dialects))
 }
 
-/// The API, to be nested at its base. Which paths and methods there are is told only to those who have a key.
+/// The API, to be nested at its base. Only callers with a key learn which paths and methods exist.
 pub fn api<'a>(parts: impl IntoIterator<Item = &'a ApiRoutes>, kit: &Kit) -> OpenApiRouter {
     let (mut keyed, mut open) = (OpenApiRouter::<Kit>::default(), OpenApiRouter::<Kit>::default());
     for part in parts {

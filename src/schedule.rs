@@ -7,6 +7,7 @@ mod gauges;
 
 use crate::delivery::{self, By, Core, Duty, Feature};
 use crate::ids::Timestamp;
+use crate::in_tx;
 use crate::infra::db::{DbError, Lane, View};
 use crate::job::{self, Attention, Leader};
 use crate::log;
@@ -82,7 +83,7 @@ async fn keep(core: Arc<Core>, duty: Duty, stop: CancellationToken) {
             (duty.work)().await
         };
         if let Err(error) = turn.await {
-            tracing::warn!(duty = duty.name, %error, "a periodic duty failed and is done again at its next turn");
+            tracing::warn!(duty = duty.name, %error, "a periodic duty failed; it runs again at its next turn");
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -92,34 +93,23 @@ async fn keep(core: Arc<Core>, duty: Duty, stop: CancellationToken) {
 }
 
 async fn promote(core: Arc<Core>) -> Result<(), DbError> {
-    let promoting = core
-        .db
-        .write(Lane::State, |mut tx| Box::pin(async move { job::store::promote(&mut tx, ROUND).await }));
-    if promoting.await? > 0 {
+    if in_tx!(core.db, Lane::State, tx => job::store::promote(tx, ROUND)).await? > 0 {
         core.wake.wake();
     }
     Ok(())
 }
 
 async fn expire(core: Arc<Core>) -> Result<(), DbError> {
-    let expiring = core.db.write(Lane::State, |mut tx| {
-        Box::pin(async move { delivery::store::expire_keys(&mut tx, i64::from(ROUND)).await })
-    });
-    expiring.await.map(|_| ())
+    in_tx!(core.db, Lane::State, tx => delivery::store::expire_keys(tx, i64::from(ROUND))).await.map(|_| ())
 }
 
 /// Makes the daily partitions ahead, and removes what is past its retention.
 async fn days(core: Arc<Core>) -> Result<(), DbError> {
-    let making =
-        core.db.write(Lane::State, |mut tx| Box::pin(async move { job::store::make_days(&mut tx).await }));
-    making.await?;
+    in_tx!(core.db, Lane::State, tx => job::store::make_days(tx)).await?;
     // Round after round, so that what arrives between two turns of this duty cannot outgrow them.
     while prune(&core).await? {}
-    let gone = core.db.write(Lane::State, |mut tx| {
-        let before = Timestamp::now().before(WORKER_SILENCE);
-        Box::pin(async move { job::store::prune_workers(&mut tx, before).await })
-    });
-    gone.await?;
+    let before = Timestamp::now().before(WORKER_SILENCE);
+    in_tx!(core.db, Lane::State, tx => job::store::prune_workers(tx, before)).await?;
     core.db.give_back_space().await
 }
 
@@ -139,7 +129,7 @@ async fn prune(core: &Core) -> Result<bool, DbError> {
     Ok(round.await? >= u64::from(ROUND.unsigned_abs()))
 }
 
-/// Tells operators of held jobs: nothing waits unseen by whoever reads the log.
+/// Logs held jobs, so that operators who read the log know of them.
 async fn tell_held((core, attention): (Arc<Core>, Arc<Mutex<Attention>>)) -> Result<(), DbError> {
     let counts = job::store::held_counts(&mut core.db.reader(View::State).await?.tx()).await?;
     let jobs = counts.iter().map(|count| count.jobs).sum();
@@ -153,10 +143,7 @@ async fn tell_held((core, attention): (Arc<Core>, Arc<Mutex<Attention>>)) -> Res
 
 /// Notes on deliveries why they wait, where their job was held by a crash or after its last attempt.
 async fn note_held(core: Arc<Core>) -> Result<(), DbError> {
-    let noting = core
-        .db
-        .write(Lane::State, |mut tx| Box::pin(async move { delivery::store::note_held(&mut tx).await }));
-    noting.await.map(|_| ())
+    in_tx!(core.db, Lane::State, tx => delivery::store::note_held(tx)).await.map(|_| ())
 }
 
 /// Shows what is in the store: the same numbers in every process, so that no scrape depends on who leads.
@@ -177,10 +164,7 @@ async fn show_sizes(core: Arc<Core>) -> Result<(), DbError> {
 
 async fn show_presence(core: Arc<Core>) -> Result<(), DbError> {
     let boot = core.boot;
-    let showing = core.db.write(Lane::Relaxed, move |mut tx| {
-        Box::pin(async move { job::store::see_worker(&mut tx, boot).await })
-    });
-    showing.await
+    in_tx!(core.db, Lane::Relaxed, tx => job::store::see_worker(tx, boot)).await
 }
 
 async fn write_key_use(core: Arc<Core>) -> Result<(), DbError> {
@@ -200,7 +184,7 @@ async fn clear_tmp(core: Arc<Core>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Removes files of the scratch directory that nobody can be using any more: work in progress uses nameless ones.
+/// Removes old files of the scratch directory: work in progress uses nameless ones.
 fn clear_scratch(tmp: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(tmp)? {
         let entry = entry?;

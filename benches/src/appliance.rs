@@ -2,7 +2,7 @@
 
 use crate::place;
 use headworks::app::App;
-use headworks::config::{self, Live, Sources};
+use headworks::config::{self, Layers, Live};
 use headworks::infra::db::{DbError, View};
 use headworks::infra::telemetry::metrics::Metrics;
 use headworks::on_either;
@@ -102,7 +102,7 @@ impl Site {
         let mut environment: Vec<_> = std::env::vars_os().collect();
         environment.extend(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())));
         let file = Some(self.directory.path().join("headworks.toml"));
-        let loaded = config::load(&Sources { file, environment, ..Sources::default() })?;
+        let loaded = config::load(&Layers { file, environment, ..Layers::default() })?;
         Ok(Arc::new(App::build(Live::new(loaded), Metrics::install()?).await?))
     }
 }

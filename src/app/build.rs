@@ -1,10 +1,9 @@
 //! The order in which parts are built.
 
 use super::{FEATURES, customers, volumes};
-use crate::config::{Config, Live, Role, StoreKind};
+use crate::config::{Config, Live, Period, Role, StoreKind};
 use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, RowWriters};
-use crate::ids::BootId;
-use crate::ids::VolumeName;
+use crate::ids::{BootId, VolumeName};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
 use crate::infra::telemetry::metrics::Metrics;
@@ -59,7 +58,7 @@ pub enum BuildError {
     Declarations(#[from] DeclarationError),
 }
 
-/// Builds the core for `roles`. Who is `patient` waits for a store that is away.
+/// Builds the core for `roles`. If `patient`, waits until the store is reachable.
 pub(super) async fn core(
     live: Live,
     roles: BTreeSet<Role>,
@@ -84,16 +83,12 @@ pub(super) async fn core(
         tracing::info!(tables = made.join(", "), "module tables were made or extended");
     }
     let (queues, wake) = (Queues::new(db.clone()), Wake::default());
+    let accepting = batches(&config, config.store.batch_linger, 4);
+    // With SQLite one batch at a time: its two commits go through one writer each.
+    let finishing = batches(&config, config.jobs.finish_linger, if db.is_pg() { 2 } else { 1 });
     Ok(Core {
-        acceptor: Acceptor::start(
-            db.clone(),
-            queues.clone(),
-            wake.clone(),
-            writers.clone(),
-            accepting(&config),
-        ),
-        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), writers, finishing(&config, &db))
-            .await?,
+        acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), writers.clone(), accepting),
+        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), writers, finishing).await?,
         modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
         leases: Leases::default(),
         keys: Keys::new(db.clone()),
@@ -138,7 +133,7 @@ pub async fn open_store(config: &Config) -> Result<Db, DbError> {
     })
 }
 
-/// Migrates; who is `patient` waits for a server that is away.
+/// Runs migrations. If `patient`, waits until the server is reachable.
 async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
     loop {
         match db.migrate().await {
@@ -148,7 +143,7 @@ async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
                 return Ok(());
             }
             Err(error) if patient && error.kind() == DbErrorKind::Unavailable => {
-                tracing::warn!(%error, "the store is away; waiting for it");
+                tracing::warn!(%error, "the store is unreachable; waiting for it");
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             Err(error) => return Err(error),
@@ -170,7 +165,7 @@ async fn enter(
     }
     let applied = delivery::recover(db, writers).await?;
     if applied > 0 {
-        tracing::info!(applied, "ends of jobs that a crash had cut off were applied");
+        tracing::info!(applied, "ends of jobs that a crash had interrupted were applied");
     }
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let worker = db
@@ -199,7 +194,7 @@ fn make_directories(config: &Config, roles: &BTreeSet<Role>) -> Result<PathBuf, 
     Ok(server.tmp_dir.clone())
 }
 
-/// Makes a directory for our eyes only: what is below holds mail, envelopes and key digests. One that is there keeps its mode.
+/// Makes a directory that only we can read: it will hold mail, envelopes and key digests. An existing one keeps its mode.
 ///
 /// # Errors
 /// [`BuildError::Directory`].
@@ -236,21 +231,12 @@ pub fn beside_this_program(program: &Path) -> PathBuf {
     }
 }
 
-fn accepting(config: &Config) -> BatchSettings {
+/// How items are gathered into commits: each waits for others at most `linger`, and `parallel` commits may be under way.
+fn batches(config: &Config, linger: Period, parallel: usize) -> BatchSettings {
     BatchSettings {
         items: config.store.batch_items.get() as usize,
-        linger: config.store.batch_linger.get(),
+        linger: linger.get(),
         bound: config.store.queue_bound.get() as usize,
-        parallel: 4,
-    }
-}
-
-/// With SQLite one batch at a time: its two commits go through one writer each.
-fn finishing(config: &Config, db: &Db) -> BatchSettings {
-    BatchSettings {
-        items: config.store.batch_items.get() as usize,
-        linger: config.jobs.finish_linger.get(),
-        bound: config.store.queue_bound.get() as usize,
-        parallel: if db.is_pg() { 2 } else { 1 },
+        parallel,
     }
 }

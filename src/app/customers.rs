@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Customer, Live};
 use crate::delivery;
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 /// Pause between two attempts while the store is away.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Registers the customers of `config`; those that are registered get their title anew.
+/// Registers the customers of `config`, or updates their titles. A customer without a title is called by its name.
 pub async fn register(db: &Db, config: &Config) -> Result<(), DbError> {
-    let customers: Vec<_> =
-        config.customers.iter().map(|customer| (customer.name.to_string(), title(customer))).collect();
-    db.write(Lane::State, move |mut tx| {
-        Box::pin(async move { delivery::store::register_customers(&mut tx, &customers).await })
-    })
-    .await
+    let named = |customer: &Customer| {
+        let name = customer.name.to_string();
+        (name.clone(), customer.title.clone().unwrap_or(name))
+    };
+    let customers: Vec<_> = config.customers.iter().map(named).collect();
+    in_tx!(db, Lane::State, tx => delivery::store::register_customers(tx, &customers)).await
 }
 
-/// Registers after every reload, until `stop`. A store that is away hears of new customers as soon as it is back. `reloads`
+/// Registers after every reload, until `stop`. If the store is unreachable, it retries until it is back. `reloads`
 /// has been subscribed to before the first registration, so that none is missed.
 pub async fn keep_registered(
     db: Db,
@@ -38,23 +39,18 @@ pub async fn keep_registered(
 }
 
 async fn register_at_last(db: &Db, live: &Live) {
-    let mut told = false;
+    let mut warned = false;
     while let Err(error) = register(db, &live.config()).await {
         if !error.is_temporary() {
-            return tracing::error!(%error, "new customers are not registered, and will not be before the next reload");
+            return tracing::error!(%error, "new customers are not registered; the next reload tries again");
         }
-        if !told {
-            tracing::warn!(%error, "new customers are not registered yet; it is tried again until they are");
+        if !warned {
+            tracing::warn!(%error, "new customers are not registered yet; retrying");
         }
-        told = true;
+        warned = true;
         tokio::time::sleep(PAUSE).await;
     }
-    if told {
+    if warned {
         tracing::info!("new customers are registered now");
     }
-}
-
-/// What people call a customer: its name where nobody said.
-fn title(customer: &Customer) -> String {
-    customer.title.clone().unwrap_or_else(|| customer.name.to_string())
 }

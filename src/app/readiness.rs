@@ -60,6 +60,6 @@ fn sandbox_check(modules: Host) -> Check {
     Check::new("modules", move || {
         let walls = modules.state().walls;
         let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
-        async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("no sandbox stands".to_owned()) } }
+        async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("the sandbox is not active".to_owned()) } }
     })
 }

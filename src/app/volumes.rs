@@ -4,6 +4,7 @@ use super::BuildError;
 use crate::config::{Config, Role, Volume as VolumeSettings};
 use crate::delivery::{self, FeatureSpec};
 use crate::ids::VolumeName;
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::infra::volume::{Volume, Volumes};
 use std::collections::BTreeSet;
@@ -42,13 +43,9 @@ async fn open_one(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Resul
     let name = name.word();
     let volume = Volume::open(name, &settings.path, registered(db, name).await?)?;
     let marker = volume.id();
-    let agreed = db
-        .write(Lane::State, move |mut tx| {
-            Box::pin(async move { delivery::store::register_volume(&mut tx, name, marker).await })
-        })
-        .await?;
+    let agreed = in_tx!(db, Lane::State, tx => delivery::store::register_volume(tx, name, marker)).await?;
     if agreed != marker {
-        let why = format!("volume {name} shows marker {marker}, another process registered {agreed}");
+        let why = format!("volume {name} has marker {marker}, but another process registered {agreed}");
         return Err(DbError::new(DbErrorKind::Conflict, why).into());
     }
     Ok(volume)
@@ -57,7 +54,7 @@ async fn open_one(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Resul
 async fn look_for(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Result<Volume, DbError> {
     let name = name.word();
     let Some(marker) = registered(db, name).await? else {
-        return Ok(Volume::away(name, "no server had used it when this process started"));
+        return Ok(Volume::away(name, "no server had used this volume when this process started"));
     };
     Ok(Volume::open(name, &settings.path, Some(marker))
         .unwrap_or_else(|error| Volume::away(name, format!("{}: {}", settings.path.display(), error.source))))

@@ -80,9 +80,9 @@ impl Demo {
 
     async fn show(&self, global: &Global, site: &Site) -> Result<Exit, Failure> {
         global.say(&format!("temporary directory: {}", site.path().display()));
-        let sources = site.sources();
+        let layers = site.layers();
         let live = Live::new(
-            crate::config::load(&sources).map_err(|errors| Failure::new(Exit::Failed, errors.to_string()))?,
+            crate::config::load(&layers).map_err(|errors| Failure::new(Exit::Failed, errors.to_string()))?,
         );
         let (server, signals) = serve::start(live, Metrics::install()?).await?;
         let story = tokio::select! {
@@ -90,7 +90,7 @@ impl Demo {
             () = stop_signal() => Err(Failure::new(Exit::Failed, "stopped before the demo was over")),
         };
         match story {
-            Ok(()) if !self.once => serve::until_told(server, signals, &sources).await,
+            Ok(()) if !self.once => serve::until_told(server, signals, &layers).await,
             _ => server.stop().await,
         }
         story.map(|()| Exit::Done)

@@ -97,27 +97,15 @@ pub struct Chosen {
 }
 
 /// What to do with held jobs.
-#[derive(Clone, Copy, PartialEq)]
-enum Act {
-    Release,
-    Discard,
+struct Act {
+    word: &'static str,
+    done: &'static str,
+    /// Whether it must be confirmed even for jobs named one by one.
+    is_final: bool,
 }
 
-impl Act {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Discard => "discard",
-        }
-    }
-
-    const fn done(self) -> &'static str {
-        match self {
-            Self::Release => "released",
-            Self::Discard => "discarded",
-        }
-    }
-}
+const RELEASE: Act = Act { word: "release", done: "released", is_final: false };
+const DISCARD: Act = Act { word: "discard", done: "discarded", is_final: true };
 
 impl HeldJobs {
     /// Runs the command.
@@ -141,8 +129,8 @@ impl HeldJobs {
                 let result = api.post_json(&format!("/held/{job}/assign"), &coordinates).await?;
                 form.print_job(global, &result, "assigned: job")?;
             }
-            Self::Release(chosen) => return each(api, global, chosen, Act::Release).await,
-            Self::Discard(chosen) => return each(api, global, chosen, Act::Discard).await,
+            Self::Release(chosen) => return each(api, global, chosen, RELEASE).await,
+            Self::Discard(chosen) => return each(api, global, chosen, DISCARD).await,
         }
         Ok(Exit::Done)
     }
@@ -154,14 +142,14 @@ async fn each(api: &Gateway, global: &Global, chosen: Chosen, act: Act) -> Resul
         Some(reason) => held_for(api, reason).await?,
         None => chosen.jobs,
     };
-    if !chosen.yes && (chosen.reason.is_some() || act == Act::Discard) {
-        let why = format!("this would {} {} held jobs: confirm with --yes", act.word(), jobs.len());
+    if !chosen.yes && (chosen.reason.is_some() || act.is_final) {
+        let why = format!("this would {} {} held jobs: confirm with --yes", act.word, jobs.len());
         return Err(Failure::new(Exit::Refused, why));
     }
     let mut failures = Vec::new();
     for job in &jobs {
-        match api.post(&format!("/held/{job}/{}", act.word())).await {
-            Ok(result) => chosen.form.print_job(global, &result, &format!("{}: job", act.done()))?,
+        match api.post(&format!("/held/{job}/{}", act.word)).await {
+            Ok(result) => chosen.form.print_job(global, &result, &format!("{}: job", act.done))?,
             Err(failure) => failures.push((job, failure)),
         }
     }

@@ -28,7 +28,7 @@ mod verify;
 use gateway::Gateway;
 use print::out;
 
-use crate::config::{Errors, Sources};
+use crate::config::{Errors, Layers};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -206,12 +206,12 @@ async fn ask(
 
 impl Global {
     /// Where the settings are read from.
-    fn sources(&self) -> Sources {
+    fn layers(&self) -> Layers {
         const DEFAULT: &str = "/etc/headworks/headworks.toml";
         let default = || Some(PathBuf::from(DEFAULT)).filter(|path| path.exists());
         let mut flags = self.set.clone();
         flags.extend(self.log_level.iter().map(|level| format!("telemetry.level={level}")));
-        Sources::of_process(self.config.clone().or_else(default), flags)
+        Layers::of_process(self.config.clone().or_else(default), flags)
     }
 
     /// Prints a message for people on standard error.
@@ -223,7 +223,7 @@ impl Global {
 
     /// Loads and checks the configuration.
     fn load(&self) -> Result<crate::config::Loaded, Failure> {
-        crate::config::load(&self.sources())
+        crate::config::load(&self.layers())
             .map_err(|errors: Errors| Failure::new(Exit::Usage, errors.to_string()))
     }
 }

@@ -100,8 +100,7 @@ async fn draft(global: &Global, path: &Path, module: Option<String>) -> Result<E
         Decision::Routed(route) => Some(route),
         Decision::Held(_) => None,
     };
-    let by_rule =
-        routed.as_ref().map(|route| format!("{}/{}", route.coordinates.category, route.coordinates.type_));
+    let by_rule = routed.as_ref().map(|route| route.coordinates.module());
     let module = module.or(by_rule).ok_or_else(|| {
         Failure::new(Exit::Usage, "no rule chooses a module for this mail: name one with --module")
     })?;

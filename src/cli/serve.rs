@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure, Global, gateway};
 use crate::app::{App, BuildError, Server};
-use crate::config::{self, Live, Sources};
+use crate::config::{self, Layers, Live};
 use crate::infra::telemetry::{log, metrics::Metrics};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,28 +17,27 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Serves until it is told to stop.
+    /// Serves until SIGTERM or SIGINT.
     ///
     /// # Errors
     /// When it cannot start.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let mut sources = global.sources();
+        let mut layers = global.layers();
         if !self.roles.is_empty() {
             let roles: Vec<String> = self.roles.iter().map(|role| format!("{role:?}")).collect();
-            sources.flags.push(format!("server.roles=[{}]", roles.join(",")));
+            layers.flags.push(format!("server.roles=[{}]", roles.join(",")));
         }
-        let live = Live::new(
-            config::load(&sources).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?,
-        );
+        let live =
+            Live::new(config::load(&layers).map_err(|errors| Failure::new(Exit::Usage, errors.to_string()))?);
         let telemetry = &live.config().telemetry;
-        log::start(level(telemetry.level), format(telemetry.format))?;
+        log::start(level(telemetry.level), telemetry.format)?;
         let (server, signals) = start(live, Metrics::install()?).await?;
-        until_told(server, signals, &sources).await;
+        until_told(server, signals, &layers).await;
         Ok(Exit::Done)
     }
 }
 
-/// What a process is told from outside.
+/// The signals a server reacts to.
 pub struct Signals {
     hang_up: Signal,
     terminate: Signal,
@@ -62,10 +61,10 @@ pub async fn start(live: Live, metrics: Metrics) -> Result<(Server, Signals), Fa
 }
 
 /// Reloads on SIGHUP; stops on SIGTERM or SIGINT.
-pub async fn until_told(server: Server, mut signals: Signals, sources: &Sources) {
+pub async fn until_told(server: Server, mut signals: Signals, layers: &Layers) {
     loop {
         tokio::select! {
-            _ = signals.hang_up.recv() => reload(&server.app.core.live, sources),
+            _ = signals.hang_up.recv() => reload(&server.app.core.live, layers),
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
         }
@@ -73,8 +72,8 @@ pub async fn until_told(server: Server, mut signals: Signals, sources: &Sources)
     server.stop().await;
 }
 
-fn reload(live: &Live, sources: &Sources) {
-    match live.reload(sources) {
+fn reload(live: &Live, layers: &Layers) {
+    match live.reload(layers) {
         Ok(difference) => {
             tracing::info!(reloaded = ?difference.reloaded, "the configuration was reloaded");
             if !difference.restart.is_empty() {
@@ -92,13 +91,5 @@ const fn level(level: config::Level) -> LevelFilter {
         config::Level::Info => LevelFilter::INFO,
         config::Level::Debug => LevelFilter::DEBUG,
         config::Level::Trace => LevelFilter::TRACE,
-    }
-}
-
-const fn format(format: config::Format) -> log::Format {
-    match format {
-        config::Format::Auto => log::Format::Auto,
-        config::Format::Json => log::Format::Json,
-        config::Format::Pretty => log::Format::Pretty,
     }
 }

@@ -3,7 +3,6 @@
 use crate::ids::Slug;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::borrow::Cow;
 use std::fmt;
 
 /// One customer, recognised by the envelope recipient alone, never by the contents of a mail.
@@ -96,28 +95,8 @@ impl fmt::Display for Address {
     }
 }
 
-super::text_setting!(Folded, "one word without @");
-super::text_setting!(Address, "a mail address");
-
-impl JsonSchema for Folded {
-    fn schema_name() -> Cow<'static, str> {
-        "Folded".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string" })
-    }
-}
-
-impl JsonSchema for Address {
-    fn schema_name() -> Cow<'static, str> {
-        "Address".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^.+@[^@]+$" })
-    }
-}
+super::text_setting!(Folded, "one word without @", { "type": "string" });
+super::text_setting!(Address, "a mail address", { "type": "string", "pattern": "^.+@[^@]+$" });
 
 #[cfg(test)]
 mod tests {

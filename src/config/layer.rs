@@ -18,7 +18,7 @@ const PREFIX: &str = "HEADWORKS__";
 
 /// Where to look for settings, later ones winning: file, `conf.d/*.toml` beside it, environment, flags.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct Layers {
     /// The configuration file; when given it must exist.
     pub file: Option<PathBuf>,
     /// Environment variables; only `HEADWORKS__…` count.
@@ -29,7 +29,7 @@ pub struct Sources {
     pub credentials: Option<PathBuf>,
 }
 
-impl Sources {
+impl Layers {
     /// What this process was started with.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>, flags: Vec<String>) -> Self {
@@ -43,18 +43,18 @@ impl Sources {
 }
 
 /// All layers merged, and what could not be read of them.
-pub(super) fn merged(sources: &Sources) -> (Table, Vec<Mistake>) {
+pub(super) fn merged(given: &Layers) -> (Table, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let mut merged = defaults();
     let mut layers: Vec<Table> = Vec::new();
-    for path in files(sources, &mut mistakes) {
+    for path in files(given, &mut mistakes) {
         match std::fs::read_to_string(&path) {
             Ok(text) => layers.push(parse(&text, &Place::file(path, layers.len() + 1), &mut mistakes)),
             Err(error) => mistakes.push(Mistake::new(path.display(), KeyPath::default(), error.to_string())),
         }
     }
-    layers.push(environment(&sources.environment, layers.len() + 1, &mut mistakes));
-    layers.push(flags(&sources.flags, layers.len() + 1, &mut mistakes));
+    layers.push(environment(&given.environment, layers.len() + 1, &mut mistakes));
+    layers.push(flags(&given.flags, layers.len() + 1, &mut mistakes));
     layers.into_iter().for_each(|layer| merged.merge(&KeyPath::default(), layer));
     super::source::inherit(&mut merged, &defaults());
     (merged, mistakes)
@@ -69,8 +69,8 @@ pub(super) fn defaults() -> Table {
 }
 
 /// The configuration file and its `conf.d/*.toml`, in the order they are read.
-fn files(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Vec<PathBuf> {
-    let Some(file) = &sources.file else { return Vec::new() };
+fn files(given: &Layers, mistakes: &mut Vec<Mistake>) -> Vec<PathBuf> {
+    let Some(file) = &given.file else { return Vec::new() };
     let directory = file.parent().unwrap_or(Path::new("")).join("conf.d");
     let mut found = Vec::new();
     match std::fs::read_dir(&directory) {

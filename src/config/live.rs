@@ -1,7 +1,7 @@
 //! The configuration of a running server, and what a reload may change of it.
 
 use super::tree::{Table, Value};
-use super::{Config, Errors, KeyPath, Loaded, Sources, load};
+use super::{Config, Errors, KeyPath, Layers, Loaded, load};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -78,8 +78,8 @@ impl Live {
     ///
     /// # Errors
     /// Every mistake; the settings that hold stay as they are.
-    pub fn reload(&self, sources: &Sources) -> Result<Difference, Errors> {
-        let new = load(sources)?;
+    pub fn reload(&self, layers: &Layers) -> Result<Difference, Errors> {
+        let new = load(layers)?;
         let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let (started, last) = &mut *loaded;
         let adopted = started.adopt(&new)?;

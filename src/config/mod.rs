@@ -47,7 +47,7 @@ pub use customer::{Address, Customer, Folded};
 pub use error::{Errors, KeyPath, Mistake};
 pub use http::{Door, Http, Listen};
 pub use jobs::{Jobs, QueueException, QueueLimits};
-pub use layer::Sources;
+pub use layer::Layers;
 pub use live::{Difference, Live};
 pub use mail::Mail;
 pub use modules::Modules;
@@ -124,13 +124,13 @@ pub struct Loaded {
     tree: tree::Node,
 }
 
-/// Reads and checks the settings of `sources`.
+/// Reads and checks the settings of `layers`.
 ///
 /// # Errors
 /// Every mistake, each with its place.
-pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
-    let (table, mistakes) = layer::merged(sources);
-    Loaded::of(read::root(table), sources.credentials.as_deref(), mistakes)
+pub fn load(layers: &Layers) -> Result<Loaded, Errors> {
+    let (table, mistakes) = layer::merged(layers);
+    Loaded::of(read::root(table), layers.credentials.as_deref(), mistakes)
 }
 
 impl Loaded {
@@ -198,8 +198,21 @@ fn split_unit(text: &str) -> (&str, &str) {
     (count, unit.strip_prefix(' ').unwrap_or(unit))
 }
 
-/// Reads a setting that is text of a certain form: `Deserialize` by way of `FromStr`.
+/// Reads a setting that is text of a certain form: `Deserialize` by way of `FromStr`. A third argument is
+/// the JSON schema of a type that does not derive its own.
 macro_rules! text_setting {
+    ($name:ident, $expected:literal, $schema:tt) => {
+        $crate::config::text_setting!($name, $expected);
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
     ($name:ident, $expected:literal) => {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -33,7 +33,7 @@ const fn yes() -> bool {
     true
 }
 
-/// Conditions of a rule. Those on a header that should stand once and stands twice make the mail held as malformed,
+/// Conditions of a rule. If one depends on a header that must be unique and occurs twice, the mail is held as malformed,
 /// where the rule's other conditions hold.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

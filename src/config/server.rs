@@ -4,7 +4,6 @@ use super::Period;
 use crate::ids::Role;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -47,17 +46,7 @@ impl std::str::FromStr for Zone {
     }
 }
 
-super::text_setting!(Zone, "the name of a time zone");
-
-impl JsonSchema for Zone {
-    fn schema_name() -> Cow<'static, str> {
-        "Zone".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string" })
-    }
-}
+super::text_setting!(Zone, "the name of a time zone", { "type": "string" });
 
 /// What the process writes to its own log.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -91,8 +80,8 @@ pub enum Level {
 pub enum Format {
     /// Pretty on a terminal, JSON elsewhere.
     Auto,
-    /// One object per line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// For people: short time, no colours.
     Pretty,
 }

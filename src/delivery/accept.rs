@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use utoipa::ToSchema;
 
 /// Something a door wants accepted. Bytes of its delivery are durable already.
 #[derive(Debug, Clone)]
@@ -88,18 +89,21 @@ pub enum Reuse {
     Refuse,
 }
 
-/// The yes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The answer to a sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Taken)]
 pub struct Accepted {
-    /// Public id: a function of key and fingerprint.
+    /// What to ask with: a function of key and fingerprint.
     pub receipt_id: ReceiptId,
-    /// The delivery that was accepted with it; of the first acceptance where this is a repeat.
+    /// The delivery; of the first time where this is a repetition. Null where that delivery was purged since.
     pub delivery_id: Option<DeliveryId>,
     /// Its first jobs, in the order given; of the first acceptance where this is a repeat.
+    #[serde(skip)]
     pub jobs: Vec<JobId>,
     /// The same was accepted before.
     pub duplicate: bool,
     /// The delivery's tree is durable, so its spool entry is no longer needed.
+    #[serde(skip)]
     pub sealed: bool,
 }
 

@@ -2,11 +2,11 @@
 
 use super::{Acceptor, Finisher};
 use crate::config::{Live, Role};
-use crate::ids::BootId;
+use crate::ids::{BootId, VolumeName};
 use crate::infra::db::Db;
 use crate::infra::host::Host;
 use crate::infra::telemetry::metrics::Metrics;
-use crate::infra::volume::Volumes;
+use crate::infra::volume::{Volume, Volumes};
 use crate::job::{Leases, Queues, Wake};
 use crate::load::Tables;
 use crate::web::{Keys, Kit, Limits};
@@ -57,6 +57,12 @@ pub struct Core {
 }
 
 impl Core {
+    /// The volume of a name.
+    #[must_use]
+    pub fn volume(&self, name: VolumeName) -> Arc<Volume> {
+        Arc::clone(self.volumes.get(name))
+    }
+
     /// What extractors of requests need: keys and limits.
     #[must_use]
     pub fn kit(&self) -> Kit {

@@ -8,18 +8,21 @@ use crate::ids::{DeliveryId, JobId, Scope, Timestamp};
 use crate::infra::db::{Db, DbError, View};
 use crate::job::{self, store::JobView, store::TimelineRow};
 use crate::load::query::{FindingRow, LoadRow, findings_of_load, loads_of_delivery};
+use serde::Serialize;
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Event {
     /// When.
     pub at: Timestamp,
     /// Stable word.
+    #[schema(value_type = String)]
     pub event: Cow<'static, str>,
     /// Which job, where it concerns one.
     pub job_id: Option<JobId>,
-    /// Who did it; `None`: headworks.
+    /// Name of the key that did it; null: headworks.
     pub actor: Option<String>,
     /// What exactly.
     pub detail: Option<String>,

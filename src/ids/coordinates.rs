@@ -101,6 +101,14 @@ pub struct Coordinates {
     pub group: Slug,
 }
 
+impl Coordinates {
+    /// Id of the module that reads this category and type.
+    #[must_use]
+    pub fn module(&self) -> String {
+        format!("{}/{}", self.category, self.type_)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Slug;

@@ -43,6 +43,13 @@ impl Scope {
     }
 }
 
+/// In JSON: the customer, or null for everything.
+impl Serialize for Scope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.customer().serialize(serializer)
+    }
+}
+
 impl Grant {
     /// Every permission, weakest first.
     pub const ALL: [Self; 5] = [Self::Ingest, Self::Read, Self::Content, Self::Operate, Self::Admin];

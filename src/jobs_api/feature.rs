@@ -1,6 +1,6 @@
 //! What the REST API adds: its routes, in every process, since each serves its control socket.
 
-use super::{Api, Door, routes};
+use super::{Api, routes};
 use crate::config::Role;
 use crate::delivery::{Core, Feature, FeatureSpec};
 use crate::ids::VolumeName;
@@ -23,12 +23,9 @@ fn build(core: &Arc<Core>) -> Feature {
         live: core.live.clone(),
         tables: core.tables.clone(),
         modules: core.host.declarations().into(),
-        door: Door {
-            db: core.db.clone(),
-            inbox: Arc::clone(core.volumes.get(VolumeName::Inbox)),
-            acceptor: core.acceptor.clone(),
-            modules: Arc::clone(&core.modules),
-        },
+        module_ids: Arc::clone(&core.modules),
+        inbox: core.volume(VolumeName::Inbox),
+        acceptor: core.acceptor.clone(),
         tmp: core.tmp.clone(),
         wake: core.wake.clone(),
         leases: core.leases.clone(),

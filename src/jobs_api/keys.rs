@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::ids::{Grant, Scope, Slug, Timestamp};
-use crate::web::key::{self, NewKey, Scheme};
+use crate::web::key::{Key, NewKey};
 use crate::web::page::PageQuery;
 use crate::web::permit::Admin;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
@@ -14,27 +14,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// A key, without its value.
-#[derive(Debug, Serialize, ToSchema)]
-struct Key {
-    /// Unique for ever, also after it was revoked.
-    name: String,
-    /// What it permits.
-    grants: Vec<Grant>,
-    /// Whose things it is for; null: everyone's.
-    customer: Option<Slug>,
-    /// Its value was taken over from another system.
-    imported: bool,
-    /// When it was made or taken over.
-    created_at: Timestamp,
-    /// When it stops being valid.
-    expires_at: Option<Timestamp>,
-    /// When it was last used, up to a minute late.
-    last_used_at: Option<Timestamp>,
-    /// When somebody ended it.
-    revoked_at: Option<Timestamp>,
-}
 
 /// A key to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -92,8 +71,8 @@ async fn list(
     State(api): State<Ctx>,
     Listing { page, .. }: Listing<Unfiltered, String>,
 ) -> Result<Paged<Key>, Problem> {
-    let keys = api.kit.keys.list(page.after().map(String::as_str), page.fetch()).await?;
-    Ok(page.of(keys, |key| key.name.clone()).map(Key::from))
+    let keys = api.kit.keys.list(page.after().map(String::as_str), page.fetch().into()).await?;
+    Ok(page.of(keys, |key| key.name.clone()))
 }
 
 /// Makes a key and shows its value, once.
@@ -132,25 +111,6 @@ async fn revoke(
     Path(Text(name)): Path<Text>,
 ) -> Result<StatusCode, Problem> {
     if api.kit.keys.revoke(&name).await? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
-}
-
-impl From<key::Key> for Key {
-    fn from(key: key::Key) -> Self {
-        let customer = match key.scope {
-            Scope::All => None,
-            Scope::Customer(customer) => Some(customer),
-        };
-        Self {
-            name: key.name,
-            grants: key.grants,
-            customer,
-            imported: key.scheme == Scheme::Argon2,
-            created_at: key.created_at,
-            expires_at: key.expires_at,
-            last_used_at: key.last_used_at,
-            revoked_at: key.revoked_at,
-        }
-    }
 }
 
 impl From<KeyRequest> for NewKey {

@@ -1,4 +1,4 @@
-//! Our own REST API, nested at [`BASE`]: what arrived, what became of it, and the operators' acts.
+//! Our own REST API, nested at [`BASE`]: deliveries, their jobs and rows, and the operators' acts.
 //!
 //! ```text
 //!   POST /deliveries ─▶ deliveries::post ─▶ a receipt             ingest
@@ -9,14 +9,15 @@
 //!   /queues  /modules  /log/{topic}  /keys                          the installation's: 404 for a customer's key
 //! ```
 //!
-//! Handlers decode, call one function below, and encode. What an answer looks like stands in the `wire` types beside
-//! them; every status that can come is declared (`web::refusal`), and the tests hold the document against the server.
+//! Handlers decode, call one function below, and encode. The `wire` types beside them, and the rows they wrap, define
+//! the answers; every possible status is declared (`web::refusal`), and tests compare the document with the server.
 
 mod deliveries;
 mod feature;
 mod held;
 mod jobs;
 mod keys;
+mod links;
 mod log;
 mod modules;
 mod queues;
@@ -24,19 +25,20 @@ mod receipts;
 mod refusal;
 mod rows;
 
-pub use deliveries::Door;
 pub use feature::FEATURE;
 
 use crate::config::Live;
-use crate::delivery::{ApiRoutes, Operator};
+use crate::delivery::{Acceptor, ApiRoutes, Operator};
 use crate::ids::Timestamp;
 use crate::infra::db::Db;
+use crate::infra::volume::Volume;
 use crate::job::{Leases, QueueName, Wake};
 use crate::load::Tables;
 use crate::web::{Caller, Kit, Since};
 use axum::extract::FromRef;
 use axum::http::Method;
 use module_api::Declaration;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,13 +58,17 @@ pub struct Api {
     pub tables: Tables,
     /// What the modules declare.
     pub modules: Arc<[Declaration]>,
-    /// Takes what is posted.
-    pub door: Door,
+    /// Ids of the modules there are.
+    pub module_ids: Arc<BTreeSet<String>>,
+    /// Where trees are.
+    pub inbox: Arc<Volume>,
+    /// Where deliveries are accepted.
+    pub acceptor: Acceptor,
     /// Where bodies are staged; on the file system of the inbox.
     pub tmp: PathBuf,
     /// Wakes workers after an act.
     pub wake: Wake,
-    /// The runs of this process, which hear of a cancellation at once.
+    /// The runs of this process, which are notified of a cancellation at once.
     pub leases: Leases,
 }
 

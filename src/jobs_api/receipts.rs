@@ -1,4 +1,4 @@
-//! `/receipts/{id}`: open to whoever holds the id, and says no more than state and times.
+//! `/receipts/{id}`: open to anyone who has the id, and limited to state and times.
 
 use super::Ctx;
 use crate::delivery::{ReceiptState, ReceiptView};
@@ -30,7 +30,7 @@ pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new().routes(routes!(show))
 }
 
-/// Where an accepted thing stands. Needs no key.
+/// The state of a receipt. Needs no key.
 #[utoipa::path(get, path = "/receipts/{id}", tag = "receipts", security(()), params(("id" = inline(ReceiptId), Path)),
     responses((status = 200, body = Receipt), Refusals))]
 async fn show(State(api): State<Ctx>, web::Path(id): web::Path<ReceiptId>) -> Result<Json<Receipt>, Problem> {

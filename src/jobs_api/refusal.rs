@@ -1,6 +1,5 @@
 //! What errors from below become.
 
-use super::deliveries::PostError;
 use crate::delivery::OperateError;
 use crate::load::query::QueryError;
 use crate::web::{Kind, Problem};
@@ -12,21 +11,6 @@ impl From<OperateError> for Problem {
             OperateError::WrongState(why) => Self::new(Kind::Conflict, why),
             OperateError::UnknownCustomer(_) => Self::invalid("/customer", error.to_string()),
             OperateError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<PostError> for Problem {
-    fn from(error: PostError) -> Self {
-        match error {
-            PostError::UnknownModule { .. } | PostError::UnknownCustomer(_) | PostError::Path(_) => {
-                Self::new(Kind::Invalid, error.to_string())
-            }
-            PostError::UnderWay => Self::new(Kind::Conflict, error.to_string()),
-            PostError::Accept(error) => error.into(),
-            PostError::Volume(error) => error.into(),
-            PostError::Task(error) => Self::internal(error),
-            PostError::Store(error) => error.into(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! `/rows/{table}`: declared rows, as JSON or CSV.
 //!
 //! `filter[column]=operator:value` is not a fixed list of parameters, so the query is read by hand here, as strictly as
-//! everywhere: what nobody reads is refused by name.
+//! everywhere: an unknown parameter is refused by name.
 
 use super::{Ctx, instant};
 use crate::load::query::{self, Filter, Order, Page, Question};
 use crate::load::{csv, value};
+use crate::web::page::link;
 use crate::web::permit::Read;
 use crate::web::refusal::Refusals;
 use crate::web::text::Text;
@@ -24,7 +25,7 @@ const KNOWN: &str = "filter[column], since, until, order, limit, cursor, format"
 /// One page of rows.
 #[derive(Debug, Serialize, ToSchema)]
 struct RowPage {
-    /// By name of their columns; `/modules` says which there are.
+    /// By name of their columns, which `/modules` lists.
     #[schema(value_type = Vec<Object>)]
     items: Vec<Map<String, Value>>,
     /// `cursor` of the next page; absent on the last one.
@@ -32,7 +33,7 @@ struct RowPage {
     next: Option<String>,
 }
 
-/// What is asked, and in which form the answer is wanted.
+/// The question, and the format of the answer.
 #[derive(Debug, Default)]
 struct Asked {
     question: Question,
@@ -113,7 +114,7 @@ impl Asked {
             "order" => question.order = Some(order(value)),
             "cursor" => question.cursor = Some(value.to_owned()),
             "limit" => {
-                let limit = value.parse().map_err(|_| wrong("is no number of rows".to_owned()))?;
+                let limit = value.parse().map_err(|_| wrong("is not a number of rows".to_owned()))?;
                 question.limit = limits.page(Some(limit))?;
             }
             "format" => {
@@ -164,12 +165,4 @@ fn sheet(table: &str, page: &Page) -> Result<Response, Problem> {
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     Ok((headers, text).into_response())
-}
-
-/// The URL of the next page: this one's, with the cursor exchanged.
-fn link(uri: &Uri, next: &str) -> String {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let kept = pairs.filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
-    let query: String = kept.map(|pair| format!("{pair}&")).collect();
-    format!("<{}?{query}cursor={next}>; rel=\"next\"", uri.path())
 }

@@ -1,6 +1,6 @@
 //! Damaged entries of the spool: their bytes are not what was once written. Each may be the only copy of a mail, so none is
-//! ever deleted, and operators hear of them until somebody took them away: a good copy that comes under the name of one sets
-//! it aside, and leaves it to be looked at.
+//! ever deleted, and operators are reminded until somebody removes them. A good copy that arrives under the same name sets the
+//! damaged one aside for inspection.
 
 use crate::job::{Attention, Urgency};
 use headworks_spool::EntryName;
@@ -17,12 +17,12 @@ pub struct Damaged(Arc<Mutex<Known>>);
 struct Known {
     /// Since when this process knows each.
     since: HashMap<EntryName, Instant>,
-    /// What operators were told.
+    /// What operators know already.
     attention: Attention,
 }
 
 impl Damaged {
-    /// Notes an entry and why it is no good; logged at the first time.
+    /// Notes a damaged entry and why; logged the first time.
     pub fn found(&self, name: EntryName, why: &dyn Display) {
         let mut known = self.known();
         let before = known.since.len();
@@ -32,12 +32,12 @@ impl Damaged {
         }
     }
 
-    /// An entry is good: under this name there is another one now.
+    /// The entry of this name is good now: another copy took its place.
     pub fn is_good(&self, name: &EntryName) {
         self.known().since.remove(name);
     }
 
-    /// Forgets what is not in the spool any more; `there` is all that is.
+    /// Forgets entries that are no longer in the spool; `there` are those that are.
     pub fn keep(&self, there: &HashSet<EntryName>) {
         self.known().since.retain(|name, _| there.contains(name));
     }
@@ -54,7 +54,7 @@ impl Damaged {
         self.known().since.values().map(Instant::elapsed).max().unwrap_or_default()
     }
 
-    /// Whether operators are to be told now.
+    /// Whether to notify operators now.
     #[must_use]
     pub fn due(&self) -> Option<Urgency> {
         let (entries, oldest) = (self.count(), self.oldest());

@@ -1,4 +1,4 @@
-//! What the rules make of a mail that is only shown to them. Nothing is stored.
+//! What the rules decide about a mail, without storing anything.
 
 use super::sort::rule_input;
 use crate::config::Config;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::sync::Arc;
 
-/// Where a recipient is looked for when none is given: what a delivering system adds, then what the writer wrote.
+/// Header fields searched for a recipient if none is given: those a delivering system adds, then those of the writer.
 const RECIPIENT: [&str; 3] = ["delivered-to", "x-original-to", "to"];
 /// The same for the sender.
 const SENDER: [&str; 2] = ["return-path", "from"];

@@ -1,19 +1,22 @@
 //! What mail adds to a process: with role `mail` this host's spool and all that lives on it, everywhere the test of rules.
 
+use super::damaged::Damaged;
+use super::intake::Intake;
+use super::leftovers::Leftovers;
 use super::routes::routes;
-use super::{Damaged, Intake, Leftovers, Sealer, Sorter};
+use super::sealer::Sealer;
+use super::sort::Sorter;
 use crate::config::{Config, Role};
 use crate::delivery::store;
 use crate::delivery::{ApiRoutes, By, Core, Duty, Feature, FeatureError, FeatureSpec, KindHandler, Task};
-use crate::ids::SpoolId;
-use crate::ids::VolumeName;
+use crate::ids::{SpoolId, VolumeName};
+use crate::in_tx;
 use crate::infra::db::{DbError, Lane};
 use crate::infra::telemetry::metrics::SPOOL_DAMAGED;
 use crate::job::Kind;
 use crate::web::health::Check;
 use futures_util::FutureExt;
 use headworks_spool::{Spool, SpoolError, SpoolLock};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,7 @@ pub const FEATURE: FeatureSpec = FeatureSpec {
     build: |core| build(core).boxed(),
 };
 
-/// Held mails that one round of a duty looks at.
+/// Most held mails in one round of a duty.
 const ROUND: i64 = 5_000;
 /// How often damaged entries are counted.
 const DAMAGED_EVERY: Duration = Duration::from_secs(10);
@@ -35,7 +38,6 @@ const DAMAGED_EVERY: Duration = Duration::from_secs(10);
 struct Home {
     core: Arc<Core>,
     spool: Spool,
-    directory: PathBuf,
     damaged: Damaged,
     sealer: Sealer,
     sorter: Sorter,
@@ -51,15 +53,14 @@ async fn build(core: Arc<Core>) -> Result<Feature, FeatureError> {
     let home = Arc::new(Home::open(core).map_err(|error| format!("spool {}: {error}", path.display()))?);
     home.remake_damaged_trees().await?;
     let (sorter, spool_id) = (home.sorter.clone(), SpoolId(home.spool.id()));
-    let (intake, sealer, remade) = (home.intake(), home.sealer.clone(), home.sorter.clone());
+    let (sealer, remade) = (home.sealer.clone(), home.sorter.clone());
+    let intake =
+        Intake { core: Arc::clone(&home.core), spool: home.spool.clone(), damaged: home.damaged.clone() };
     let spooled = Arc::clone(&home);
     let spool_every = |config: &Config| config.keeper.spool_every.get();
     Ok(Feature {
         api,
-        handlers: vec![KindHandler::new(Kind::Sort, Some(spool_id), move |run| {
-            let sorter = sorter.clone();
-            async move { sorter.run(run).await }
-        })],
+        handlers: vec![KindHandler::new(Kind::Sort, Some(spool_id), move |run| sorter.clone().run(run))],
         duties: vec![
             Duty::new("spool", By::Each, spool_every, &home, Home::clear_leftovers),
             Duty::new("held_trees", By::Each, spool_every, &home, Home::keep_held_trees),
@@ -68,10 +69,7 @@ async fn build(core: Arc<Core>) -> Result<Feature, FeatureError> {
         checks: vec![Check::new("spool", move || Arc::clone(&spooled).check())],
         tasks: vec![
             Task::new(move |stop| intake.clone().run(stop)),
-            Task::new(move |stop| {
-                let sealer = sealer.clone();
-                async move { sealer.run(stop).await }
-            }),
+            Task::new(move |stop| sealer.clone().run(stop)),
         ],
         remake: Some(Arc::new(move |id| {
             let sorter = remade.clone();
@@ -91,71 +89,34 @@ impl Home {
             Spool::create(&directory)?
         };
         let lock = spool.lock()?;
-        let volume = |name| Arc::clone(core.volumes.get(name));
-        let sealer = Sealer {
-            db: core.db.clone(),
-            spool: spool.clone(),
-            inbox: volume(VolumeName::Inbox),
-            archive: volume(VolumeName::Archive),
-            live: core.live.clone(),
-            deferred: Arc::default(),
-        };
-        let sorter = Sorter {
-            db: core.db.clone(),
-            host: core.host.clone(),
-            spool: spool.clone(),
-            inbox: volume(VolumeName::Inbox),
-            archive: volume(VolumeName::Archive),
-            live: core.live.clone(),
-            queues: core.queues.clone(),
-            modules: Arc::clone(&core.modules),
-        };
-        Ok(Self { core, spool, directory, damaged: Damaged::default(), sealer, sorter, _lock: lock })
-    }
-
-    fn intake(&self) -> Intake {
-        Intake {
-            spool: self.spool.clone(),
-            directory: self.directory.clone(),
-            acceptor: self.core.acceptor.clone(),
-            live: self.core.live.clone(),
-            damaged: self.damaged.clone(),
-        }
+        let sorter = Sorter { core: Arc::clone(&core), spool: spool.clone() };
+        let sealer = Sealer { core: Arc::clone(&core), spool: spool.clone(), deferred: Arc::default() };
+        Ok(Self { core, spool, damaged: Damaged::default(), sealer, sorter, _lock: lock })
     }
 
     /// Makes trees again that a crash damaged before they were sealed: their mail is still in the spool.
     async fn remake_damaged_trees(&self) -> Result<(), DbError> {
         for id in self.sealer.damaged().await? {
             if let Err(error) = self.sorter.remake(id).await {
-                tracing::error!(delivery_id = %id, ?error, "a damaged tree could not be made again; its mail is in the spool");
+                tracing::error!(delivery_id = %id, ?error, "a damaged tree could not be rebuilt; its mail is still in the spool");
             }
         }
         Ok(())
     }
 
     async fn clear_leftovers(self: Arc<Self>) -> Result<(), DbError> {
-        let leftovers = Leftovers {
-            spool: self.spool.clone(),
-            acceptor: self.core.acceptor.clone(),
-            db: self.core.db.clone(),
-            live: self.core.live.clone(),
-            damaged: self.damaged.clone(),
-        };
-        leftovers.clear().await
+        let (core, spool, damaged) = (Arc::clone(&self.core), self.spool.clone(), self.damaged.clone());
+        Leftovers { core, spool, damaged }.clear().await
     }
 
     /// Gives mail whose job was held before it made a tree the tree it lacks.
     async fn keep_held_trees(self: Arc<Self>) -> Result<(), DbError> {
         // The reason decides the place of the tree.
-        let noting = self
-            .core
-            .db
-            .write(Lane::State, |mut tx| Box::pin(async move { store::note_held(&mut tx).await }));
-        noting.await?;
+        in_tx!(self.core.db, Lane::State, tx => store::note_held(tx)).await?;
         self.sorter.keep_all_held(ROUND).await
     }
 
-    /// Counts damaged entries, and tells operators of them.
+    /// Counts damaged entries and notifies operators.
     async fn tell_damaged(self: Arc<Self>) -> Result<(), DbError> {
         let entries = self.damaged.count();
         metrics::gauge!(SPOOL_DAMAGED).set(entries as f64);
@@ -169,7 +130,7 @@ impl Home {
         Ok(())
     }
 
-    /// Whether the spool takes mail, which `mailhandler` asks too before each; and what is worth knowing though it does.
+    /// Whether the spool has room, which `mailhandler` also checks before each mail; and a remark about damaged entries.
     async fn check(self: Arc<Self>) -> Result<Option<String>, String> {
         let (spool, settings) = (self.spool.clone(), self.core.live.config().spool.clone());
         let asked = tokio::task::spawn_blocking(move || {

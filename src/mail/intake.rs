@@ -1,18 +1,18 @@
 //! Intake: spool entries become deliveries.
 //!
-//! inotify names new entries; a scan finds those of before, and any the kernel dropped. A batch is read, `new` is
+//! inotify names new entries; a scan finds earlier ones and any that the kernel dropped. A batch is read, `new` is
 //! fsynced once, and everything in it is accepted in one commit. What fails stays in the spool and is tried again.
 
 use super::damaged::Damaged;
 use super::record;
 use super::watch::{Heard, watch};
-use crate::config::{Config, Live, MailSource};
-use crate::delivery::{AcceptError, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse};
+use crate::config::{Config, MailSource};
+use crate::delivery::{AcceptError, Core, FirstJob, NewDelivery, NewReceipt, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
 use crate::job::{Priority, QueueName};
 use headworks_spool::{EntryName, Spool, SpoolError, State};
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,17 +23,13 @@ const HEARD_BOUND: usize = 4096;
 const RESCAN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The parts of intake; cheap to clone.
+/// Takes in the mail of the spool; cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
+    /// The parts of this process.
+    pub core: Arc<Core>,
     /// The spool; this process holds its lock.
     pub spool: Spool,
-    /// Its directory, for the watch.
-    pub directory: PathBuf,
-    /// Where deliveries are accepted.
-    pub acceptor: Acceptor,
-    /// The configuration in force.
-    pub live: Live,
     /// Entries that cannot be read.
     pub damaged: Damaged,
 }
@@ -51,8 +47,8 @@ impl Intake {
     /// Takes in mail until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let (sender, mut heard) = mpsc::channel(HEARD_BOUND);
-        if let Err(error) = watch(&self.directory.join("new"), sender.clone()) {
-            tracing::warn!(%error, "the spool cannot be watched; it is scanned every {PAUSE:?}");
+        if let Err(error) = watch(&self.core.live.config().spool.path.join("new"), sender.clone()) {
+            tracing::warn!(%error, "the spool cannot be watched; it is scanned every {RESCAN:?}");
         }
         let mut seen = Seen::default();
         let mut scan = tokio::time::interval(RESCAN);
@@ -75,7 +71,7 @@ impl Intake {
             while !seen.pending.is_empty() && !stop.is_cancelled() {
                 let batch: Vec<_> = seen.pending.drain(..seen.pending.len().min(BATCH)).collect();
                 if !self.accept(batch, &mut seen).await {
-                    break; // After a pause again; what comes meanwhile is heard.
+                    break; // Tried again after a pause; entries that arrive meanwhile are queued.
                 }
             }
         }
@@ -83,7 +79,7 @@ impl Intake {
 
     /// Waits a moment for more, so that they share one commit and one fsync.
     async fn linger(&self, heard: &mut mpsc::Receiver<Heard>, messages: &mut Vec<Heard>) {
-        let deadline = tokio::time::Instant::now() + self.live.config().mail.intake_linger.get();
+        let deadline = tokio::time::Instant::now() + self.core.live.config().mail.intake_linger.get();
         while messages.len() < BATCH {
             let more = heard.recv_many(messages, BATCH);
             if tokio::time::timeout_at(deadline, more).await.is_err() {
@@ -107,25 +103,25 @@ impl Intake {
         }
     }
 
-    /// The kernel says that the name is new: it is, even where we know it from a time before its seal.
+    /// The kernel reports a new entry. It counts as new even if the name was accepted before: that entry was sealed since.
     fn come(&self, name: EntryName, seen: &mut Seen) {
         seen.accepted.remove(&name);
         self.hear(name, seen);
     }
 
-    /// It is there, new or not. What is damaged is read again at every scan: a good copy may have come under its name.
+    /// An entry exists, new or not. Damaged ones are read again at every scan: a good copy may have arrived under the same name.
     fn hear(&self, name: EntryName, seen: &mut Seen) {
         match name.state {
             State::Whole if seen.accepted.contains(&name) => {}
             State::Whole => seen.pending.push_back(name),
-            State::Damaged => self.damaged.found(name, &"set aside for a good copy"),
+            State::Damaged => self.damaged.found(name, &"set aside when a good copy arrived"),
             State::Short => {}
         }
     }
 
     /// Accepts a batch; `false` when something is to be tried again.
     async fn accept(&self, batch: Vec<EntryName>, seen: &mut Seen) -> bool {
-        let config = self.live.config();
+        let config = self.core.live.config();
         let Some(source) = config.mail_source() else { return false };
         let spool = self.spool.clone();
         let read = blocking(move || {
@@ -148,7 +144,7 @@ impl Intake {
             match entry {
                 Ok(entry) => {
                     self.damaged.is_good(&name);
-                    let acceptor = self.acceptor.clone();
+                    let acceptor = self.core.acceptor.clone();
                     let home = SpoolId(self.spool.id());
                     let receipt = receipt(&entry, home, (&config, source), &[]);
                     waiting.push(async move { (name, acceptor.accept(receipt).await) });
@@ -158,7 +154,7 @@ impl Intake {
                     self.damaged.found(name, &error);
                 }
                 Err(error) => {
-                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read just now");
+                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read at the moment");
                     well = false;
                     seen.pending.push_back(name);
                 }
@@ -190,7 +186,7 @@ impl Intake {
             removed => removed,
         });
         if let Err(error) = removed.await {
-            tracing::warn!(%error, "a spool entry that is not needed cannot be removed");
+            tracing::warn!(%error, "a spool entry that is no longer needed cannot be removed");
         }
     }
 }

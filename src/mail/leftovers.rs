@@ -1,16 +1,16 @@
 //! Leftovers of the spool: drafts of writers that crashed, and mails that were cut short and never came whole.
 //!
-//! A mail shorter than Postfix announced is kept as `<receipt id>.short` and Postfix told to come again. When the whole
+//! A mail shorter than Postfix announced is kept as `<receipt id>.short` and Postfix is asked to send it again. When the whole
 //! mail has come since, under the same queue id and recipient, the short one goes. When none comes for a day, it is all
 //! there will ever be: it is accepted, flagged [`CUT_SHORT`], and held for an operator.
 
 use super::damaged::Damaged;
 use super::intake;
-use crate::config::Live;
-use crate::delivery::{Acceptor, store};
+use crate::delivery::{Core, store};
 use crate::ids::{SpoolId, Timestamp};
-use crate::infra::db::{Db, DbError, View};
+use crate::infra::db::{DbError, View};
 use headworks_spool::{Entry, EntryName, Spool, State};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Problem code of a mail that was cut short and never came whole.
@@ -20,23 +20,18 @@ const DRAFT_AGE: Duration = Duration::from_secs(3600);
 /// Postfix comes again within hours; after this long it will not.
 const SHORT_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// The parts of clearing; cheap to clone.
-#[derive(Clone)]
+/// Clears the spool of leftovers.
 pub struct Leftovers {
+    /// The parts of this process.
+    pub core: Arc<Core>,
     /// The spool of this process.
     pub spool: Spool,
-    /// Where deliveries are accepted.
-    pub acceptor: Acceptor,
-    /// The store.
-    pub db: Db,
-    /// The configuration in force.
-    pub live: Live,
     /// Entries that cannot be read.
     pub damaged: Damaged,
 }
 
 impl Leftovers {
-    /// Clears once.
+    /// Clears the spool once.
     ///
     /// # Errors
     /// When the store fails. What the spool refuses is logged and tried again next time.
@@ -61,7 +56,7 @@ impl Leftovers {
                 return Ok(());
             }
             Err(error) => {
-                tracing::error!(%error, "clearing the spool ended badly");
+                tracing::error!(%error, "the task that clears the spool failed");
                 return Ok(());
             }
         };
@@ -76,7 +71,7 @@ impl Leftovers {
                 }
                 Err(error) if error.kind() == headworks_spool::Kind::NotFound => {}
                 Err(error) => {
-                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a short mail cannot be read just now");
+                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a short mail cannot be read at the moment");
                 }
             }
         }
@@ -86,23 +81,23 @@ impl Leftovers {
     async fn settle(&self, name: EntryName, entry: Entry) -> Result<(), DbError> {
         let envelope = entry.envelope();
         let key = headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient);
-        let came_whole = store::knows_key(&mut self.db.reader(View::State).await?.tx(), &key).await?;
+        let came_whole = store::knows_key(&mut self.core.db.reader(View::State).await?.tx(), &key).await?;
         if came_whole {
             if let Err(error) = self.spool.remove(name) {
-                tracing::warn!(%error, "a short copy of a mail that came whole cannot be removed");
+                tracing::warn!(%error, "the short copy of a mail whose complete copy arrived cannot be removed");
             }
             return Ok(());
         }
         if Timestamp(envelope.received_at) > Timestamp::now().before(SHORT_AGE) {
             return Ok(());
         }
-        let config = self.live.config();
+        let config = self.core.live.config();
         let Some(source) = config.mail_source() else { return Ok(()) };
         let home = SpoolId(self.spool.id());
         let receipt = intake::receipt(&entry, home, (&config, source), &[CUT_SHORT]);
-        match self.acceptor.accept(receipt).await {
+        match self.core.acceptor.accept(receipt).await {
             Ok(_) => {
-                tracing::warn!(receipt_id = %name.receipt_id, "a mail that was cut short never came whole; it is held")
+                tracing::warn!(receipt_id = %name.receipt_id, "a mail was cut short and the complete one never arrived; it is held")
             }
             Err(error) => tracing::warn!(%error, "a mail that was cut short could not be accepted"),
         }

@@ -25,11 +25,6 @@ mod snippet;
 mod sort;
 mod watch;
 
-pub use damaged::Damaged;
 pub use explain::{Explained, explain};
 pub use feature::FEATURE;
-pub use intake::Intake;
-pub use leftovers::Leftovers;
-pub use sealer::Sealer;
 pub use snippet::snippet;
-pub use sort::{Sorter, rule_input};

@@ -3,7 +3,7 @@
 use crate::delivery::envelope::{Envelope, MailEnvelope, RawText};
 use crate::ids::Timestamp;
 
-/// What the spool entry says, field by field: after the seal the entry is gone, and what is not taken over here is lost.
+/// The envelope of a spool entry, field by field: the entry is removed after the seal, so a field not copied here is lost.
 /// `more` are problem codes that were found since.
 #[must_use]
 pub fn envelope(entry: &headworks_spool::Envelope, more: &[&str]) -> Envelope {

@@ -1,4 +1,4 @@
-//! `/rules/test`: what the rules in force would make of a mail. Nothing is stored.
+//! `/rules/test`: what the current rules would decide about a mail. Nothing is stored.
 
 use super::explain::{Explained, explain};
 use crate::delivery::Core;

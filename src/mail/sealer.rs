@@ -1,15 +1,16 @@
-//! Sealing: trees become durable a few seconds after they were committed, and only then does the spool let go.
+//! Sealing: trees become durable a few seconds after they were committed; only then are their spool entries removed.
 //!
 //! `sort` fsyncs nothing, so a crash can leave a committed tree whose files lost their bytes. Until the seal the spool
-//! entry is the durable copy; at start every unsealed tree is compared with its manifest, and a bad one made again from
-//! the spool, at its stored path, without children. The comparison is repeated before each seal: whatever is wrong with a
-//! tree or its archive copy, the spool keeps its mail.
+//! entry is the durable copy; at start every unsealed tree is compared with its manifest, and a bad one is rebuilt from
+//! the spool, at its stored path, without children. The comparison is repeated before each seal: if anything is wrong with a
+//! tree or its archive copy, the mail stays in the spool.
 
-use crate::config::Live;
+use crate::delivery::Core;
 use crate::delivery::store::{self, Unsealed};
 use crate::delivery::verify::{self, Known};
-use crate::ids::{DeliveryId, SpoolId, Timestamp};
-use crate::infra::db::{Db, DbError, Lane, View};
+use crate::ids::{DeliveryId, SpoolId, Timestamp, VolumeName};
+use crate::in_tx;
+use crate::infra::db::{DbError, Lane, View};
 use crate::infra::volume::{BadSubPath, SubPath, Volume, VolumeError};
 use headworks_spool::{EntryName, Spool};
 use std::collections::HashMap;
@@ -20,38 +21,32 @@ use tokio_util::sync::CancellationToken;
 /// Trees of one round; they share the fsyncs of common directories.
 const BATCH: i64 = 256;
 const PAUSE: Duration = Duration::from_millis(500);
-/// A tree that could not be sealed is looked at again after so long.
+/// A tree that could not be sealed is tried again after this time.
 const DEFERRED: Duration = Duration::from_secs(60);
 
-/// The parts of sealing; cheap to clone.
+/// Seals trees; cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
-    /// The store.
-    pub db: Db,
+    /// The parts of this process.
+    pub core: Arc<Core>,
     /// The spool of this process.
     pub spool: Spool,
-    /// Where trees are.
-    pub inbox: Arc<Volume>,
-    /// Where copies of originals are.
-    pub archive: Arc<Volume>,
-    /// The configuration in force.
-    pub live: Live,
     /// Trees that could not be sealed, and when that was.
     pub deferred: Arc<Mutex<HashMap<DeliveryId, Instant>>>,
 }
 
 impl Sealer {
     /// Seals until `stop`.
-    pub async fn run(&self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
         if let Err(error) = self.let_go_of_stale().await {
             tracing::warn!(%error, "held trees that a crash left behind stay until the next start");
         }
         loop {
-            let after = self.live.config().mail.seal_after.get();
+            let after = self.core.live.config().mail.seal_after.get();
             let more = match self.round(after).await {
                 Ok(sealed) => sealed as i64 == BATCH,
                 Err(error) => {
-                    tracing::warn!(%error, "sealing failed; the spool keeps what is not sealed");
+                    tracing::warn!(%error, "sealing failed; unsealed mail stays in the spool");
                     false
                 }
             };
@@ -74,30 +69,28 @@ impl Sealer {
             match result {
                 Ok(()) => sealed.push(tree),
                 Err(error) => {
-                    tracing::warn!(delivery_id = %tree.id, error, "a tree cannot be sealed; the spool keeps its mail");
+                    tracing::warn!(delivery_id = %tree.id, error, "a tree cannot be sealed; its mail stays in the spool");
                     self.deferred().insert(tree.id, Instant::now());
                 }
             }
         }
         let facts: Vec<(DeliveryId, String)> =
             sealed.iter().map(|tree| (tree.id, tree.path.clone())).collect();
-        self.db
-            .write(Lane::State, move |mut tx| Box::pin(async move { store::seal(&mut tx, &facts).await }))
-            .await?;
+        in_tx!(self.core.db, Lane::State, tx => store::seal(tx, &facts)).await?;
         let count = sealed.len();
         self.let_go(sealed).await;
         Ok(count)
     }
 
-    /// Trees that were made and whose digests are not what their manifest says: to be made again. Asked at start, before
-    /// anything is sorted.
+    /// Trees whose files differ from their manifest and must be rebuilt. Called at start, before anything is sorted.
     pub async fn damaged(&self) -> Result<Vec<DeliveryId>, DbError> {
         let mut damaged = Vec::new();
         for unsealed in self.all_unsealed().await? {
-            let (inbox, archive, id) = (Arc::clone(&self.inbox), Arc::clone(&self.archive), unsealed.id);
+            let (inbox, archive, id) =
+                (self.core.volume(VolumeName::Inbox), self.core.volume(VolumeName::Archive), unsealed.id);
             let whole = tokio::task::spawn_blocking(move || is_whole(&inbox, &archive, &unsealed)).await;
             if !matches!(whole, Ok(Ok(()))) {
-                tracing::warn!(delivery_id = %id, "a tree was damaged by a crash and is made again");
+                tracing::warn!(delivery_id = %id, "a tree was damaged by a crash and is rebuilt");
                 damaged.push(id);
             }
         }
@@ -106,8 +99,13 @@ impl Sealer {
 
     async fn all_unsealed(&self) -> Result<Vec<Unsealed>, DbError> {
         let home = SpoolId(self.spool.id());
-        store::unsealed(&mut self.db.reader(View::State).await?.tx(), home, Timestamp(i64::MAX / 2), i64::MAX)
-            .await
+        store::unsealed(
+            &mut self.core.db.reader(View::State).await?.tx(),
+            home,
+            Timestamp(i64::MAX / 2),
+            i64::MAX,
+        )
+        .await
     }
 
     async fn unsealed(&self, after: Duration) -> Result<Vec<Unsealed>, DbError> {
@@ -119,7 +117,7 @@ impl Sealer {
         };
         let limit = BATCH + i64::try_from(deferred.len()).unwrap_or(0);
         let unsealed =
-            store::unsealed(&mut self.db.reader(View::State).await?.tx(), home, before, limit).await?;
+            store::unsealed(&mut self.core.db.reader(View::State).await?.tx(), home, before, limit).await?;
         let due = unsealed.into_iter().filter(|tree| !deferred.contains_key(&tree.id));
         Ok(due.take(usize::try_from(BATCH).unwrap_or(usize::MAX)).collect())
     }
@@ -128,9 +126,9 @@ impl Sealer {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seals what is whole of a batch in one go; if that fails, each tree for itself.
+    /// Seals the intact trees of a batch at once; if that fails, one by one.
     async fn seal(&self, due: Vec<Unsealed>) -> Vec<(Unsealed, Result<(), String>)> {
-        let (inbox, archive) = (Arc::clone(&self.inbox), Arc::clone(&self.archive));
+        let (inbox, archive) = (self.core.volume(VolumeName::Inbox), self.core.volume(VolumeName::Archive));
         let sealed = tokio::task::spawn_blocking(move || {
             let mut answers = Vec::with_capacity(due.len());
             let mut whole = Vec::with_capacity(due.len());
@@ -148,7 +146,7 @@ impl Sealer {
             answers
         });
         sealed.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "sealing ended badly");
+            tracing::error!(%error, "the task that seals trees failed");
             Vec::new()
         })
     }
@@ -156,19 +154,20 @@ impl Sealer {
     /// Removes held trees whose successors were sealed just before a crash.
     async fn let_go_of_stale(&self) -> Result<(), DbError> {
         let home = SpoolId(self.spool.id());
-        let stale = store::sealed_with_stale_path(&mut self.db.reader(View::State).await?.tx(), home).await?;
+        let stale =
+            store::sealed_with_stale_path(&mut self.core.db.reader(View::State).await?.tx(), home).await?;
         self.let_go(stale).await;
         Ok(())
     }
 
-    /// Removes what the seals made superfluous: the spool entries, and the held trees that these trees came from.
+    /// Removes what is no longer needed after the seals: the spool entries, and the held trees that the sealed ones replace.
     async fn let_go(&self, sealed: Vec<Unsealed>) {
-        let (spool, inbox) = (self.spool.clone(), Arc::clone(&self.inbox));
+        let (spool, inbox) = (self.spool.clone(), self.core.volume(VolumeName::Inbox));
         let removing = tokio::task::spawn_blocking(move || -> Vec<_> {
             sealed.into_iter().map(|tree| (remove(&spool, &inbox, &tree), tree)).collect()
         });
         let removed = removing.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "cleaning up after a seal ended badly");
+            tracing::error!(%error, "the task that cleans up after a seal failed");
             Vec::new()
         });
         for (removed, tree) in removed {
@@ -183,14 +182,9 @@ impl Sealer {
     }
 
     async fn forget_stale(&self, id: DeliveryId) {
-        let forgotten = self
-            .db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move { store::take_stale_path(&mut tx, id).await })
-            })
-            .await;
+        let forgotten = in_tx!(self.core.db, Lane::State, tx => store::take_stale_path(tx, id)).await;
         if let Err(error) = forgotten {
-            tracing::warn!(delivery_id = %id, %error, "a removed tree is still named");
+            tracing::warn!(delivery_id = %id, %error, "a removed tree is still recorded in the store");
         }
     }
 }

@@ -7,65 +7,53 @@ mod decision;
 mod message;
 mod remake;
 
-use crate::config::Live;
 use crate::delivery::manifest::About;
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents, Written};
-use crate::delivery::{Sorted, Work, tree_path};
-use crate::ids::{DeliveryId, Scope, Slug};
-use crate::infra::db::{Db, DbErrorKind, Lane, View};
-use crate::infra::host::{Host, Slot, SplitOutput};
-use crate::infra::volume::{SubPath, Volume};
+use crate::delivery::{Core, Sorted, Work, tree_path};
+use crate::ids::{DeliveryId, Scope, VolumeName};
+use crate::in_tx;
+use crate::infra::db::{DbErrorKind, Lane, View};
+use crate::infra::host::{Slot, SplitOutput};
+use crate::infra::volume::SubPath;
 use crate::job::store::NewJob;
-use crate::job::{HoldReason, Interrupted, Job, Outcome, Priority, QueueName, Queues, Run};
+use crate::job::{HoldReason, Interrupted, Job, Outcome, Priority, QueueName, Run};
 use decision::Verdict;
 pub use decision::rule_input;
 use headworks_spool::Spool;
 use message::Message;
 use module_api::Problem;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Problem code of a mail whose queue id and recipient had come before, with other bytes.
 const KEY_REUSED: &str = "key_reused";
 
-/// The parts of sorting; cheap to clone.
+/// Does the jobs of kind `sort`; cheap to clone.
 #[derive(Clone)]
 pub struct Sorter {
-    /// The store.
-    pub db: Db,
-    /// The module processes, which take mails apart.
-    pub host: Host,
+    /// The parts of this process.
+    pub core: Arc<Core>,
     /// The spool of this process.
     pub spool: Spool,
-    /// Where trees are.
-    pub inbox: Arc<Volume>,
-    /// Where copies of originals are, for rules that ask for one.
-    pub archive: Arc<Volume>,
-    /// The configuration in force.
-    pub live: Live,
-    /// Queues of the jobs that follow.
-    pub queues: Queues,
-    /// Ids of the modules there are.
-    pub modules: Arc<BTreeSet<String>>,
 }
 
 impl Sorter {
     /// Does one job.
-    pub async fn run(&self, run: Run) -> Outcome<Work> {
+    pub async fn run(self, run: Run) -> Outcome<Work> {
         self.steps(&run).await.unwrap_or_else(Outcome::from)
     }
 
     async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
         let delivery = self.delivery(&run.job).await?;
-        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let turn = run.wait(self.host.slot()).await?;
+        let message = message::open(&self.spool, &self.core.volume(VolumeName::Inbox), &delivery).await?;
+        let turn = run.wait(self.core.host.slot()).await?;
         run.at("split");
         let split = run.in_time(self.split(turn, &message)).await?;
         run.at("tree");
-        let verdict = decision::decide(&delivery, &split.head, &split.parts, &self.live.config());
+        let verdict = decision::decide(&delivery, &split.head, &split.parts, &self.core.live.config());
         let path = self.path(&run.job, &delivery, &verdict).await?;
         self.tree(&delivery, message, split, &verdict, path).await?;
         self.outcome(&delivery, verdict).await
@@ -77,13 +65,13 @@ impl Sorter {
     }
 
     async fn find(&self, id: DeliveryId) -> Result<DeliveryRow, Interrupted> {
-        store::get(&Scope::All, &mut self.db.reader(View::State).await?.tx(), id)
+        store::get(&Scope::All, &mut self.core.db.reader(View::State).await?.tx(), id)
             .await?
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))
     }
 
     async fn split(&self, turn: Slot, message: &Message) -> Result<SplitOutput, Interrupted> {
-        let limits = self.live.config().mail.limits();
+        let limits = self.core.live.config().mail.limits();
         Ok(turn.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }
 
@@ -98,12 +86,8 @@ impl Sorter {
         let (id, lease) = (delivery.id, (job.id, job.lease_token));
         for last_try in [false, true] {
             let candidates = candidates.clone();
-            let chosen = self
-                .db
-                .write(Lane::State, move |mut tx| {
-                    Box::pin(async move { store::choose_path(&mut tx, id, lease, &candidates).await })
-                })
-                .await;
+            let chosen =
+                in_tx!(self.core.db, Lane::State, tx => store::choose_path(tx, id, lease, &candidates)).await;
             match chosen {
                 Ok(Some(path)) => return path.parse().map_err(bad_path),
                 Ok(None) => return Err(Interrupted::GivenUp),
@@ -117,12 +101,12 @@ impl Sorter {
     /// Where the tree may be: the second path is for when another delivery has the first.
     fn candidates(&self, delivery: &DeliveryRow, verdict: &Verdict) -> Result<[SubPath; 2], Interrupted> {
         let (place, at) = (verdict.place(&delivery.source), delivery.received_at);
-        let config = self.live.config();
+        let config = self.core.live.config();
         let zone = config.server.time_zone.get();
         tree_path::candidates(&place, at, zone, delivery.receipt_id).map_err(bad_path)
     }
 
-    /// Makes the tree. Nothing is fsynced: the sealer does that, off the path.
+    /// Writes the tree. Nothing is fsynced: the sealer does that later.
     async fn tree(
         &self,
         delivery: &DeliveryRow,
@@ -132,8 +116,10 @@ impl Sorter {
         path: SubPath,
     ) -> Result<(), Interrupted> {
         let about = about(delivery, verdict);
-        let (inbox, archive) =
-            (Arc::clone(&self.inbox), verdict.archive().then(|| Arc::clone(&self.archive)));
+        let (inbox, archive) = (
+            self.core.volume(VolumeName::Inbox),
+            verdict.archive().then(|| self.core.volume(VolumeName::Archive)),
+        );
         tokio::task::spawn_blocking(move || {
             let bytes = message.bytes();
             let contents = Contents::of_split(about, bytes, &split)?;
@@ -151,25 +137,26 @@ impl Sorter {
     async fn outcome(&self, delivery: &DeliveryRow, verdict: Verdict) -> Result<Outcome<Work>, Interrupted> {
         let sorted = |held: Option<&str>| Sorted {
             id: delivery.id,
-            coordinates: verdict.sorting().map(|sorting| sorting.coordinates.clone()),
+            coordinates: verdict.route().map(|route| route.coordinates.clone()),
             rule: verdict.rule().map(|rule| rule.name),
-            settings: serde_json::json!(verdict.sorting().map(|s| s.settings.clone()).unwrap_or_default()),
-            captures: verdict.sorting().map(|sorting| sorting.captures.clone()).unwrap_or_default(),
+            settings: serde_json::json!(
+                verdict.route().map(|route| route.settings.clone()).unwrap_or_default()
+            ),
+            captures: verdict.route().map(|route| route.captures.clone()).unwrap_or_default(),
             archive: verdict.archive(),
             held_reason: held.map(str::to_owned),
         };
-        let sorting = match &verdict {
-            Verdict::Sorted(sorting) => sorting,
-            Verdict::Held(reason, detail) => {
-                let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
-                return Ok(Outcome::Hold { reason: *reason, detail: detail.clone(), work: Some(work) });
-            }
+        let hold = |reason: HoldReason, detail| {
+            let work = Work { sorted: Some(sorted(Some(reason.word()))), ..Work::default() };
+            Outcome::Hold { reason, detail, work: Some(work) }
         };
-        let module = sorting.module();
-        if !self.modules.contains(&module) {
-            let detail = format!("no module reads {module}");
-            let work = Work { sorted: Some(sorted(Some(HoldReason::NoModule.word()))), ..Work::default() };
-            return Ok(Outcome::Hold { reason: HoldReason::NoModule, detail, work: Some(work) });
+        let route = match &verdict {
+            Verdict::Sorted(route) => route,
+            Verdict::Held(reason, detail) => return Ok(hold(*reason, detail.clone())),
+        };
+        let module = route.coordinates.module();
+        if !self.core.modules.contains(&module) {
+            return Ok(hold(HoldReason::NoModule, format!("no module reads {module}")));
         }
         let child = self.parse_job(delivery, &module).await?;
         Ok(Outcome::Done(Work { sorted: Some(sorted(None)), children: vec![child], ..Work::default() }))
@@ -177,9 +164,9 @@ impl Sorter {
 
     async fn parse_job(&self, delivery: &DeliveryRow, module: &str) -> Result<NewJob, Interrupted> {
         let queue = QueueName::parse(module);
-        let limits = self.live.config().queue_limits(&queue);
+        let limits = self.core.live.config().queue_limits(&queue);
         Ok(NewJob {
-            queue: self.queues.row(&queue).await?,
+            queue: self.core.queues.row(&queue).await?,
             priority: Priority::Normal,
             delivery_id: Some(delivery.id),
             receipt_id: Some(delivery.receipt_id),
@@ -214,9 +201,4 @@ fn about(delivery: &DeliveryRow, verdict: &Verdict) -> About {
 
 fn bad_path(error: crate::infra::volume::BadSubPath) -> Interrupted {
     Interrupted::Failed(error.to_string())
-}
-
-/// The source of held mail as a path component.
-fn source_slug(source: &str) -> Slug {
-    Slug::of(source)
 }

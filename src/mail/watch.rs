@@ -32,7 +32,9 @@ pub fn watch(new: &Path, heard: mpsc::Sender<Heard>) -> std::io::Result<()> {
             match rustix::event::poll(&mut polled, Some(&pause)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
-                Err(error) => return tracing::error!(%error, "watching the spool ended; scanning goes on"),
+                Err(error) => {
+                    return tracing::error!(%error, "the watch on the spool failed; periodic scans continue");
+                }
             }
             let mut events = inotify::Reader::new(&kernel, &mut buffer);
             loop {

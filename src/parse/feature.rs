@@ -21,16 +21,7 @@ fn build(core: &Arc<Core>) -> Feature {
     if !core.roles.contains(&Role::Worker) {
         return Feature::default();
     }
-    let parser = Parser {
-        db: core.db.clone(),
-        host: core.host.clone(),
-        inbox: Arc::clone(core.volumes.get(VolumeName::Inbox)),
-        tmp: core.tmp.clone(),
-        live: core.live.clone(),
-    };
-    let handler = KindHandler::new(Kind::Parse, None, move |run| {
-        let parser = parser.clone();
-        async move { parser.run(run).await }
-    });
+    let parser = Parser { core: Arc::clone(core) };
+    let handler = KindHandler::new(Kind::Parse, None, move |run| parser.clone().run(run));
     Feature { handlers: vec![handler], ..Feature::default() }
 }

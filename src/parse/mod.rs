@@ -13,13 +13,12 @@ mod reading;
 pub use feature::FEATURE;
 pub use reading::Reading;
 
-use crate::config::Live;
 use crate::delivery::store::{self, DeliveryRow};
-use crate::delivery::{Rows, Work};
-use crate::ids::{Coordinates, Digest, JobId, Scope};
-use crate::infra::db::{Db, View};
-use crate::infra::host::{Collect, Host, Ran};
-use crate::infra::volume::{BadSubPath, Stored, SubPath, Volume};
+use crate::delivery::{Core, Rows, Work};
+use crate::ids::{Coordinates, Digest, JobId, Scope, VolumeName};
+use crate::infra::db::View;
+use crate::infra::host::{Collect, Ran};
+use crate::infra::volume::{BadSubPath, Stored, SubPath};
 use crate::job::{HoldReason, Interrupted, Job, LeaseHandle, Outcome, Run};
 use crate::load::{NewLoad, Source};
 use module_api::frame::{self, Input, Parse, PartRecord, Stage};
@@ -35,19 +34,11 @@ const ROWS_IN_MEMORY_BYTES: usize = 8 << 20;
 /// How often a module that makes many rows says so.
 const ROWS_PER_PROGRESS: u64 = 1_000;
 
-/// The parts of parsing; cheap to clone.
+/// Does the jobs of kind `parse`; cheap to clone.
 #[derive(Clone)]
 pub struct Parser {
-    /// The store.
-    pub db: Db,
-    /// The module processes.
-    pub host: Host,
-    /// Where trees are.
-    pub inbox: Arc<Volume>,
-    /// Where rows go that are too many to hold.
-    pub tmp: PathBuf,
-    /// The configuration in force.
-    pub live: Live,
+    /// The parts of this process.
+    pub core: Arc<Core>,
 }
 
 /// What a run of a module is about.
@@ -60,7 +51,7 @@ struct Subject {
 
 impl Parser {
     /// Does one job.
-    pub async fn run(&self, run: Run) -> Outcome<Work> {
+    pub async fn run(self, run: Run) -> Outcome<Work> {
         self.steps(&run).await.unwrap_or_else(Outcome::from)
     }
 
@@ -72,8 +63,8 @@ impl Parser {
             }
         };
         let Reading { input, envelope, given, file, digests } = self.reading(&subject.delivery).await?;
-        let rows = Gathering::new(Rows::new(&self.tmp, ROWS_IN_MEMORY_BYTES), run.lease.clone());
-        let slot = run.wait(self.host.slot()).await?;
+        let rows = Gathering::new(Rows::new(&self.core.tmp, ROWS_IN_MEMORY_BYTES), run.lease.clone());
+        let slot = run.wait(self.core.host.slot()).await?;
         let ran = run.in_time(slot.parse(self.request(&subject, input, envelope), given, rows)).await?;
         let id = run.job.id;
         run.at("results");
@@ -83,14 +74,14 @@ impl Parser {
     /// The delivery, and the module that reads it; `Err` says why there is none.
     async fn subject(&self, job: &Job) -> Result<Result<Subject, String>, Interrupted> {
         let id = job.delivery_id.ok_or_else(|| Interrupted::Failed("the job names no delivery".into()))?;
-        let delivery = store::get(&Scope::All, &mut self.db.reader(View::State).await?.tx(), id)
+        let delivery = store::get(&Scope::All, &mut self.core.db.reader(View::State).await?.tx(), id)
             .await?
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))?;
         let Some(coordinates) = delivery.coordinates() else {
             return Err(Interrupted::Failed(format!("delivery {id} has no coordinates")));
         };
-        let module = format!("{}/{}", coordinates.category, coordinates.type_);
-        let declared = self.host.declarations().iter().find(|declared| declared.id == module);
+        let module = coordinates.module();
+        let declared = self.core.host.declarations().iter().find(|declared| declared.id == module);
         Ok(match declared {
             Some(declared) => {
                 Ok(Subject { version: declared.version.clone(), delivery, coordinates, module })
@@ -110,15 +101,15 @@ impl Parser {
             recipient: delivery.envelope.recipient().to_owned(),
             ..Envelope::default()
         };
-        let (version, limits) = (self.host.state().version, self.live.config().mail.limits());
-        let inbox = Arc::clone(&self.inbox);
+        let (version, limits) = (self.core.host.state().version, self.core.live.config().mail.limits());
+        let inbox = self.core.volume(VolumeName::Inbox);
         let record = (delivery.id, delivery.digest);
         let open = move || Reading::open(&inbox, &path, record, envelope, (&version, &limits));
         tokio::task::spawn_blocking(open).await?
     }
 
     fn request(&self, subject: &Subject, input: Input, envelope: Envelope) -> Parse {
-        let config = self.live.config();
+        let config = self.core.live.config();
         Parse {
             module: subject.module.clone(),
             coordinates: module_api::Coordinates {
@@ -138,7 +129,7 @@ impl Parser {
     }
 }
 
-/// Rows and findings of one run, and the lease that is told how many there are.
+/// Rows and findings of one run, and the lease that reports how many there are.
 struct Gathering {
     rows: Rows,
     findings: Vec<Finding>,

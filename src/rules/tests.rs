@@ -1,7 +1,7 @@
 //! What the rules promise.
 
 use super::{Decision, Reason, Route, RuleInput, Rules, Verdict};
-use crate::config::{Sources, load};
+use crate::config::{Layers, load};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ fn rules(text: &str) -> Rules {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("headworks.toml");
     std::fs::write(&file, format!("{CUSTOMERS}\n{text}")).unwrap();
-    let loaded = load(&Sources { file: Some(file), ..Sources::default() });
+    let loaded = load(&Layers { file: Some(file), ..Layers::default() });
     Rules::new(loaded.unwrap_or_else(|errors| panic!("{errors}")).config().clone())
 }
 

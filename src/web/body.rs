@@ -4,7 +4,6 @@ use super::{Kind, Problem};
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// Limits for reading a body.
 #[derive(Debug, Clone, Copy)]
@@ -69,19 +68,6 @@ impl Capped {
         Ok(all.into())
     }
 
-    /// Copies all of it to `sink` and flushes; returns the number of bytes. Does not fsync.
-    ///
-    /// # Errors
-    /// As [`next`](Self::next); [`Unavailable`](Kind::Unavailable) if writing to `sink` fails.
-    pub async fn copy_to<W: AsyncWrite + Unpin + Send>(mut self, sink: &mut W) -> Result<u64, Problem> {
-        let refused = |e: std::io::Error| Problem::new(Kind::Unavailable, "").because(e);
-        while let Some(bytes) = self.next().await? {
-            sink.write_all(&bytes).await.map_err(refused)?;
-        }
-        sink.flush().await.map_err(refused)?;
-        Ok(self.taken)
-    }
-
     fn too_large(&self) -> Problem {
         Problem::new(Kind::TooLarge, format!("the limit is {} bytes", self.cap.bytes))
     }
@@ -105,9 +91,6 @@ mod tests {
     async fn a_body_of_exactly_the_cap_passes_and_one_byte_more_does_not() {
         assert_eq!(capped(&["ab", "c", "de"], 5).bytes().await.unwrap(), "abcde");
         assert_eq!(capped(&["ab", "c", "de"], 4).bytes().await.unwrap_err().kind(), Kind::TooLarge);
-        let mut sink = Vec::new();
-        assert_eq!(capped(&["ab", "c", "de"], 5).copy_to(&mut sink).await.unwrap(), 5);
-        assert_eq!(sink, b"abcde");
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 /// Longest wait for one dependency.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the answer of all of them stands.
+/// How long an answer is reused.
 const STANDS: Duration = Duration::from_secs(1);
 
 type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
@@ -34,7 +34,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// A dependency; `probe` says in a few words what is wrong with it, or what is worth knowing though nothing is. It is
+    /// A dependency; `probe` returns in a few words what is wrong, or a remark although nothing is wrong. It is
     /// given up after two seconds.
     pub fn new<F, P>(name: &'static str, probe: P) -> Self
     where
@@ -131,7 +131,7 @@ struct Dependency {
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrong: Option<String>,
-    /// What is worth knowing though nothing is wrong.
+    /// A remark, although nothing is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -179,7 +179,7 @@ async fn version() -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION"), commit: option_env!("HEADWORKS_COMMIT") })
 }
 
-/// What was measured, in the Prometheus text format.
+/// Metrics in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, content_type = "text/plain", body = str)))]
 async fn metrics(_may: MayAll<Read>, State(health): State<Health>) -> Result<Response, Problem> {

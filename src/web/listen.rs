@@ -1,4 +1,4 @@
-//! Serving: every address and the control socket, with limits, until told to stop.
+//! Serving: every address and the control socket, with limits, until the server stops.
 //!
 //! ```text
 //!   start ─▶ bind all (any failure: none is served) ─▶ accept ─▶ one task per connection
@@ -8,7 +8,7 @@
 //! A connection costs memory as soon as it is open, so there is a number per address; at that number the kernel's
 //! backlog waits. A head must arrive within [`Limits::header_timeout`], counted from the connection's begin or the
 //! end of the request before; so a connection without a request ends too, and a client that sends one byte at a time
-//! holds its place no longer than one that is fast. HTTP/1.1 only: what speaks HTTP/2 stands in front of us. What is no
+//! holds its place no longer than one that is fast. HTTP/1.1 only: a proxy in front may speak HTTP/2. What is no
 //! HTTP, or over the limits of a head, never becomes a request: it gets 400 or 431 without a body.
 
 use super::control::{self, Control};
@@ -129,7 +129,7 @@ impl Serving {
             return 0;
         }
         let left = self.connections.tasks.len();
-        tracing::warn!(connections = left, "cut after the grace");
+        tracing::warn!(connections = left, "connections were cut after the grace period");
         self.connections.cut.cancel();
         self.connections.tasks.wait().await;
         left
@@ -146,7 +146,7 @@ async fn accept(listener: TcpListener, router: Router, connections: Connections)
         match accepted {
             Ok((stream, peer)) => {
                 if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "connection was gone at once");
+                    tracing::debug!(%error, "a connection ended before it was served");
                     continue;
                 }
                 connections.serve(stream, router.clone(), ConnectInfo(peer), place);

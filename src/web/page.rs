@@ -96,8 +96,8 @@ impl Limits {
 impl<K: Serialize> Page<K> {
     /// How many entries to ask the store for: one more than the page holds, to know whether there are more.
     #[must_use]
-    pub fn fetch(&self) -> i64 {
-        i64::from(self.limit) + 1
+    pub const fn fetch(&self) -> u32 {
+        self.limit.saturating_add(1)
     }
 
     /// The key of the last entry of the previous page.
@@ -126,8 +126,8 @@ impl<T> Paged<T> {
     }
 }
 
-/// The URL of the next page: this one with the new cursor.
-fn link(uri: &Uri, next: &str) -> String {
+/// The `Link` to the next page: this one's URL with the new cursor.
+pub fn link(uri: &Uri, next: &str) -> String {
     let kept = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
     let kept = kept.filter(|pair| pair.split('=').next() != Some("cursor"));
     let query: String = kept.map(|pair| format!("{pair}&")).collect();

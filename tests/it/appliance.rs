@@ -4,7 +4,7 @@ use crate::stores;
 use axum::body::Body;
 use axum::http::Request;
 use headworks::app::App;
-use headworks::config::{self, Live, Sources};
+use headworks::config::{self, Layers, Live};
 use headworks::delivery::store::{self, DeliveryRow};
 use headworks::delivery::{ReceiptState, ReceiptView};
 use headworks::ids::Scope;
@@ -100,11 +100,11 @@ impl Site {
         Self { directory, environment }
     }
 
-    pub fn sources(&self) -> Sources {
-        Sources {
+    pub fn layers(&self) -> Layers {
+        Layers {
             file: Some(self.directory.path().join("headworks.toml")),
             environment: self.environment.clone(),
-            ..Sources::default()
+            ..Layers::default()
         }
     }
 
@@ -122,7 +122,7 @@ impl Site {
 
     /// An appliance that does nothing of its own accord.
     pub async fn build(&self) -> Arc<App> {
-        let live = Live::new(config::load(&self.sources()).unwrap());
+        let live = Live::new(config::load(&self.layers()).unwrap());
         Arc::new(App::build(live, metrics()).await.unwrap())
     }
 

@@ -26,7 +26,7 @@ async fn released_mail_moves_to_where_the_rules_of_now_say() {
         let appliance = site.start().await;
         let (receipt, held) = held_mail(&appliance, "no_rule").await;
         site.edit(NOTHING, ALERTS);
-        appliance.app.core.live.reload(&site.sources()).unwrap();
+        appliance.app.core.live.reload(&site.layers()).unwrap();
 
         operator(&appliance).release(job_of(&appliance, receipt).await).await.unwrap();
         assert_eq!(appliance.settled(receipt).await, ReceiptState::Completed);
@@ -45,7 +45,7 @@ async fn a_held_tree_that_a_crash_left_beside_its_sealed_successor_goes_at_the_n
         let first = site.start().await;
         let (receipt, held) = held_mail(&first, "no_rule").await;
         site.edit(NOTHING, ALERTS);
-        first.app.core.live.reload(&site.sources()).unwrap();
+        first.app.core.live.reload(&site.layers()).unwrap();
         let left = site.state().join("inbox").join(held.path.as_ref().unwrap());
         let aside = site.directory.path().join("aside");
         copy_tree(&left, &aside);

@@ -265,13 +265,7 @@ async fn claim(app: &App, queue: &str) -> Job {
 
 /// Does a `parse` and commits its end, with a child and a note of the test's own.
 async fn finish(app: &App, job: Job, end: FinishedEnd) {
-    let parser = Parser {
-        db: app.core.db.clone(),
-        host: app.core.host.clone(),
-        inbox: Arc::clone(app.core.volumes.get(VolumeName::Inbox)),
-        tmp: app.core.live.config().server.tmp_dir.clone(),
-        live: app.core.live.clone(),
-    };
+    let parser = Parser { core: Arc::clone(&app.core) };
     let held = app.core.leases.hold(job.id, job.lease_token);
     let Outcome::Done(work) =
         parser.run(Run { job: job.clone(), lease: held, soft_timeout: Duration::from_secs(60) }).await

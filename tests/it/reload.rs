@@ -73,7 +73,7 @@ async fn reloads_good_and_bad_drop_no_work_and_a_bad_one_says_what_is_wrong_and_
 
 fn reload(appliance: &Appliance, site: &Site) {
     let difference =
-        appliance.app.core.live.reload(&site.sources()).unwrap_or_else(|errors| panic!("{errors}"));
+        appliance.app.core.live.reload(&site.layers()).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(difference.restart, Vec::<String>::new());
 }
 

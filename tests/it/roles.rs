@@ -7,7 +7,7 @@ use headworks::config::{Live, Role, load};
 
 /// Builds an app of one role.
 async fn build(site: &Site, role: &str) -> Result<App, BuildError> {
-    let mut sources = site.sources();
+    let mut sources = site.layers();
     sources.flags.push(format!("server.roles=[{role:?}]"));
     App::build(Live::new(load(&sources).unwrap()), metrics()).await
 }

@@ -3,7 +3,7 @@
 use super::mails::MAILS;
 use crate::app::beside_this_program;
 use crate::cli::Failure;
-use crate::config::Sources;
+use crate::config::Layers;
 use std::fmt::Write;
 use std::fs::{self, Permissions};
 use std::io;
@@ -58,8 +58,8 @@ impl Site {
     }
 
     /// Only the demo's configuration file: settings in the caller's environment are meant for another server.
-    pub fn sources(&self) -> Sources {
-        Sources { file: Some(self.path().join("headworks.toml")), ..Sources::default() }
+    pub fn layers(&self) -> Layers {
+        Layers { file: Some(self.path().join("headworks.toml")), ..Layers::default() }
     }
 
     /// Writes `env` for a second terminal to source. The file appears complete or not at all.

@@ -2,7 +2,7 @@
 
 use super::super::layer::DEFAULTS;
 use super::super::live::RELOADED;
-use super::super::{Sources, load, schema};
+use super::super::{Layers, load, schema};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ fn the_head_of_the_file_names_what_a_reload_takes_over() {
 
 #[test]
 fn the_defaults_alone_are_right_and_so_are_the_examples() {
-    assert_eq!(load(&Sources::default()).map(|_| ()), Ok(()));
+    assert_eq!(load(&Layers::default()).map(|_| ()), Ok(()));
     let examples: String = DEFAULTS
         .lines()
         .filter_map(|line| {

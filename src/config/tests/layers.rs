@@ -87,7 +87,7 @@ fn a_reload_takes_over_rules_and_limits_and_names_what_needs_a_restart() {
         reloaded: names(&["customer", "history.retention", "jobs.concurrency", "mail.parts"]),
         restart: names(&["jobs.lease"]),
     };
-    assert_eq!(live.reload(&setup.sources), Ok(expected));
+    assert_eq!(live.reload(&setup.layers), Ok(expected));
     assert!(changes.has_changed().unwrap());
     let config = changes.borrow_and_update().clone();
     assert_eq!(
@@ -95,7 +95,7 @@ fn a_reload_takes_over_rules_and_limits_and_names_what_needs_a_restart() {
         (5, 1, 3, "30s".parse().unwrap())
     );
     let unchanged = Difference { reloaded: Vec::new(), restart: names(&["jobs.lease"]) };
-    assert_eq!(live.reload(&setup.sources), Ok(unchanged), "what waits for a restart is named until then");
+    assert_eq!(live.reload(&setup.layers), Ok(unchanged), "what waits for a restart is named until then");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn what_a_reload_says_it_took_over_is_what_it_took_over() {
         let started = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
         let live = Live::new(started.clone());
         setup.rewrite(change);
-        let difference = live.reload(&setup.sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let difference = live.reload(&setup.layers).unwrap_or_else(|errors| panic!("{errors}"));
         let new = setup.load().unwrap_or_else(|errors| panic!("{errors}"));
         assert_ne!(new.config(), started.config(), "{change}");
         let expected = if difference.restart.is_empty() { new.config() } else { started.config() };
@@ -165,7 +165,7 @@ fn what_a_reload_takes_over_must_fit_what_waits_for_a_restart() {
     let before = live.config();
     setup.rewrite("server.roles = ['http']\nsource.mail.enabled = false");
     assert!(setup.load().is_ok(), "after a restart it is right");
-    let errors = live.reload(&setup.sources).unwrap_err().to_string();
+    let errors = live.reload(&setup.layers).unwrap_err().to_string();
     assert!(errors.contains("server.roles: role mail needs a source of kind mail"), "{errors}");
     assert!(errors.ends_with("wait for a restart)"), "{errors}");
     assert_eq!(live.config(), before);
@@ -177,7 +177,7 @@ fn a_bad_reload_keeps_what_holds_and_says_why() {
     let live = Live::new(setup.load().unwrap_or_else(|errors| panic!("{errors}")));
     let before = live.config();
     setup.rewrite("mail.parts = 6\nmail.depht = 3");
-    let errors = live.reload(&setup.sources).unwrap_err().to_string();
+    let errors = live.reload(&setup.layers).unwrap_err().to_string();
     assert!(
         errors.ends_with("headworks.toml:2:6: mail.depht: unknown key, did you mean `depth`?"),
         "{errors}"

@@ -49,7 +49,7 @@ fn settings_that_do_not_fit_each_other_are_told_at_once() {
 #[test]
 fn a_file_that_cannot_be_read_is_a_mistake() {
     let mut setup = Setup::new("");
-    setup.sources.file = Some(setup.path().join("absent.toml"));
+    setup.layers.file = Some(setup.path().join("absent.toml"));
     assert!(setup.mistakes().starts_with("absent.toml: No such file"));
 }
 

@@ -6,7 +6,7 @@ mod mistakes;
 mod secrets;
 mod sources;
 
-use super::{Errors, Loaded, Sources, load};
+use super::{Errors, Layers, Loaded, load};
 use crate::ids::{Kind, VolumeName};
 use regex::Regex;
 use std::path::Path;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// A configuration directory with a main file, files of `conf.d`, environment and flags.
 struct Setup {
     directory: TempDir,
-    sources: Sources,
+    layers: Layers,
 }
 
 impl Setup {
@@ -24,7 +24,7 @@ impl Setup {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("headworks.toml");
         std::fs::write(&file, text).unwrap();
-        Self { directory, sources: Sources { file: Some(file), ..Sources::default() } }
+        Self { directory, layers: Layers { file: Some(file), ..Layers::default() } }
     }
 
     fn path(&self) -> &Path {
@@ -43,17 +43,17 @@ impl Setup {
     }
 
     fn env(mut self, name: &str, value: &str) -> Self {
-        self.sources.environment.push((name.into(), value.into()));
+        self.layers.environment.push((name.into(), value.into()));
         self
     }
 
     fn flag(mut self, flag: &str) -> Self {
-        self.sources.flags.push(flag.to_owned());
+        self.layers.flags.push(flag.to_owned());
         self
     }
 
     fn load(&self) -> Result<Loaded, Errors> {
-        load(&self.sources)
+        load(&self.layers)
     }
 
     /// The mistakes, one per line, without the directory's name. What a new kind, volume or setting would change reads `KINDS`,

@@ -45,7 +45,7 @@ fn a_secret_by_value_file_credential_or_environment_is_used_and_never_shown() {
 
     let mut setup = setup;
     setup.rewrite("store.url_credential = 'url'");
-    setup.sources.credentials = Some(setup.path().to_path_buf());
+    setup.layers.credentials = Some(setup.path().to_path_buf());
     assert_used_and_hidden(&setup);
 }
 
@@ -116,7 +116,7 @@ fn a_changed_secret_needs_a_restart() {
     setup.rewrite(&format!("store.url_file = '{}'", file.display()));
     let live = Live::new(setup.load().unwrap_or_else(|e| panic!("{e}")));
     std::fs::write(&file, "postgres://other").unwrap();
-    assert_eq!(live.reload(&setup.sources).unwrap().restart, ["store.url_file"]);
+    assert_eq!(live.reload(&setup.layers).unwrap().restart, ["store.url_file"]);
     assert_eq!(live.config().store.url.reveal(), URL);
 }
 
@@ -150,13 +150,13 @@ struct DeepAuth {
 
 /// Loads `Deep` as a configuration is loaded: the settings and their tree, or what is wrong.
 fn deep(setup: &Setup) -> (Option<Deep>, Node, Vec<Mistake>) {
-    let (mut table, mut mistakes) = layer::merged(&setup.sources);
+    let (mut table, mut mistakes) = layer::merged(&setup.layers);
     let defaults: Vec<String> = layer::defaults().iter().map(|(name, _)| name.to_owned()).collect();
     for name in defaults {
         table.remove(&name); // They belong to the product's own configuration.
     }
     let mut tree = read::root(table);
-    let credentials = setup.sources.credentials.as_deref();
+    let credentials = setup.layers.credentials.as_deref();
     let settings = read::read(&mut tree, Table::default(), credentials, &mut mistakes);
     (settings, tree, mistakes)
 }
@@ -199,7 +199,7 @@ fn a_secret_is_given_by_file_or_credential_at_any_depth() {
         "[feed.a]\ntoken_file = '{at}/s1'\nspare_credential = 's2'\ntokens_file = ['{at}/s3', '{at}/s4']\n\
          auth = [{{ bearer_file = '{at}/s5', user = 'u' }}]\ntls.bearer_credential = 's6'\n",
     ));
-    setup.sources.credentials = Some(setup.path().to_path_buf());
+    setup.layers.credentials = Some(setup.path().to_path_buf());
     let (settings, tree, mistakes) = deep(&setup);
     let settings = settings.unwrap_or_else(|| panic!("{mistakes:?}"));
     assert_eq!(revealed(&settings).last(), Some(&"marker5e37-6"));

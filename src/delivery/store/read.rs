@@ -4,15 +4,18 @@ use crate::delivery::envelope::Envelope;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::on_either;
+use serde::Serialize;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
-/// One delivery as the store knows it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+/// A delivery.
+#[derive(Debug, Clone, Serialize, ToSchema, sqlx::FromRow)]
+#[schema(as = Delivery)]
 pub struct DeliveryRow {
-    /// Which.
+    /// Its id.
     pub id: DeliveryId,
-    /// Public id of its acceptance.
+    /// The receipt its sender holds.
     pub receipt_id: ReceiptId,
     /// Way in.
     pub source: String,
@@ -21,43 +24,51 @@ pub struct DeliveryRow {
     /// See `customer`.
     pub category: Option<String>,
     /// See `customer`.
+    #[serde(rename = "type")]
     #[sqlx(rename = "type")]
     pub type_: Option<String>,
     /// See `customer`.
     #[sqlx(rename = "grp")]
     pub group: Option<String>,
-    /// Rule that decided them.
+    /// Rule that decided them; null: an operator, the sender, or nobody yet.
     pub rule: Option<String>,
     /// Settings of that rule, for the module.
+    #[serde(skip)]
     #[sqlx(json)]
     pub settings: serde_json::Value,
     /// What the named groups of that rule found.
+    #[serde(skip)]
     #[sqlx(json)]
     pub captures: BTreeMap<String, String>,
-    /// The original goes to the archive volume too.
+    /// Whether a copy of the original is kept on volume archive, at the same path.
+    #[serde(rename = "archived")]
     pub archive: bool,
     /// Why it waits for an operator.
     pub held_reason: Option<String>,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of its bytes, in hex.
+    #[serde(rename = "sha256")]
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// Length of its bytes.
     pub bytes: i64,
-    /// Who sent what to whom.
+    /// Who sent what to whom, and how it came.
     #[sqlx(json)]
     pub envelope: Envelope,
     /// Spool that holds the bytes until the tree is sealed.
+    #[serde(skip)]
     pub home: Option<SpoolId>,
-    /// Tree on volume inbox.
+    /// Its tree on volume inbox.
     pub path: Option<String>,
     /// Held tree that is to go once the new one is sealed.
+    #[serde(skip)]
     pub stale_path: Option<String>,
     /// When its tree was made.
     pub sorted_at: Option<Timestamp>,
     /// When its tree became durable.
     pub sealed_at: Option<Timestamp>,
-    /// Its key had been used with other bytes.
+    /// Whether its sender had used the key (for mail the queue id and recipient) before, for other bytes.
     pub key_reused: bool,
 }
 

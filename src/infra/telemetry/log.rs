@@ -7,6 +7,8 @@
 //!
 //! Fields of an event come first, then those of the spans around it, innermost first; of equal names the first wins.
 
+pub use crate::config::Format;
+
 use super::terminal::{escape, json_string};
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -19,17 +21,6 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
-
-/// Form of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Pretty on a terminal, JSON elsewhere.
-    Auto,
-    /// One JSON object per line.
-    Json,
-    /// For people: short time, no colours.
-    Pretty,
-}
 
 /// Starts logging to standard error for the whole process, panics included.
 ///

@@ -6,19 +6,22 @@ use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, StoredKind, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Ended, Facts, State};
 use crate::on_either;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// A job as anybody outside the job core sees it.
-#[derive(Debug, Clone)]
+/// A job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Job)]
 pub struct JobView {
     /// Never used twice.
     pub id: JobId,
-    /// State at the time of the read.
+    /// State at the time of the answer.
     pub state: State,
-    /// What it does.
+    /// What it does; a number if this version does not know the kind.
     pub kind: StoredKind,
     /// Name of its queue.
     pub queue: String,
-    /// Number of its priority, 0 is soonest.
+    /// 0 urgent, 1 normal, 2 low, 3 idle.
     pub priority: i16,
     /// Delivery it works on.
     pub delivery_id: Option<DeliveryId>,
@@ -28,29 +31,31 @@ pub struct JobView {
     pub parent_id: Option<JobId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
-    /// Way in of its delivery, or where it has none of its receipt.
+    /// Way in of its delivery, or of its receipt where it has no delivery.
     pub source: Option<String>,
     /// Coordinates of its delivery, as far as they are known; where it has none, the customer of its receipt.
     pub customer: Option<String>,
     /// See `customer`.
     pub category: Option<String>,
     /// See `customer`.
+    #[serde(rename = "type")]
     pub type_: Option<String>,
     /// See `customer`.
     pub group: Option<String>,
     /// Runs that failed.
     pub attempt: i16,
-    /// Module children that died on it.
+    /// Module processes that died on it.
     pub crashes: i16,
     /// Leases that only expired.
     pub lost: i16,
     /// Failed runs it may have.
     pub max_attempts: i16,
-    /// When it was inserted.
+    /// When it was queued.
     pub created_at: Timestamp,
     /// When it first ran.
+    #[serde(rename = "started_at")]
     pub first_started_at: Option<Timestamp>,
-    /// When it is due, or its wait ends; live jobs only.
+    /// When it is due, or its wait ends; null once it has ended.
     pub run_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
@@ -58,7 +63,8 @@ pub struct JobView {
     pub wait_reason: Option<String>,
     /// Last error.
     pub last_error: Option<String>,
-    /// Progress its run reported last.
+    /// How far it is, as its run said last: its `step` (`split`, `tree`; `expand`, `module`, `results`), and `rows` and
+    /// `findings` so far where there are many.
     pub progress: Option<serde_json::Value>,
     /// What its run said of itself at the end.
     pub report: Option<serde_json::Value>,
@@ -217,12 +223,13 @@ pub async fn arguments(tx: &mut Tx<'_>, id: JobId) -> Result<Option<serde_json::
     Ok(found.map(|json| json.0))
 }
 
-/// How full a queue is.
-#[derive(Debug, Clone, sqlx::FromRow)]
+/// A queue, and how full it is.
+#[derive(Debug, Clone, Serialize, ToSchema, sqlx::FromRow)]
+#[schema(as = Queue)]
 pub struct QueueDepth {
-    /// Its name.
+    /// `kind[:module][@home]`.
     pub name: String,
-    /// Claims leave it out.
+    /// Its jobs are not claimed.
     pub paused: bool,
     /// Jobs that can be claimed.
     pub available: i64,
@@ -236,7 +243,7 @@ pub struct QueueDepth {
     pub waiting: i64,
     /// Jobs that wait for an operator.
     pub held: i64,
-    /// Insertion of the oldest job that can be claimed.
+    /// When the oldest job that can be claimed was queued.
     pub oldest_at: Option<Timestamp>,
     /// Since when the first of the jobs has waited that wait for an operator.
     pub oldest_held_at: Option<Timestamp>,

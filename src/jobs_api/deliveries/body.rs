@@ -1,12 +1,10 @@
 //! `POST /deliveries`: a file and its coordinates. The answer comes when both are durable.
 
-use super::post::{Post, Terms};
+use super::post::Post;
 use super::staging::Staging;
-use super::wire::Taken;
-use crate::config::{Config, RestSource};
+use crate::delivery::Accepted;
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
 use crate::infra::volume::Stored;
-use crate::job::QueueName;
 use crate::jobs_api::{Api, BASE, Ctx};
 use crate::web::permit::Ingest;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
@@ -73,7 +71,7 @@ struct Staged {
     params(Place, ("Idempotency-Key" = Option<String>, Header,
         description = "What the sender calls it: the same again is answered with the first receipt.")),
     request_body(content((Vec<u8> = "application/octet-stream"), (Form = "multipart/form-data"))),
-    responses((status = 202, body = Taken, headers(("location" = String), ("retry-after" = u64))),
+    responses((status = 202, body = Accepted, headers(("location" = String), ("retry-after" = u64))),
         Refusals, Conflicts, Bodies))]
 pub async fn take(
     may: May<Ingest>,
@@ -101,15 +99,14 @@ pub async fn take(
         stored: staged.stored,
         received_at: Timestamp::now(),
     };
-    let terms = terms(&api, &config, source, &post.coordinates);
-    let accepted = api.door.take(post, &terms).await?;
+    let accepted = api.take(post, &config, source).await?;
     let location = format!("{BASE}/receipts/{}", accepted.receipt_id);
     let headers = [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())];
-    Ok((StatusCode::ACCEPTED, headers, Json(Taken::from(accepted))))
+    Ok((StatusCode::ACCEPTED, headers, Json(accepted)))
 }
 
 impl Place {
-    /// The coordinates. A customer's key stands for its customer, and knows no other.
+    /// The coordinates. A customer's key implies its customer and gives access to no other.
     fn coordinates(&self, scope: &Scope) -> Result<Coordinates, Problem> {
         let customer = match (scope, &self.customer) {
             (Scope::All, None) => return Err(Problem::parameter("customer", "is missing")),
@@ -124,16 +121,6 @@ impl Place {
             type_: self.type_.clone(),
             group: Slug::of(self.group.as_ref().map_or("none", |Text(group)| group)),
         })
-    }
-}
-
-fn terms(api: &Api, config: &Config, source: RestSource<'_>, coordinates: &Coordinates) -> Terms {
-    let queue = QueueName::parse(&format!("{}/{}", coordinates.category, coordinates.type_));
-    Terms {
-        source: source.name.to_string(),
-        key_ttl: source.key_ttl,
-        max_attempts: api.attempts(&queue),
-        zone: config.server.time_zone.get().clone(),
     }
 }
 

@@ -27,7 +27,7 @@ pub async fn message(
     Path(id): Path<DeliveryId>,
 ) -> Result<Response, Problem> {
     let (row, manifest) = tree_of(&api, may.scope(), id).await?;
-    let facts = manifest.message.ok_or_else(|| Problem::new(Kind::NotFound, "it is no mail"))?;
+    let facts = manifest.message.ok_or_else(|| Problem::new(Kind::NotFound, "the delivery is not a mail"))?;
     send(&api, &row, MESSAGE, facts).await
 }
 
@@ -47,8 +47,7 @@ pub async fn part(
 }
 
 async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRow, Manifest), Problem> {
-    let scope = scope.clone();
-    let row = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let row = store::get(scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     match manifest(api, &row).await? {
         Some(manifest) => Ok((row, manifest)),
@@ -58,9 +57,9 @@ async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRo
 
 /// Why there is no manifest: nobody has made the tree yet, or its volume cannot be read here.
 async fn missing(api: &Ctx) -> Problem {
-    let inbox = Arc::clone(&api.door.inbox);
+    let inbox = Arc::clone(&api.inbox);
     match tokio::task::spawn_blocking(move || inbox.check()).await {
-        Ok(Ok(())) => Problem::new(Kind::NotFound, "its tree is not made yet"),
+        Ok(Ok(())) => Problem::new(Kind::NotFound, "its tree has not been written yet"),
         Ok(Err(error)) => error.into(),
         Err(error) => Problem::internal(error),
     }
@@ -69,7 +68,7 @@ async fn missing(api: &Ctx) -> Problem {
 async fn send(api: &Ctx, row: &DeliveryRow, name: &str, facts: FileFacts) -> Result<Response, Problem> {
     let path: SubPath = row.path.clone().unwrap_or_default().parse().map_err(Problem::internal)?;
     let path = path.join(name).map_err(Problem::internal)?;
-    let inbox = Arc::clone(&api.door.inbox);
+    let inbox = Arc::clone(&api.inbox);
     let file =
         tokio::task::spawn_blocking(move || inbox.open_file(&path)).await.map_err(Problem::internal)?;
     let stream = ReaderStream::new(tokio::fs::File::from_std(file?));

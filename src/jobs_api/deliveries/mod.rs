@@ -1,6 +1,6 @@
-//! Deliveries: what came, what it holds, what became of it, and the REST way in.
+//! Deliveries: their contents, their history, and the REST door.
 //!
-//! `body` decodes and stages what is posted, `post` keeps it and says yes, `content` sends bytes, `routes` answers
+//! `body` decodes and stages what is posted, `post` stores and accepts it, `content` sends bytes, `routes` answers
 //! questions.
 
 mod body;
@@ -11,6 +11,5 @@ mod staging;
 mod tree;
 pub mod wire;
 
-pub use post::{Door, PostError};
 pub use routes::routes;
 pub use tree::manifests;

@@ -1,7 +1,7 @@
-//! What comes with its coordinates: the way in for callers who know what they send.
+//! Deliveries that come with their coordinates, from callers who know what they send.
 //!
 //! ```text
-//!   body, staged and hashed ─▶ module and customer known? ─▶ came before? ─ yes ─▶ the first receipt
+//!   body, staged and hashed ─▶ module and customer known? ─▶ a repeat? ─ yes ─▶ the first receipt
 //!                                                              │ no
 //!                        tree: manifest, and the file as part 1, or a mail as it is ─▶ seal ─▶ accept ─▶ yes
 //! ```
@@ -10,6 +10,7 @@
 //! place is removed; one whose commit may have taken place stays, for a tree without a record is found by `verify`, and
 //! a record without a tree is a loss.
 
+use crate::config::{Config, RestSource};
 use crate::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use crate::delivery::manifest::{About, PartFacts};
 use crate::delivery::parts::NewPart;
@@ -17,28 +18,29 @@ use crate::delivery::store;
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::tree_path::{self, Place};
 use crate::delivery::{
-    AcceptError, Accepted, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id,
+    AcceptError, Accepted, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id,
 };
-use crate::ids::{Coordinates, DeliveryId, Digest, Slug, Timestamp};
-use crate::infra::db::{Db, DbError, DbErrorKind, View};
-use crate::infra::volume::{BadSubPath, FileRange, Stored, SubPath, Volume, VolumeError};
+use crate::ids::{Coordinates, DeliveryId, Digest, Timestamp};
+use crate::infra::db::{DbError, DbErrorKind, View};
+use crate::infra::volume::{FileRange, Stored, SubPath, Volume, VolumeError};
 use crate::job::{Priority, QueueName};
-use jiff::tz::TimeZone;
+use crate::jobs_api::Api;
+use crate::web::{Kind, Problem};
 use module_api::PartKind;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a mail is declared as.
+/// Media type of a mail.
 const MAIL: &str = "message/rfc822";
 
-/// Something that came, staged.
+/// A posted delivery, staged.
 #[derive(Debug)]
 pub struct Post {
-    /// Who sends it: the unique name of a key.
+    /// Sender: the unique name of a key.
     pub principal: String,
-    /// What its sender calls it, so that a repetition is recognised.
+    /// The sender's name for it, which identifies a repeat.
     pub idempotency_key: Option<String>,
     /// Where it belongs.
     pub coordinates: Coordinates,
@@ -54,72 +56,17 @@ pub struct Post {
     pub received_at: Timestamp,
 }
 
-/// What taking needs to be told by the configuration.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// Name of the source.
-    pub source: String,
-    /// How long a key is remembered.
-    pub key_ttl: Duration,
-    /// Failed runs the first job may have.
-    pub max_attempts: u16,
-    /// Zone of the date in paths.
-    pub zone: TimeZone,
-}
-
-/// Why it was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum PostError {
-    /// Nobody could read it.
-    #[error("no module reads {wanted}; there are {known}")]
-    UnknownModule {
-        /// `category/type`.
-        wanted: String,
-        /// The ids there are, joined by commas.
-        known: String,
-    },
-    /// Not one of ours.
-    #[error("customer {0} is not registered")]
-    UnknownCustomer(Slug),
-    /// The same is on its way at this moment.
-    #[error("the same is being taken at this moment")]
-    UnderWay,
-    /// It was not accepted.
-    #[error(transparent)]
-    Accept(#[from] AcceptError),
-    /// The tree could not be made.
-    #[error(transparent)]
-    Volume(#[from] VolumeError),
-    /// The tree can have no path.
-    #[error(transparent)]
-    Path(#[from] BadSubPath),
-    /// The task that made the tree died.
-    #[error("making the tree broke off: {0}")]
-    Task(#[from] tokio::task::JoinError),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] DbError),
-}
-
-/// Takes what comes; cheap to clone.
-#[derive(Clone)]
-pub struct Door {
-    /// The store.
-    pub db: Db,
-    /// Where trees are.
-    pub inbox: Arc<Volume>,
-    /// Where deliveries are accepted.
-    pub acceptor: Acceptor,
-    /// Ids of the modules there are.
-    pub modules: Arc<BTreeSet<String>>,
-}
-
-impl Door {
-    /// Keeps what came and commits its record: returns after both.
+impl Api {
+    /// Stores the delivery and commits its record; returns after both.
     ///
     /// # Errors
-    /// See [`PostError`]; nothing was promised then.
-    pub async fn take(&self, post: Post, terms: &Terms) -> Result<Accepted, PostError> {
+    /// Nothing was promised then.
+    pub(super) async fn take(
+        &self,
+        post: Post,
+        config: &Config,
+        source: RestSource<'_>,
+    ) -> Result<Accepted, Problem> {
         self.check(&post.coordinates).await?;
         let (key, fingerprint) = (key(&post), fingerprint(&post));
         // Only the commit decides, but a repeat of 100 MiB need not be written first.
@@ -129,9 +76,9 @@ impl Door {
         }
         let id = DeliveryId::fresh();
         let place = Place::Delivered(post.coordinates.clone());
-        let path = tree_path::fresh(&place, post.received_at, &terms.zone, id)?;
-        let delivery = delivery(&post, id, &path);
-        let receipt = receipt(&post, (key, fingerprint), delivery, terms);
+        let path = tree_path::fresh(&place, post.received_at, config.server.time_zone.get(), id);
+        let path = path.map_err(|error| Problem::new(Kind::Invalid, error.to_string()))?;
+        let receipt = self.receipt(&post, (key, fingerprint), (id, &path), source);
         self.keep(about(&post, id, &receipt), path.clone(), post).await?;
         let answer = self.acceptor.accept(receipt).await;
         match &answer {
@@ -142,42 +89,85 @@ impl Door {
         Ok(answer?)
     }
 
-    async fn check(&self, coordinates: &Coordinates) -> Result<(), PostError> {
-        let wanted = format!("{}/{}", coordinates.category, coordinates.type_);
-        if !self.modules.contains(&wanted) {
-            let known = self.modules.iter().cloned().collect::<Vec<_>>().join(", ");
-            return Err(PostError::UnknownModule { wanted, known });
+    async fn check(&self, coordinates: &Coordinates) -> Result<(), Problem> {
+        let wanted = coordinates.module();
+        if !self.module_ids.contains(&wanted) {
+            let known = self.module_ids.iter().cloned().collect::<Vec<_>>().join(", ");
+            return Err(Problem::new(Kind::Invalid, format!("no module reads {wanted}; there are {known}")));
         }
         let customer = coordinates.customer.clone();
         let registered = store::is_customer(&mut self.db.reader(View::State).await?.tx(), &customer).await?;
-        if registered { Ok(()) } else { Err(PostError::UnknownCustomer(coordinates.customer.clone())) }
+        if registered {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::Invalid, format!("customer {} is not registered", coordinates.customer)))
     }
 
     /// Makes the tree and seals it.
-    async fn keep(&self, about: About, path: SubPath, post: Post) -> Result<(), PostError> {
+    async fn keep(&self, about: About, path: SubPath, post: Post) -> Result<(), Problem> {
         let inbox = Arc::clone(&self.inbox);
         let written = tokio::task::spawn_blocking(move || {
             let made = make(&inbox, &path, about, &post);
             if made.is_err()
                 && let Err(error) = inbox.remove_tree(&path)
             {
-                tracing::warn!(%error, "what was made of a tree cannot be removed");
+                tracing::warn!(%error, "a partly written tree cannot be removed");
             }
             made
         });
-        match written.await?? {
+        match written.await.map_err(Problem::internal)?? {
             Written::Made(_) | Written::Adopted(_) => Ok(()),
-            Written::Taken(_) => Err(PostError::UnderWay),
+            Written::Taken(_) => {
+                Err(Problem::new(Kind::Conflict, "the same delivery is being accepted at this moment"))
+            }
         }
     }
 
-    async fn remove(&self, path: SubPath) -> Result<(), PostError> {
+    async fn remove(&self, path: SubPath) -> Result<(), Problem> {
         let inbox = Arc::clone(&self.inbox);
-        let removed = tokio::task::spawn_blocking(move || inbox.remove_tree(&path)).await?;
+        let removed =
+            tokio::task::spawn_blocking(move || inbox.remove_tree(&path)).await.map_err(Problem::internal)?;
         if let Err(error) = removed {
             tracing::warn!(%error, "a tree without a record cannot be removed");
         }
         Ok(())
+    }
+
+    fn receipt(
+        &self,
+        post: &Post,
+        (key, fingerprint): ([u8; 32], Digest),
+        (id, path): (DeliveryId, &SubPath),
+        source: RestSource<'_>,
+    ) -> NewReceipt {
+        let queue = QueueName::parse(&post.coordinates.module());
+        NewReceipt {
+            key,
+            fingerprint,
+            reuse: Reuse::Refuse,
+            ttl: source.key_ttl,
+            source: source.name.to_string(),
+            customer: Some(post.coordinates.customer.clone()),
+            received_at: post.received_at,
+            delivery: Some(NewDelivery {
+                id,
+                digest: post.stored.digest,
+                bytes: post.stored.len_bytes,
+                envelope: envelope(post),
+                home: None,
+                coordinates: Some(post.coordinates.clone()),
+                path: Some(path.to_string()),
+                settings: serde_json::json!({}),
+            }),
+            jobs: vec![FirstJob {
+                priority: Priority::Normal,
+                max_attempts: self.attempts(&queue),
+                delay: Duration::ZERO,
+                args: serde_json::json!({}),
+                queue,
+            }],
+            rows: Vec::new(),
+        }
     }
 }
 
@@ -214,7 +204,7 @@ fn envelope(post: &Post) -> Envelope {
     })
 }
 
-/// What was sent under the key: these bytes, for this place.
+/// Identifies what the key was used for: these bytes, for this place.
 fn fingerprint(post: &Post) -> Digest {
     let Coordinates { customer, category, type_, group } = &post.coordinates;
     let [customer, category, type_, group] =
@@ -234,46 +224,6 @@ fn about(post: &Post, id: DeliveryId, receipt: &NewReceipt) -> About {
         problems: Vec::new(),
         software: BTreeMap::from([("headworks".into(), env!("CARGO_PKG_VERSION").into())]),
         split_limits: None,
-    }
-}
-
-fn delivery(post: &Post, id: DeliveryId, path: &SubPath) -> NewDelivery {
-    NewDelivery {
-        id,
-        digest: post.stored.digest,
-        bytes: post.stored.len_bytes,
-        envelope: envelope(post),
-        home: None,
-        coordinates: Some(post.coordinates.clone()),
-        path: Some(path.to_string()),
-        settings: serde_json::json!({}),
-    }
-}
-
-fn receipt(
-    post: &Post,
-    (key, fingerprint): ([u8; 32], Digest),
-    delivery: NewDelivery,
-    terms: &Terms,
-) -> NewReceipt {
-    let module = format!("{}/{}", post.coordinates.category, post.coordinates.type_);
-    NewReceipt {
-        key,
-        fingerprint,
-        reuse: Reuse::Refuse,
-        ttl: terms.key_ttl,
-        source: terms.source.clone(),
-        customer: Some(post.coordinates.customer.clone()),
-        received_at: post.received_at,
-        delivery: Some(delivery),
-        jobs: vec![FirstJob {
-            queue: QueueName::parse(&module),
-            priority: Priority::Normal,
-            max_attempts: terms.max_attempts,
-            delay: Duration::ZERO,
-            args: serde_json::json!({}),
-        }],
-        rows: Vec::new(),
     }
 }
 

@@ -93,8 +93,8 @@ async fn list(
         since: instant(filter.since),
         before: page.after().copied(),
     };
-    let (scope, limit) = (may.scope().clone(), u32::try_from(page.fetch()).unwrap_or(u32::MAX));
-    let rows = store::list(&scope, &mut api.db.reader(View::State).await?.tx(), &filter, limit).await?;
+    let rows =
+        store::list(may.scope(), &mut api.db.reader(View::State).await?.tx(), &filter, page.fetch()).await?;
     Ok(page.of(rows, |row| (row.received_at, row.id)).map(Delivery::from))
 }
 
@@ -106,8 +106,7 @@ async fn show(
     State(api): State<Ctx>,
     Path(id): Path<DeliveryId>,
 ) -> Result<Json<DeliveryDetail>, Problem> {
-    let scope = may.scope().clone();
-    let row = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let row = store::get(may.scope(), &mut api.db.reader(View::State).await?.tx(), id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     let contents = manifest(&api, &row).await?.map(Contents::of);
     Ok(Json(DeliveryDetail { delivery: row.into(), contents }))
@@ -137,7 +136,7 @@ async fn replay(
 ) -> Result<impl IntoResponse, Problem> {
     let from = if replay.sort.unwrap_or(false) { Again::Sort } else { Again::Parse };
     let operator = api.operator(may.caller());
-    let made = operator.replay(id, from, &api.door.modules, |queue| api.attempts(queue)).await?;
+    let made = operator.replay(id, from, &api.module_ids, |queue| api.attempts(queue)).await?;
     let location = [(header::LOCATION, format!("{BASE}/jobs/{made}"))];
     Ok((StatusCode::ACCEPTED, location, Json(Acted { id: made, came: "done" })))
 }

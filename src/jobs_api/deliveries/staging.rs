@@ -29,10 +29,7 @@ impl Staging {
     pub async fn add(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         self.len_bytes = self.len_bytes.saturating_add(bytes.len() as u64);
         if self.len_bytes > self.most_bytes {
-            return Err(Problem::new(
-                Kind::TooLarge,
-                format!("at most {} bytes are taken here", self.most_bytes),
-            ));
+            return Err(Problem::new(Kind::TooLarge, format!("the limit is {} bytes", self.most_bytes)));
         }
         self.hash.update(bytes);
         self.file.write_all(bytes).await.map_err(failed)

@@ -9,9 +9,9 @@ use crate::web::Problem;
 use std::sync::Arc;
 
 /// The manifests of `rows`, in their order; `None` where a tree is not made yet, is damaged (`verify` says how), or is on a
-/// volume that this process goes without.
+/// volume that this process does not have.
 pub async fn manifests(api: &Ctx, rows: &[DeliveryRow]) -> Result<Vec<Option<Manifest>>, Problem> {
-    let inbox = Arc::clone(&api.door.inbox);
+    let inbox = Arc::clone(&api.inbox);
     let paths: Vec<Option<String>> =
         rows.iter().map(|row| row.sorted_at.and_then(|_| row.path.clone())).collect();
     let read = tokio::task::spawn_blocking(move || {

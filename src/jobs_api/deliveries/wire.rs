@@ -1,70 +1,17 @@
 //! Deliveries as clients see them.
 
-use crate::delivery::envelope::Envelope;
 use crate::delivery::manifest::{self, Manifest};
 use crate::delivery::store::DeliveryRow;
-use crate::delivery::{Accepted, Loaded, Trace};
-use crate::ids::{DeliveryId, ReceiptId, Timestamp};
+use crate::delivery::{Event, Loaded, Trace};
 use crate::jobs_api::BASE;
-use crate::jobs_api::jobs::wire::{Event, Finding, Job, Load};
+use crate::jobs_api::jobs::wire::Job;
+use crate::jobs_api::links::{Linked, Links};
+use crate::load::query::{FindingRow, LoadRow};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A delivery.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Delivery {
-    /// Its id.
-    pub id: DeliveryId,
-    /// The receipt its sender holds.
-    pub receipt_id: ReceiptId,
-    /// Way in.
-    pub source: String,
-    /// Coordinates, as far as they are known.
-    pub customer: Option<String>,
-    /// See `customer`.
-    pub category: Option<String>,
-    /// See `customer`.
-    #[serde(rename = "type")]
-    pub type_: Option<String>,
-    /// See `customer`.
-    pub group: Option<String>,
-    /// Rule that decided them; null: an operator, the sender, or nobody yet.
-    pub rule: Option<String>,
-    /// Why it waits for an operator.
-    pub held_reason: Option<String>,
-    /// Whether a copy of the original is kept on volume archive, at the same path.
-    pub archived: bool,
-    /// When it arrived.
-    pub received_at: Timestamp,
-    /// SHA-256 of its bytes, in hex.
-    pub sha256: String,
-    /// Length of its bytes.
-    pub bytes: i64,
-    /// Who sent what to whom, and how it came.
-    pub envelope: Envelope,
-    /// Its tree on volume inbox.
-    pub path: Option<String>,
-    /// When its tree was made.
-    pub sorted_at: Option<Timestamp>,
-    /// When its tree became durable.
-    pub sealed_at: Option<Timestamp>,
-    /// Whether its sender had used the key (for mail the queue id and recipient) before, for other bytes.
-    pub key_reused: bool,
-    /// Where to read on.
-    pub links: Links,
-}
-
-/// Where to read on.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Links {
-    /// This delivery.
-    #[serde(rename = "self")]
-    pub this: String,
-    /// Its receipt.
-    pub receipt: String,
-    /// Everything that is known of it.
-    pub trace: String,
-}
+/// A delivery and where to read on.
+pub type Delivery = Linked<DeliveryRow>;
 
 /// A delivery and what it holds.
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,11 +26,11 @@ pub struct DeliveryDetail {
 /// What a tree holds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Contents {
-    /// Where the mail's exact bytes are; null where what came was no mail.
+    /// Where the mail's exact bytes are; null if the delivery is not a mail.
     pub message: Option<String>,
     /// Its header fields, name and decoded value. Older trees have the 14 that people look for.
     pub headers: Vec<Header>,
-    /// What was odd about it: stable codes.
+    /// Problems found in it: stable codes.
     pub problems: Vec<String>,
     /// Its parts.
     pub parts: Vec<Part>,
@@ -118,7 +65,7 @@ pub struct Part {
     pub bytes: u64,
     /// SHA-256 after transfer-decoding, in hex.
     pub sha256: String,
-    /// What was odd about it: stable codes.
+    /// Problems found in it: stable codes.
     pub problems: Vec<String>,
     /// Where its bytes are.
     pub link: String,
@@ -136,51 +83,23 @@ pub struct DeliveryTrace {
     /// What happened, oldest first.
     pub timeline: Vec<Event>,
     /// What it led to.
-    pub loads: Vec<Load>,
+    pub loads: Vec<LoadRow>,
     /// The first findings of each load.
-    pub findings: Vec<Finding>,
-}
-
-/// The yes.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Taken {
-    /// What to ask with.
-    pub receipt_id: ReceiptId,
-    /// The delivery; of the first time where this is a repetition. Null where that delivery was purged since.
-    pub delivery_id: Option<DeliveryId>,
-    /// The same had come before.
-    pub duplicate: bool,
+    pub findings: Vec<FindingRow>,
 }
 
 impl From<DeliveryRow> for Delivery {
     fn from(row: DeliveryRow) -> Self {
         let this = format!("{BASE}/deliveries/{}", row.id);
         let links = Links {
-            trace: format!("{this}/trace"),
+            trace: Some(format!("{this}/trace")),
             this,
-            receipt: format!("{BASE}/receipts/{}", row.receipt_id),
+            receipt: Some(format!("{BASE}/receipts/{}", row.receipt_id)),
+            delivery: None,
+            parent: None,
+            retry_of: None,
         };
-        Self {
-            id: row.id,
-            receipt_id: row.receipt_id,
-            source: row.source,
-            customer: row.customer,
-            category: row.category,
-            type_: row.type_,
-            group: row.group,
-            rule: row.rule,
-            held_reason: row.held_reason,
-            archived: row.archive,
-            received_at: row.received_at,
-            sha256: row.digest.to_string(),
-            bytes: row.bytes,
-            envelope: row.envelope,
-            path: row.path,
-            sorted_at: row.sorted_at,
-            sealed_at: row.sealed_at,
-            key_reused: row.key_reused,
-            links,
-        }
+        Self { row, links }
     }
 }
 
@@ -224,26 +143,16 @@ impl DeliveryTrace {
     pub fn of(trace: Trace, manifest: Option<Manifest>) -> Self {
         let (mut loads, mut findings) = (Vec::new(), Vec::new());
         for Loaded { load, findings: found } in trace.loads {
-            loads.push(Load::from(load));
-            findings.extend(found.into_iter().map(Finding::from));
+            loads.push(load);
+            findings.extend(found);
         }
         Self {
             delivery: trace.delivery.into(),
             contents: manifest.map(Contents::of),
             jobs: trace.jobs.into_iter().map(Job::from).collect(),
-            timeline: trace.timeline.into_iter().map(Event::from).collect(),
+            timeline: trace.timeline,
             loads,
             findings,
-        }
-    }
-}
-
-impl From<Accepted> for Taken {
-    fn from(accepted: Accepted) -> Self {
-        Self {
-            receipt_id: accepted.receipt_id,
-            delivery_id: accepted.delivery_id,
-            duplicate: accepted.duplicate,
         }
     }
 }

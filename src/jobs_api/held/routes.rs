@@ -63,8 +63,7 @@ async fn list(
         before: page.after().copied(),
         ..Filter::default()
     };
-    let limit = u32::try_from(page.fetch()).unwrap_or(u32::MAX);
-    let found = waiting(&api, may.scope(), filter, limit).await?;
+    let found = waiting(&api, may.scope(), filter, page.fetch()).await?;
     let page = page.of(found, |(job, _, _)| job.id);
     Ok(page.map(|(job, row, manifest)| HeldJob::of(&job, row.as_ref(), manifest.as_ref())))
 }
@@ -122,8 +121,7 @@ async fn discard(
 }
 
 async fn waiting(api: &Ctx, scope: &Scope, filter: Filter, limit: u32) -> Result<Vec<Waiting>, Problem> {
-    let scope = scope.clone();
-    let found = list_held(&scope, &mut api.db.reader(View::State).await?.tx(), filter, limit).await?;
+    let found = list_held(scope, &mut api.db.reader(View::State).await?.tx(), filter, limit).await?;
     let rows: Vec<DeliveryRow> = found.iter().filter_map(|(_, row)| row.clone()).collect();
     let mut manifests = manifests(api, &rows).await?.into_iter();
     let whole = |(job, row): (JobView, Option<DeliveryRow>)| {

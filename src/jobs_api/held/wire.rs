@@ -1,4 +1,4 @@
-//! HeldJob work as operators see it.
+//! Held jobs as operators see them.
 
 use crate::delivery::manifest::Manifest;
 use crate::delivery::store::DeliveryRow;

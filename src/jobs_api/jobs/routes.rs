@@ -83,9 +83,8 @@ async fn list(
         before: page.after().copied(),
         ..Filter::default()
     };
-    let (scope, limit) = (may.scope().clone(), page.fetch());
-    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let jobs = store::list(&scope, &mut api.db.reader(View::State).await?.tx(), &filter, limit).await?;
+    let jobs =
+        store::list(may.scope(), &mut api.db.reader(View::State).await?.tx(), &filter, page.fetch()).await?;
     Ok(page.of(jobs, |job| job.id).map(Job::from))
 }
 
@@ -97,8 +96,7 @@ async fn show(
     State(api): State<Ctx>,
     Path(id): Path<JobId>,
 ) -> Result<Json<JobDetail>, Problem> {
-    let scope = may.scope().clone();
-    let job = store::get(&scope, &mut api.db.reader(View::State).await?.tx(), id).await?;
+    let job = store::get(may.scope(), &mut api.db.reader(View::State).await?.tx(), id).await?;
     let job = job.ok_or_else(Problem::not_found)?;
     let story = JobStory::of(&api.db, may.scope(), &job, FINDINGS).await?;
     Ok(Json(JobDetail::of(job, story)))

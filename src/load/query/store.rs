@@ -11,6 +11,7 @@ use crate::sql;
 use module_api::Value;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Reads one row more than the page holds, to know whether there is another page.
 pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
@@ -19,12 +20,14 @@ pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, Db
     fetch(tx, statement(Dialect::of(tx), query), &query.table.fields, false).await
 }
 
-/// A load as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+/// The rows that one job produced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+#[schema(as = Load)]
 pub struct LoadRow {
-    /// Its id.
+    /// Its id: `load_id` of its rows.
     pub id: LoadId,
     /// The delivery it was read from.
+    #[serde(skip)]
     pub delivery_id: DeliveryId,
     /// The module that read it.
     pub module: String,
@@ -37,6 +40,7 @@ pub struct LoadRow {
     /// The profile that shaped the rows.
     pub profile: Option<String>,
     /// Counts of its rows, by table.
+    #[serde(rename = "rows")]
     #[sqlx(json)]
     pub row_counts: BTreeMap<String, Counts>,
     /// Number of its findings.
@@ -45,12 +49,14 @@ pub struct LoadRow {
     pub loaded_at: Timestamp,
 }
 
-/// A finding as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+/// A warning with a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+#[schema(as = Finding)]
 pub struct FindingRow {
     /// Its load.
     pub load_id: LoadId,
     /// Its number within the load, from 0.
+    #[serde(skip)]
     pub ordinal: i64,
     /// `info`, `warning` or `error`.
     pub severity: String,

@@ -39,7 +39,7 @@ const CHUNK: usize = 2_000;
 const CHUNK_BYTES: usize = 16 << 20;
 
 /// Counts of a load's rows in one table.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Rows with a new key.
     pub inserted: u64,

@@ -4,10 +4,10 @@ use crate::config::Config;
 use crate::delivery::manifest::MatchedRule;
 use crate::delivery::store::DeliveryRow;
 use crate::delivery::tree_path::Place;
-use crate::ids::{Coordinates, Slug};
+use crate::ids::Slug;
 use crate::job::HoldReason;
 use crate::mail::leftovers::CUT_SHORT;
-use crate::rules::{Decision, Reason, RuleInput, Rules};
+use crate::rules::{Decision, Reason, Route, RuleInput, Rules};
 use module_api::PartKind;
 use module_api::frame::{Head, PartRecord};
 use std::collections::BTreeMap;
@@ -16,27 +16,10 @@ use std::sync::Arc;
 /// The decision about one mail.
 #[derive(Debug, Clone)]
 pub enum Verdict {
-    /// It has coordinates.
-    Sorted(Sorting),
+    /// It has coordinates; set by hand, by no rule.
+    Sorted(Route),
     /// It waits for an operator: why, and what exactly.
     Held(HoldReason, String),
-}
-
-/// Coordinates and what comes with them.
-#[derive(Debug, Clone)]
-pub struct Sorting {
-    pub coordinates: Coordinates,
-    pub rules: Vec<Slug>,
-    pub captures: BTreeMap<String, String>,
-    pub settings: BTreeMap<String, String>,
-    pub archive: bool,
-}
-
-impl Sorting {
-    /// The module that reads this category and type.
-    pub fn module(&self) -> String {
-        format!("{}/{}", self.coordinates.category, self.coordinates.type_)
-    }
 }
 
 impl Verdict {
@@ -45,9 +28,9 @@ impl Verdict {
         Self::Held(word.parse().unwrap_or(HoldReason::Operator), String::new())
     }
 
-    pub const fn sorting(&self) -> Option<&Sorting> {
+    pub const fn route(&self) -> Option<&Route> {
         match self {
-            Self::Sorted(sorting) => Some(sorting),
+            Self::Sorted(route) => Some(route),
             Self::Held(..) => None,
         }
     }
@@ -55,21 +38,21 @@ impl Verdict {
     /// Where the tree goes.
     pub fn place(&self, source: &str) -> Place {
         match self {
-            Self::Sorted(sorting) => Place::Delivered(sorting.coordinates.clone()),
+            Self::Sorted(route) => Place::Delivered(route.coordinates.clone()),
             Self::Held(reason, _) => {
-                Place::Held { source: super::source_slug(source), reason: Slug::of(reason.word()) }
+                Place::Held { source: Slug::of(source), reason: Slug::of(reason.word()) }
             }
         }
     }
 
     /// The rule that decided, for manifest and store; none where an operator did.
     pub fn rule(&self) -> Option<MatchedRule> {
-        let sorting = self.sorting()?;
-        let name = sorting.rules.last()?.to_string();
-        Some(MatchedRule { name, captures: sorting.captures.clone() })
+        let route = self.route()?;
+        let name = route.rules.last()?.to_string();
+        Some(MatchedRule { name, captures: route.captures.clone() })
     }
 
-    /// Whether it was held for what happened to its job and not for what a look at it said: another look may end alike.
+    /// Whether it was held because its job failed, and not by a decision: splitting it again may fail in the same way.
     pub fn is_undecided(&self) -> bool {
         use HoldReason as Reason;
         matches!(
@@ -79,15 +62,15 @@ impl Verdict {
     }
 
     pub fn archive(&self) -> bool {
-        self.sorting().is_some_and(|sorting| sorting.archive)
+        self.route().is_some_and(|route| route.archive)
     }
 }
 
-/// The verdict that a tree was made by: where it stands tells the coordinates or why it was held, whatever became of the
-/// mail since. What the rule said is in the row, until an operator takes the mail up again: then the tree it had names no rule.
+/// The verdict behind a tree. Its path records the coordinates or why it was held, even if the mail has changed state
+/// since. The row records the rule's result until an operator acts on the mail; from then on the old tree names no rule.
 pub fn stored(delivery: &DeliveryRow, place: Place) -> Verdict {
     match place {
-        Place::Delivered(coordinates) => Verdict::Sorted(Sorting {
+        Place::Delivered(coordinates) => Verdict::Sorted(Route {
             coordinates,
             rules: delivery.rule.iter().filter_map(|rule| rule.parse().ok()).collect(),
             captures: delivery.captures.clone(),
@@ -103,8 +86,9 @@ const HEADER_LIMIT: &str = "header_limit";
 
 /// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
 pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
-    if let Some(coordinates) = assigned(delivery) {
-        return Verdict::Sorted(Sorting {
+    // Coordinates without a rule were set by hand.
+    if let Some(coordinates) = delivery.coordinates().filter(|_| delivery.rule.is_none()) {
+        return Verdict::Sorted(Route {
             coordinates,
             rules: Vec::new(),
             captures: BTreeMap::new(),
@@ -114,39 +98,31 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
     }
     let envelope = &delivery.envelope;
     if envelope.mail().is_some_and(|mail| mail.problems.iter().any(|code| code == CUT_SHORT)) {
-        return Verdict::Held(HoldReason::CutShort, "it was cut short and never came whole".into());
+        return Verdict::Held(
+            HoldReason::CutShort,
+            "it was cut short and the complete mail never arrived".into(),
+        );
     }
     if head.problems.iter().any(|problem| problem.code == HEADER_LIMIT) {
-        let why = "its header goes beyond what is read, so no rule can know all of it";
+        let why = "its header exceeds the limits, so the rules cannot see all of it";
         return Verdict::Held(HoldReason::Malformed, why.into());
     }
     let decision = rule_input(envelope.recipient(), envelope.sender(), head, parts, |input| {
         Rules::new(Arc::clone(config)).decide(input)
     });
     match decision {
-        Decision::Routed(route) => Verdict::Sorted(Sorting {
-            coordinates: route.coordinates,
-            rules: route.rules,
-            captures: route.captures,
-            settings: route.settings,
-            archive: route.archive,
-        }),
+        Decision::Routed(route) => Verdict::Sorted(route),
         Decision::Held(Reason::NoRule) => {
-            Verdict::Held(HoldReason::NoRule, "no rule gives it category and type".into())
+            Verdict::Held(HoldReason::NoRule, "no rule sets its category and type".into())
         }
         Decision::Held(Reason::UnknownCustomer) => {
-            Verdict::Held(HoldReason::UnknownCustomer, "its recipient is no customer's".into())
+            Verdict::Held(HoldReason::UnknownCustomer, "its recipient belongs to no customer".into())
         }
         Decision::Held(Reason::Malformed { header }) => Verdict::Held(
             HoldReason::Malformed,
-            format!("header {header} stands twice and a rule depends on it"),
+            format!("header {header} occurs twice and a rule depends on it"),
         ),
     }
-}
-
-/// Coordinates without a rule were set by hand.
-fn assigned(delivery: &DeliveryRow) -> Option<Coordinates> {
-    if delivery.rule.is_some() { None } else { delivery.coordinates() }
 }
 
 /// What the rules may know of a mail that was taken apart, handed to `ask`.

@@ -16,7 +16,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The message without what stands behind it in a spool entry.
+    /// The message, without the rest of a spool entry.
     pub fn bytes(&self) -> FileRange<'_> {
         FileRange { file: &self.file, offset: 0, stored: self.stored }
     }

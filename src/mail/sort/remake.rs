@@ -6,14 +6,14 @@ use super::{Sorter, about};
 use crate::delivery::store::{self, DeliveryRow};
 use crate::delivery::tree::{self, Contents};
 use crate::delivery::tree_path::Place;
-use crate::ids::{DeliveryId, SpoolId};
+use crate::ids::{DeliveryId, SpoolId, VolumeName};
+use crate::in_tx;
 use crate::infra::db::{DbError, DbErrorKind, Lane, View};
 use crate::infra::volume::SubPath;
 use crate::job::Interrupted;
-use std::sync::Arc;
 
 impl Sorter {
-    /// Makes the tree of a delivery again at its stored path, as it was and without a job: a crash damaged it.
+    /// Rebuilds a tree that a crash damaged, at its stored path and without a job.
     ///
     /// # Errors
     /// Why it could not be made.
@@ -21,15 +21,15 @@ impl Sorter {
         let delivery = self.find(id).await?;
         let path = delivery.path.as_deref().unwrap_or_default().parse();
         let path: SubPath =
-            path.map_err(|error| Interrupted::Failed(format!("its stored path is none: {error}")))?;
-        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
-        let place =
-            Place::of(&path).ok_or_else(|| Interrupted::Failed(format!("{path} is no place of a tree")))?;
+            path.map_err(|error| Interrupted::Failed(format!("its stored path is malformed: {error}")))?;
+        let message = message::open(&self.spool, &self.core.volume(VolumeName::Inbox), &delivery).await?;
+        let place = Place::of(&path)
+            .ok_or_else(|| Interrupted::Failed(format!("{path} is not the path of a tree")))?;
         let verdict = decision::stored(&delivery, place);
         if verdict.is_undecided() {
             return self.message_alone(&delivery, message, &verdict, path).await;
         }
-        let split = self.split(self.host.slot().await?, &message).await?;
+        let split = self.split(self.core.host.slot().await?, &message).await?;
         self.tree(&delivery, message, split, &verdict, path).await
     }
 
@@ -37,7 +37,7 @@ impl Sorter {
     pub async fn keep_all_held(&self, limit: i64) -> Result<(), DbError> {
         let home = SpoolId(self.spool.id());
         let missing =
-            store::held_without_tree(&mut self.db.reader(View::State).await?.tx(), home, limit).await?;
+            store::held_without_tree(&mut self.core.db.reader(View::State).await?.tx(), home, limit).await?;
         for id in missing {
             if let Err(error) = self.keep_held(id).await {
                 tracing::warn!(delivery_id = %id, ?error, "a held mail has no tree yet");
@@ -53,16 +53,12 @@ impl Sorter {
     /// Why it could not be made.
     async fn keep_held(&self, id: DeliveryId) -> Result<(), Interrupted> {
         let delivery = self.find(id).await?;
-        let message = message::open(&self.spool, &self.inbox, &delivery).await?;
+        let message = message::open(&self.spool, &self.core.volume(VolumeName::Inbox), &delivery).await?;
         let verdict = Verdict::held(delivery.held_reason.as_deref().unwrap_or_default());
         let path = self.held_path(&delivery, &verdict).await?;
         self.message_alone(&delivery, message, &verdict, path.clone()).await?;
         let path = path.to_string();
-        self.db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move { store::set_held_tree(&mut tx, id, &path).await })
-            })
-            .await?;
+        in_tx!(self.core.db, Lane::State, tx => store::set_held_tree(tx, id, &path)).await?;
         Ok(())
     }
 
@@ -75,7 +71,7 @@ impl Sorter {
         path: SubPath,
     ) -> Result<(), Interrupted> {
         let about = about(delivery, verdict);
-        let inbox = Arc::clone(&self.inbox);
+        let inbox = self.core.volume(VolumeName::Inbox);
         tokio::task::spawn_blocking(move || {
             let contents = Contents { about, message: Some(message.bytes()), parts: Vec::new() };
             tree::write(&inbox, &path, &contents).map(|_| ())
@@ -87,12 +83,8 @@ impl Sorter {
     async fn held_path(&self, delivery: &DeliveryRow, verdict: &Verdict) -> Result<SubPath, Interrupted> {
         for path in self.candidates(delivery, verdict)? {
             let (id, text) = (delivery.id, path.to_string());
-            let chosen = self
-                .db
-                .write(Lane::State, move |mut tx| {
-                    Box::pin(async move { store::choose_held_path(&mut tx, id, &text).await })
-                })
-                .await;
+            let chosen =
+                in_tx!(self.core.db, Lane::State, tx => store::choose_held_path(tx, id, &text)).await;
             match chosen {
                 Ok(true) => return Ok(path),
                 Ok(false) => {}

@@ -20,10 +20,12 @@ use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
 use crate::web::{Kind, Problem};
 use recent::Recent;
+use serde::{Serialize, Serializer};
 use std::sync::Arc;
 use std::time::Instant;
 use store::Candidate;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Longest name, in bytes.
@@ -32,23 +34,28 @@ const MAX_NAME_BYTES: usize = 64;
 const ARGON2_AT_ONCE: usize = 2;
 
 /// A key, without its value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Key {
     /// Its id.
+    #[serde(skip)]
     pub id: Uuid,
-    /// Unique, and not reusable after it was revoked.
+    /// Unique for ever, also after it was revoked.
     pub name: String,
-    /// How its value is stored.
+    /// Whether its value was imported from another system.
+    #[serde(rename = "imported", serialize_with = "is_imported")]
+    #[schema(value_type = bool)]
     pub scheme: Scheme,
-    /// Its permissions, without included ones; see [`Caller::has`](super::Caller::has).
+    /// Its permissions, without included ones.
     pub grants: Vec<Grant>,
-    /// What it may see.
+    /// Whose things it is for; null: everyone's.
+    #[serde(rename = "customer")]
+    #[schema(value_type = Option<Slug>)]
     pub scope: Scope,
     /// When it was created or imported.
     pub created_at: Timestamp,
     /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was last used, stored up to a minute late.
+    /// When it was last used, up to a minute late.
     pub last_used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
@@ -61,6 +68,10 @@ pub enum Scheme {
     Sha256,
     /// Imported: argon2id.
     Argon2,
+}
+
+fn is_imported<S: Serializer>(scheme: &Scheme, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(*scheme == Scheme::Argon2)
 }
 
 /// A key to be created.

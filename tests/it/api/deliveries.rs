@@ -1,6 +1,6 @@
 //! The REST way in, and what can be asked of a delivery.
 
-use super::{FILE_BYTES, Server, new_mail, sources};
+use super::{FILE_BYTES, Server, layers, new_mail};
 use crate::stores::each_store;
 use crate::web::client::{json, problem};
 use headworks::delivery::tree::{Found, check, read_manifest};
@@ -59,18 +59,18 @@ async fn a_posted_file_names_its_source_and_without_one_nothing_can_be_posted() 
         let server = Server::start(&db).await;
         let renamed =
             ["source.rest.enabled=false", "source.partners.kind=rest", "source.partners.delivery_bytes=8B"];
-        server.live.reload(&sources(&renamed)).unwrap();
+        server.live.reload(&layers(&renamed)).unwrap();
         let answer = server.file(PLACE, &server.admin, &[CSV], b"a,b\n1,2\n").await;
         assert_eq!(answer.status(), 202, "{answer:?}");
         let id = json(&answer)["delivery_id"].as_str().unwrap().parse().unwrap();
         assert_eq!(server.row(id).await.source, "partners");
         problem(&server.file(PLACE, &server.admin, &[CSV], b"a,b\n1,2\n3").await, 413, "too-large");
 
-        server.live.reload(&sources(&["source.rest.enabled=false"])).unwrap();
+        server.live.reload(&layers(&["source.rest.enabled=false"])).unwrap();
         let refused = server.file(PLACE, &server.admin, &[CSV], b"a,b\n1,2\n").await;
         problem(&refused, 404, "not-found");
         assert!(json(&refused)["detail"].as_str().unwrap().contains("source of kind rest"), "{refused:?}");
-        server.live.reload(&sources(&[])).unwrap();
+        server.live.reload(&layers(&[])).unwrap();
         assert_eq!(server.file(PLACE, &server.admin, &[CSV], b"a,b\n1,2\n").await.status(), 202);
     })
     .await;

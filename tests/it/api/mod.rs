@@ -11,7 +11,7 @@ mod whole;
 use crate::web::client::{self, LIMITS, json, key, register, slug};
 use axum::Router;
 use axum::body::Bytes;
-use headworks::config::{Live, Sources, load};
+use headworks::config::{Layers, Live, load};
 use headworks::delivery::store::set_held;
 use headworks::delivery::{Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Reuse, RowWriters};
 use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp};
@@ -39,11 +39,11 @@ const FILE_BYTES: usize = 4096;
 const SPOOL: SpoolId = SpoolId(Uuid::from_u128(1));
 
 /// The configuration of [`Server`], and `more`.
-fn sources(more: &[&str]) -> Sources {
+fn layers(more: &[&str]) -> Layers {
     let limits =
         ["mail.message_bytes", "source.rest.delivery_bytes"].map(|limit| format!("{limit}={FILE_BYTES}B"));
     let flags = limits.into_iter().chain(more.iter().map(|flag| (*flag).to_owned())).collect();
-    Sources { flags, ..Sources::default() }
+    Layers { flags, ..Layers::default() }
 }
 
 /// A server with two customers, alpha and beta, and keys of all kinds.
@@ -98,7 +98,7 @@ impl Server {
         let path = tmp.path().join("spool");
         let spool = Spool::create(&path).unwrap();
         let spool_path = format!("spool.path={}", path.display());
-        let live = Live::new(load(&sources(&[&spool_path])).unwrap());
+        let live = Live::new(load(&layers(&[&spool_path])).unwrap());
         let limits = Limits {
             body_bytes: 64 << 10,
             body_idle: Duration::from_secs(2),
@@ -113,12 +113,6 @@ impl Server {
         let (queues, writers) = (Queues::new(db.clone()), RowWriters::default());
         let acceptor = Acceptor::start(db.clone(), queues, wake.clone(), writers, settings);
         let inbox = Arc::new(Volume::memory("inbox", 1 << 20));
-        let door = headworks::jobs_api::Door {
-            db: db.clone(),
-            inbox: Arc::clone(&inbox),
-            acceptor: acceptor.clone(),
-            modules: Arc::new(BTreeSet::from(["test/report".to_owned()])),
-        };
         let keys = &kit.keys;
         let every = &Grant::ALL;
         let admin = key(keys, "admin", every, Scope::All).await;
@@ -131,7 +125,9 @@ impl Server {
             live: live.clone(),
             tables: tables.clone(),
             modules: Arc::new([declaration(), another()]),
-            door,
+            module_ids: Arc::new(BTreeSet::from(["test/report".to_owned()])),
+            inbox: Arc::clone(&inbox),
+            acceptor: acceptor.clone(),
             tmp: tmp.path().to_owned(),
             wake,
             leases: leases.clone(),

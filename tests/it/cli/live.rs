@@ -121,9 +121,9 @@ async fn the_schema_of_either_store_is_compared_with_that_of_the_program() {
 
         let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                      SELECT 9999, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
-        let sources = shell.site.sources();
+        let layers = shell.site.layers();
         tokio::runtime::Handle::current().block_on(async {
-            let config = headworks::config::load(&sources).unwrap();
+            let config = headworks::config::load(&layers).unwrap();
             let db = headworks::app::open_store(config.config()).await.unwrap();
             crate::execute(&db, newer).await;
             db.close().await;
