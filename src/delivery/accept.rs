@@ -8,6 +8,7 @@ use super::envelope::Envelope;
 use super::feature_rows::{FeatureRow, Origin, RowWriters};
 use super::store::{self, DeliveryRecord, Earlier};
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Slug, SpoolId, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
 use crate::job::{NewJob, Priority, QueueName, Queues, Wake};
@@ -272,10 +273,7 @@ async fn write(
     range: Range<usize>,
 ) -> Result<Vec<Answer>, DbError> {
     let (items, writers) = (Arc::clone(items), writers.clone());
-    db.write(Lane::State, move |mut tx| {
-        Box::pin(async move { write_in(&mut tx, &writers, &items[range]).await })
-    })
-    .await
+    in_tx!(db, Lane::State, tx => write_in(tx, &writers, &items[range])).await
 }
 
 /// Keys, deliveries, jobs, receipts, rows of doors: each in one go for the whole batch, in the order of keys.

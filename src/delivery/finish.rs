@@ -17,9 +17,10 @@ use super::batch::{BatchSettings, Batcher, Busy};
 use super::feature_rows::{FeatureRow, RowWriters};
 use super::rows::Rows;
 use crate::ids::{Coordinates, DeliveryId, JobId, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::job::store::{NewJob, Note};
-use crate::job::{Became, Finished, Wake};
+use crate::job::{self, Became, Finished, Wake};
 use crate::load::{self, NewLoad, Tables};
 use crate::log;
 use serde::{Deserialize, Serialize};
@@ -178,7 +179,8 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Bec
         match result {
             Ok(fenced) => return batch.iter().map(|ending| Ok(fenced.became(ending.job()))).collect(),
             Err(error) if error.kind() == DbErrorKind::MissingPartition && repeats < REPEATS => {
-                if let Err(error) = make_days(&context.db).await {
+                let making = in_tx!(context.db, Lane::State, tx => job::store::make_days(tx));
+                if let Err(error) = making.await {
                     tracing::warn!(%error, "making a missing day failed");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -203,10 +205,6 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Bec
         }
         repeats += 1;
     }
-}
-
-async fn make_days(db: &Db) -> Result<(), DbError> {
-    db.write(Lane::State, |mut tx| Box::pin(async move { crate::job::store::make_days(&mut tx).await })).await
 }
 
 /// One try. The batch comes back, for it is needed again should this one fail.

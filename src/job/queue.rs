@@ -3,6 +3,7 @@
 use super::retry::Backoff;
 use super::store;
 use crate::ids::{Kind, QueueName};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -58,12 +59,7 @@ impl Queues {
             return Ok(row);
         }
         let asked = queue.clone();
-        let row = self
-            .db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move { store::queue_row(&mut tx, &asked).await })
-            })
-            .await?;
+        let row = in_tx!(self.db, Lane::State, tx => store::queue_row(tx, &asked)).await?;
         if let Ok(mut known) = self.known.write() {
             known.insert(queue.clone(), row);
         }

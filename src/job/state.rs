@@ -89,15 +89,41 @@ pub enum State {
     Discarded,
 }
 
-/// The columns of a live row that decide its state.
-#[derive(Debug, Clone, Copy)]
+/// The columns that decide the state of a row.
+#[derive(Debug, sqlx::FromRow)]
 pub struct Facts {
-    /// Lane number.
-    pub lane: i16,
+    /// Lane number; `None` in the history.
+    pub lane: Option<i16>,
     /// End of the lease, if there is one.
     pub lease_until: Option<Timestamp>,
-    /// Whether a run has failed.
-    pub has_error: bool,
+    /// Last error of a run, if one has failed.
+    pub last_error: Option<String>,
+    /// Number of its end; `None` while it is live.
+    pub outcome: Option<i16>,
+    /// Time of the read, by the clock of the store.
+    pub now: Timestamp,
+}
+
+impl TryFrom<Facts> for State {
+    type Error = String;
+
+    fn try_from(facts: Facts) -> Result<Self, String> {
+        if let Some(code) = facts.outcome {
+            let end = Ended::from_code(code);
+            return end
+                .map(Self::of_end)
+                .ok_or_else(|| format!("outcome {code} is not known to this version"));
+        }
+        Ok(match (facts.lane.unwrap_or(0), facts.lease_until) {
+            (0, None) => Self::Available,
+            (0, Some(until)) if until >= facts.now => Self::Running,
+            (0, Some(_)) => Self::Orphaned,
+            (1, _) if facts.last_error.is_some() => Self::Retryable,
+            (1, _) => Self::Scheduled,
+            (2, _) => Self::Waiting,
+            _ => Self::Held,
+        })
+    }
 }
 
 impl State {
@@ -131,20 +157,6 @@ impl State {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Discarded => "discarded",
-        }
-    }
-
-    /// State of a live row at `now`.
-    #[must_use]
-    pub fn of_live(facts: Facts, now: Timestamp) -> Self {
-        match (facts.lane, facts.lease_until) {
-            (0, None) => Self::Available,
-            (0, Some(until)) if until >= now => Self::Running,
-            (0, Some(_)) => Self::Orphaned,
-            (1, _) if facts.has_error => Self::Retryable,
-            (1, _) => Self::Scheduled,
-            (2, _) => Self::Waiting,
-            _ => Self::Held,
         }
     }
 
@@ -193,8 +205,10 @@ mod tests {
             (2, None, false, State::Waiting),
             (3, None, true, State::Held),
         ];
-        for (lane, lease_until, has_error, expected) in table {
-            assert_eq!(State::of_live(Facts { lane, lease_until, has_error }, now), expected, "lane {lane}");
+        for (lane, lease_until, failed, expected) in table {
+            let (lane, last_error) = (Some(lane), failed.then(String::new));
+            let facts = Facts { lane, lease_until, last_error, outcome: None, now };
+            assert_eq!(State::try_from(facts), Ok(expected), "lane {lane:?}");
         }
         for state in State::ALL {
             assert_eq!(state.word().parse(), Ok(state));

@@ -6,7 +6,10 @@
 use super::state::{self, Ending, Fenced};
 use super::stored::{self, Stored};
 use super::{Context, Shared, write_loads};
+use crate::delivery::store;
+use crate::in_tx;
 use crate::infra::db::{DbError, DbErrorKind, Lane};
+use crate::job;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,12 +70,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
         return Ok(()); // An earlier try of this batch wrote them.
     }
     rehearse(context, shared).await?;
-    let standing = context
-        .db
-        .write(Lane::Relaxed, move |mut tx| {
-            Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
-        })
-        .await?;
+    let standing = in_tx!(context.db, Lane::Relaxed, tx => job::store::standing(tx, &held)).await?;
     let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
     let batch = Arc::clone(shared);
     let written = standing.clone();
@@ -89,7 +87,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
                     .filter(|ending| standing.contains(&ending.job()))
                     .map(|ending| Stored::of(ending, &written.0))
                     .collect();
-                stored::remove(&mut tx, &forget).await?;
+                store::remove_stored_ends(&mut tx, &forget).await?;
                 stored::insert(&mut tx, &stored).await?;
                 Ok(written)
             })

@@ -4,7 +4,7 @@ use crate::delivery::accept::{Item, NewDelivery, NewReceipt, Reuse};
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex};
 use crate::infra::db::{DbError, Tx};
 use crate::job::store::micros;
-use crate::on_either;
+use crate::sql;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::{HashMap, HashSet};
@@ -172,9 +172,7 @@ async fn fingerprints(
 /// Whether a key is remembered with this fingerprint.
 pub async fn knows(tx: &mut Tx<'_>, key: &[u8; 32], fingerprint: &Digest) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM ingest_key WHERE key = $1 AND digest = $2";
-    let known: i64 = on_either!(tx, c => {
-        sqlx::query_scalar(text).bind(&key[..]).bind(*fingerprint).fetch_one(c).await?
-    });
+    let known: i64 = sql!(tx, query_scalar(text, &key[..], *fingerprint).fetch_one)?;
     Ok(known > 0)
 }
 

@@ -3,7 +3,7 @@
 use crate::delivery::envelope::Envelope;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::on_either;
+use crate::sql;
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
 use std::collections::BTreeMap;
 
@@ -116,13 +116,13 @@ pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Optio
         columns!(),
         " FROM delivery WHERE id = $1 AND (CAST($2 AS text) IS NULL OR customer = $2)"
     );
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).bind(scope.customer()).fetch_optional(c).await?))
+    Ok(sql!(tx, query_as(text, id, scope.customer()).fetch_optional)?)
 }
 
 /// The delivery of a receipt, for headworks itself.
 pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<DeliveryRow>, DbError> {
     let text = concat!("SELECT ", columns!(), " FROM delivery WHERE receipt_id = $1");
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
+    Ok(sql!(tx, query_as(text, id).fetch_optional)?)
 }
 
 /// The deliveries among `ids` that the scope may see, in no order.
@@ -167,7 +167,7 @@ pub async fn lock(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Opti
 /// Whether a customer is registered.
 pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM customer WHERE name = $1";
-    let found: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(name.as_str()).fetch_one(c).await?);
+    let found: i64 = sql!(tx, query_scalar(text, name.as_str()).fetch_one)?;
     Ok(found > 0)
 }
 
@@ -257,7 +257,7 @@ pub async fn unsealed(
     let text = "
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND sealed_at IS NULL AND path IS NOT NULL AND sorted_at <= $2 ORDER BY sorted_at LIMIT $3";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).bind(before).bind(limit).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, home, before, limit).fetch_all)?)
 }
 
 /// Durable trees of one spool whose held predecessor was not removed: a crash came between.
@@ -265,13 +265,13 @@ pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Ve
     let text = "
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND stale_path IS NOT NULL AND sealed_at IS NOT NULL AND path IS NOT NULL AND sorted_at IS NOT NULL";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, home).fetch_all)?)
 }
 
 /// Whether anything was accepted under a key.
 pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM ingest_key WHERE key = $1";
-    let known: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(&key[..]).fetch_one(c).await?);
+    let known: i64 = sql!(tx, query_scalar(text, &key[..]).fetch_one)?;
     Ok(known > 0)
 }
 
@@ -285,5 +285,5 @@ pub async fn held_without_tree(
         SELECT d.id FROM delivery d WHERE d.home = $1 AND d.sealed_at IS NULL AND d.sorted_at IS NULL
           AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = d.id AND j.lane = 3)
         ORDER BY d.received_at LIMIT $2";
-    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(home).bind(limit).fetch_all(c).await?))
+    Ok(sql!(tx, query_scalar(text, home, limit).fetch_all)?)
 }

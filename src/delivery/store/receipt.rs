@@ -2,7 +2,7 @@
 
 use crate::ids::{ReceiptId, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::on_either;
+use crate::sql;
 
 /// What the store knows of a receipt and all of its jobs.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -40,7 +40,7 @@ WHERE r.id = $1";
 
 /// What is known of a receipt. Open to whoever holds the id.
 pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
-    Ok(on_either!(tx, c => sqlx::query_as(FACTS).bind(id).fetch_optional(c).await?))
+    Ok(sql!(tx, query_as(FACTS, id).fetch_optional)?)
 }
 
 /// Locks a receipt until the end of the transaction, so that operators' acts on its jobs come one after the other.
@@ -57,8 +57,7 @@ pub async fn sources(tx: &mut Tx<'_>, ids: &[ReceiptId]) -> Result<Vec<(ReceiptI
     let text = "SELECT id, source FROM receipt WHERE id = $1";
     let mut sources = Vec::with_capacity(ids.len());
     for id in ids {
-        let source: Option<(ReceiptId, String)> =
-            on_either!(&mut *tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?);
+        let source: Option<_> = sql!(&mut *tx, query_as(text, id).fetch_optional)?;
         sources.extend(source);
     }
     Ok(sources)

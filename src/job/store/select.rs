@@ -3,7 +3,7 @@
 //! Only predicates that are wanted stand in the text, so each combination finds its index. For the same reason jobs of
 //! deliveries and jobs without one are two branches of a union wherever it matters whose they are.
 
-use super::read::{Filter, JobView, Row, view};
+use super::read::{Filter, JobView};
 use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Ended, State};
@@ -109,15 +109,14 @@ pub async fn select(
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<JobView>, DbError> {
-    let rows: Vec<Row> = match tx {
+    Ok(match tx {
         Tx::Pg(connection) => {
             build::<Postgres>(&PG, scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
         }
         Tx::Lite(connection) => {
             build::<Sqlite>(&LITE, scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
         }
-    };
-    rows.into_iter().map(view).collect()
+    })
 }
 
 fn build<DB>(dialect: &Dialect, scope: &Scope, filter: &Filter, limit: u32) -> QueryBuilder<DB>
@@ -210,7 +209,7 @@ where
     }
 }
 
-/// The predicate of a live state: [`State::of_live`] in SQL. A test compares the two.
+/// The predicate of a live state: [`State::try_from`] in SQL. A test compares the two.
 fn live_state(state: State, now: &str) -> String {
     match state {
         State::Available => "j.lane = 0 AND j.lease_until IS NULL".into(),
