@@ -90,7 +90,6 @@ pub struct FileFacts {
     /// Length in bytes.
     pub len_bytes: u64,
     /// SHA-256, 64 hex digits.
-    #[serde(with = "hex_digest")]
     pub sha256: Digest,
 }
 
@@ -190,33 +189,6 @@ impl Manifest {
     /// When it is not one of a version this program knows.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json)
-    }
-}
-
-/// Digests in JSON: 64 hex digits in lower case.
-mod hex_digest {
-    use crate::ids::Digest;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(digest)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a SHA-256 in hex")))
-    }
-
-    fn parse(text: &str) -> Option<Digest> {
-        let mut digest = [0; 32];
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (i, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(Digest(digest))
     }
 }
 

@@ -13,9 +13,10 @@
 
 use super::store;
 use crate::ids::{Coordinates, DeliveryId, JobId, Scope, Slug};
-use crate::infra::db::{Db, DbError, Fut, Lane, Tx};
+use crate::infra::db::{Db, DbError, Lane, Tx};
 use crate::job::store::{Act, Filter, JobView, NewJob, Note};
 use crate::job::{self, Priority, QueueName, QueueRow, State, Wake};
+use futures_util::future::BoxFuture;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -58,7 +59,6 @@ pub enum Cancelled {
     Requested,
 }
 
-/// A refusal is a value: the transaction has changed nothing and commits.
 pub(super) type ActResult<T> = Result<T, OperateError>;
 
 impl Operator {
@@ -71,19 +71,14 @@ impl Operator {
         let note = self.note("released", None);
         self.act(move |mut tx| {
             Box::pin(async move {
-                let job = match held(&scope, &mut tx, id).await? {
-                    Ok(job) => job,
-                    Err(refused) => return Ok(Err(refused)),
-                };
+                let job = held(&scope, &mut tx, id).await?;
                 if job::store::release(&mut tx, id).await? != Act::Done {
-                    return Ok(wrong("the job is not held any more"));
+                    return wrong("the job is not held any more");
                 }
                 if let Some(delivery) = to_be_sorted(&job) {
                     store::start_over(&mut tx, delivery).await?;
                 }
-                no_longer_held(&mut tx, &job).await?;
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(()))
+                no_longer_held(&mut tx, &job, note).await
             })
         })
         .await
@@ -99,24 +94,19 @@ impl Operator {
         let note = self.note("assigned", Some(format!("{customer}/{category}/{type_}/{group}")));
         self.act(move |mut tx| {
             Box::pin(async move {
-                let job = match held(&scope, &mut tx, id).await? {
-                    Ok(job) => job,
-                    Err(refused) => return Ok(Err(refused)),
-                };
+                let job = held(&scope, &mut tx, id).await?;
                 let Some(delivery) = to_be_sorted(&job) else {
-                    return Ok(wrong("only mail that waits to be sorted can be given coordinates"));
+                    return wrong("only mail that waits to be sorted can be given coordinates");
                 };
                 let foreign = scope.customer().is_some_and(|own| own != coordinates.customer.as_str());
                 if foreign || !store::is_customer(&mut tx, &coordinates.customer).await? {
-                    return Ok(Err(OperateError::UnknownCustomer(coordinates.customer)));
+                    return Err(OperateError::UnknownCustomer(coordinates.customer));
                 }
                 if job::store::release(&mut tx, id).await? != Act::Done {
-                    return Ok(wrong("the job is not held any more"));
+                    return wrong("the job is not held any more");
                 }
                 store::assign(&mut tx, delivery, &coordinates).await?;
-                no_longer_held(&mut tx, &job).await?;
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(()))
+                no_longer_held(&mut tx, &job, note).await
             })
         })
         .await
@@ -131,16 +121,11 @@ impl Operator {
         let note = self.note("discarded", None);
         self.act(move |mut tx| {
             Box::pin(async move {
-                let job = match held(&scope, &mut tx, id).await? {
-                    Ok(job) => job,
-                    Err(refused) => return Ok(Err(refused)),
-                };
+                let job = held(&scope, &mut tx, id).await?;
                 if job::store::discard(&mut tx, id, &why).await? != Act::Done {
-                    return Ok(wrong("the job is not held any more"));
+                    return wrong("the job is not held any more");
                 }
-                no_longer_held(&mut tx, &job).await?;
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(()))
+                no_longer_held(&mut tx, &job, note).await
             })
         })
         .await
@@ -155,19 +140,18 @@ impl Operator {
         let note = self.note("cancelled", None);
         self.act(move |mut tx| {
             Box::pin(async move {
-                let Some(job) = job::store::get(&scope, &mut tx, id).await? else {
-                    return Ok(Err(OperateError::NotFound));
-                };
+                let job = job::store::get(&scope, &mut tx, id).await?.ok_or(OperateError::NotFound)?;
                 let came = match job::store::cancel(&mut tx, id, &why).await? {
                     Act::Done => Cancelled::Ended,
                     Act::Requested => Cancelled::Requested,
-                    Act::WrongState | Act::NotFound => return Ok(wrong("the job has ended")),
+                    Act::WrongState | Act::NotFound => return wrong("the job has ended"),
                 };
                 if job.state == State::Held {
-                    no_longer_held(&mut tx, &job).await?;
+                    no_longer_held(&mut tx, &job, note).await?;
+                } else {
+                    job::store::note(&mut tx, &[of_job(note, &job)]).await?;
                 }
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(came))
+                Ok(came)
             })
         })
         .await
@@ -182,13 +166,11 @@ impl Operator {
         let note = self.note("retried", Some(format!("repeats job {id}")));
         self.act(move |mut tx| {
             Box::pin(async move {
-                let Some(job) = job::store::get(&scope, &mut tx, id).await? else {
-                    return Ok(Err(OperateError::NotFound));
-                };
+                let job = job::store::get(&scope, &mut tx, id).await?.ok_or(OperateError::NotFound)?;
                 match job.state {
                     State::Failed | State::Cancelled | State::Discarded => {}
-                    State::Completed => return Ok(wrong("the job completed; replay its delivery instead")),
-                    _ => return Ok(wrong("the job has not ended")),
+                    State::Completed => return wrong("the job completed; replay its delivery instead"),
+                    _ => return wrong("the job has not ended"),
                 }
                 match (job.delivery_id, job.receipt_id) {
                     (Some(delivery), _) => drop(store::lock(&scope, &mut tx, delivery).await?),
@@ -196,20 +178,18 @@ impl Operator {
                     (None, None) => {}
                 }
                 if let Some(other) = job::store::repetition(&mut tx, &job).await? {
-                    return Ok(wrong(format!("job {other} repeats it")));
+                    return wrong(format!("job {other} repeats it"));
                 }
-                let Some(args) = job::store::arguments(&mut tx, id).await? else {
-                    return Ok(Err(OperateError::NotFound));
-                };
+                let args = job::store::arguments(&mut tx, id).await?.ok_or(OperateError::NotFound)?;
                 let Ok(queue) = job.queue.parse::<QueueName>() else {
-                    return Ok(wrong(format!("this version does not know jobs of kind {}", job.kind)));
+                    return wrong(format!("this version does not know jobs of kind {}", job.kind));
                 };
                 let queue = job::store::queue_row(&mut tx, &queue).await?;
                 let new = repetition(&job, queue, args);
                 let made = job::store::insert(&mut tx, &[new]).await?;
-                let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
+                let &made = made.first().ok_or(OperateError::NotFound)?;
                 job::store::note(&mut tx, &[of_job(note, &JobView { id: made, ..job })]).await?;
-                Ok(Ok(made))
+                Ok(made)
             })
         })
         .await
@@ -219,14 +199,23 @@ impl Operator {
         Note { event: event.into(), actor: Some(self.actor.clone()), detail, ..Note::default() }
     }
 
+    /// Runs `f` in one transaction, which a refusal commits: it comes before the first change.
     pub(super) async fn act<T, F>(&self, f: F) -> ActResult<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, ActResult<T>> + Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, ActResult<T>> + Send + 'static,
     {
-        let came = self.db.write(Lane::State, f).await??;
+        let acting = self.db.write(Lane::State, |tx| {
+            Box::pin(async move {
+                match f(tx).await {
+                    Err(OperateError::Store(error)) => Err(error),
+                    answer => Ok(answer),
+                }
+            })
+        });
+        let done = acting.await??;
         self.wake.wake();
-        Ok(came)
+        Ok(done)
     }
 }
 
@@ -258,19 +247,20 @@ fn to_be_sorted(job: &JobView) -> Option<DeliveryId> {
     job.delivery_id.filter(|_| job.kind.known().is_some_and(|kind| kind.facts().sorts))
 }
 
-async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<ActResult<JobView>, DbError> {
-    Ok(match job::store::get(scope, tx, id).await? {
+async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> ActResult<JobView> {
+    match job::store::get(scope, tx, id).await? {
         None => Err(OperateError::NotFound),
         Some(job) if job.state == State::Held => Ok(job),
         Some(job) => wrong(format!("the job is {}, not held", job.state.word())),
-    })
+    }
 }
 
-async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView) -> Result<(), DbError> {
-    match job.delivery_id {
-        Some(delivery) => store::set_held(tx, delivery, None).await,
-        None => Ok(()),
+/// Clears why the delivery of a job waits for an operator, and adds the note to the timeline.
+async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView, note: Note) -> ActResult<()> {
+    if let Some(delivery) = job.delivery_id {
+        store::set_held(tx, delivery, None).await?;
     }
+    Ok(job::store::note(tx, &[of_job(note, job)]).await?)
 }
 
 /// Jobs that wait for an operator, newest first, each with its delivery; at most `limit`, below `before`.

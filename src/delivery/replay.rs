@@ -40,23 +40,21 @@ impl Operator {
         let (scope, max_attempts, note) = (self.scope.clone(), attempts(&queue), self.note("replayed", None));
         self.act(move |mut tx| {
             Box::pin(async move {
-                if store::lock(&scope, &mut tx, id).await?.is_none() {
-                    return Ok(Err(OperateError::NotFound));
-                }
+                store::lock(&scope, &mut tx, id).await?.ok_or(OperateError::NotFound)?;
                 let jobs = job::store::of_delivery(&scope, &mut tx, id).await?;
                 if let Some(live) = jobs.iter().find(|job| !job.state.is_final()) {
-                    return Ok(wrong(format!("job {} of it is {}", live.id, live.state.word())));
+                    return wrong(format!("job {} of it is {}", live.id, live.state.word()));
                 }
                 let row = job::store::queue_row(&mut tx, &queue).await?;
                 let new = first_job(&delivery, row, max_attempts, &jobs);
                 let made = job::store::insert(&mut tx, &[new]).await?;
-                let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
+                let &made = made.first().ok_or(OperateError::NotFound)?;
                 if from == Again::Sort {
                     store::start_over(&mut tx, id).await?;
                 }
                 let note = Note { delivery_id: Some(id), job_id: Some(made), ..note };
                 job::store::note(&mut tx, &[note]).await?;
-                Ok(Ok(made))
+                Ok(made)
             })
         })
         .await

@@ -6,24 +6,8 @@
 use super::store::{self, DeliveryRow};
 use crate::ids::{DeliveryId, JobId, Scope, Timestamp};
 use crate::infra::db::{Db, DbError, View};
-use crate::job::{self, store::JobView, store::TimelineRow};
+use crate::job::{self, store::Event, store::JobView};
 use crate::load::query::{FindingRow, LoadRow, findings_of_load, loads_of_delivery};
-use std::borrow::Cow;
-
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// Stable word.
-    pub event: Cow<'static, str>,
-    /// Which job, where it concerns one.
-    pub job_id: Option<JobId>,
-    /// Who did it; `None`: headworks.
-    pub actor: Option<String>,
-    /// What exactly.
-    pub detail: Option<String>,
-}
 
 /// One delivery, whole.
 #[derive(Debug, Clone)]
@@ -64,11 +48,10 @@ impl JobStory {
             None => None,
         };
         let notes = job::store::timeline_of_job(&mut db.reader(View::State).await?.tx(), job).await?;
-        let notes = notes.into_iter().map(Event::from);
         if let Some(Trace { mut timeline, loads, .. }) = trace {
             timeline.retain(|event| event.job_id == Some(job.id));
             // Notes from before the job had a delivery.
-            let earlier: Vec<Event> = notes.filter(|note| !timeline.contains(note)).collect();
+            let earlier: Vec<Event> = notes.into_iter().filter(|note| !timeline.contains(note)).collect();
             timeline.extend(earlier);
             timeline.sort_by_key(|event| event.at);
             let load = loads.into_iter().find(|loaded| loaded.load.job_id == job.id);
@@ -78,18 +61,6 @@ impl JobStory {
         timeline.extend(notes);
         timeline.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
         Ok(Self { timeline, load: None })
-    }
-}
-
-impl From<TimelineRow> for Event {
-    fn from(note: TimelineRow) -> Self {
-        Self {
-            at: note.at,
-            event: note.event.into(),
-            job_id: note.job_id,
-            actor: note.actor,
-            detail: note.detail,
-        }
     }
 }
 
@@ -111,16 +82,11 @@ impl Trace {
     }
 }
 
-fn timeline(
-    delivery: &DeliveryRow,
-    jobs: &[JobView],
-    notes: Vec<TimelineRow>,
-    loads: &[Loaded],
-) -> Vec<Event> {
+fn timeline(delivery: &DeliveryRow, jobs: &[JobView], notes: Vec<Event>, loads: &[Loaded]) -> Vec<Event> {
     let mut events = of_delivery(delivery);
     events.extend(jobs.iter().rev().flat_map(of_job));
     events.extend(loads.iter().map(|loaded| of_load(&loaded.load)));
-    events.extend(notes.into_iter().map(Event::from));
+    events.extend(notes);
     events.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
     events
 }

@@ -35,6 +35,9 @@
 //!
 //! The protocol is `contracts/jobs.md` section 5; all times are the store's.
 
+#[macro_use]
+mod words;
+
 mod attention;
 mod claim;
 mod interrupted;

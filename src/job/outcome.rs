@@ -120,66 +120,27 @@ pub enum FinishedEnd {
     },
 }
 
-/// Why a job waits for an operator. Words are stable: they stand in paths, filters and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HoldReason {
-    /// No rule gave it coordinates.
-    NoRule,
-    /// The recipient belongs to no customer.
-    UnknownCustomer,
-    /// Malformed where that decides routing: two From, two Subject.
-    Malformed,
-    /// It was cut short on its way, and the rest never arrived.
-    CutShort,
-    /// No module reads this category and type.
-    NoModule,
-    /// Its module process crashed twice.
-    Poisoned,
-    /// Its lease expired ten times for no known reason.
-    Lost,
-    /// Its last allowed attempt failed.
-    OutOfAttempts,
-    /// An operator stopped it.
-    Operator,
-}
-
-impl HoldReason {
-    /// Every reason.
-    pub const ALL: [Self; 9] = [
-        Self::NoRule,
-        Self::UnknownCustomer,
-        Self::Malformed,
-        Self::CutShort,
-        Self::NoModule,
-        Self::Poisoned,
-        Self::Lost,
-        Self::OutOfAttempts,
-        Self::Operator,
-    ];
-
-    /// The stable word.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::NoRule => "no_rule",
-            Self::UnknownCustomer => "unknown_customer",
-            Self::Malformed => "malformed",
-            Self::CutShort => "cut_short",
-            Self::NoModule => "no_module",
-            Self::Poisoned => "poisoned",
-            Self::Lost => "lost",
-            Self::OutOfAttempts => "out_of_attempts",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-impl std::str::FromStr for HoldReason {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.word() == word)
-            .ok_or_else(|| format!("{word:?} is not one of {}", Self::ALL.map(Self::word).join(", ")))
+words! {
+    /// Why a job waits for an operator. Words are stable: they stand in paths, filters and metrics.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum HoldReason {
+        /// No rule gave it coordinates.
+        NoRule = "no_rule",
+        /// The recipient belongs to no customer.
+        UnknownCustomer = "unknown_customer",
+        /// Malformed where that decides routing: two From, two Subject.
+        Malformed = "malformed",
+        /// It was cut short on its way, and the rest never arrived.
+        CutShort = "cut_short",
+        /// No module reads this category and type.
+        NoModule = "no_module",
+        /// Its module process crashed twice.
+        Poisoned = "poisoned",
+        /// Its lease expired ten times for no known reason.
+        Lost = "lost",
+        /// Its last allowed attempt failed.
+        OutOfAttempts = "out_of_attempts",
+        /// An operator stopped it.
+        Operator = "operator",
     }
 }

@@ -40,16 +40,10 @@ const WEIGHTS: [u32; CLASSES] = [8, 4, 2, 1];
 const JOB: u32 = 1000;
 
 /// The counters of one queue.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Shares {
     credit: [u32; CLASSES],
     busy: [bool; CLASSES],
-}
-
-impl Default for Shares {
-    fn default() -> Self {
-        Self { credit: [0; CLASSES], busy: [false; CLASSES] }
-    }
 }
 
 impl Shares {

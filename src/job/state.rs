@@ -60,33 +60,35 @@ impl Ended {
     }
 }
 
-/// The state of a job, as operators see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[schema(as = JobState)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Ready to be claimed.
-    Available,
-    /// A run holds its lease.
-    Running,
-    /// Its lease expired; it can be claimed again.
-    Orphaned,
-    /// Due later, and has not failed.
-    Scheduled,
-    /// Due later, after an error.
-    Retryable,
-    /// Waits for a signal.
-    Waiting,
-    /// Waits for an operator.
-    Held,
-    /// Done.
-    Completed,
-    /// Could not be done.
-    Failed,
-    /// Cancelled.
-    Cancelled,
-    /// Need not be done, as an operator decided.
-    Discarded,
+words! {
+    /// The state of a job, as operators see it, in the order an item usually passes them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+    #[schema(as = JobState)]
+    #[serde(rename_all = "snake_case")]
+    pub enum State {
+        /// Ready to be claimed.
+        Available = "available",
+        /// A run holds its lease.
+        Running = "running",
+        /// Its lease expired; it can be claimed again.
+        Orphaned = "orphaned",
+        /// Due later, and has not failed.
+        Scheduled = "scheduled",
+        /// Due later, after an error.
+        Retryable = "retryable",
+        /// Waits for a signal.
+        Waiting = "waiting",
+        /// Waits for an operator.
+        Held = "held",
+        /// Done.
+        Completed = "completed",
+        /// Could not be done.
+        Failed = "failed",
+        /// Cancelled.
+        Cancelled = "cancelled",
+        /// Need not be done, as an operator decided.
+        Discarded = "discarded",
+    }
 }
 
 /// The columns that decide the state of a row.
@@ -127,39 +129,6 @@ impl TryFrom<Facts> for State {
 }
 
 impl State {
-    /// Every state, in the order an item usually passes them.
-    pub const ALL: [Self; 11] = [
-        Self::Available,
-        Self::Running,
-        Self::Orphaned,
-        Self::Scheduled,
-        Self::Retryable,
-        Self::Waiting,
-        Self::Held,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Discarded,
-    ];
-
-    /// The word in JSON, on the command line and in metrics.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Available => "available",
-            Self::Running => "running",
-            Self::Orphaned => "orphaned",
-            Self::Scheduled => "scheduled",
-            Self::Retryable => "retryable",
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Discarded => "discarded",
-        }
-    }
-
     /// State of a finished row.
     #[must_use]
     pub const fn of_end(end: Ended) -> Self {
@@ -175,16 +144,6 @@ impl State {
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Discarded)
-    }
-}
-
-impl std::str::FromStr for State {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.word() == word)
-            .ok_or_else(|| format!("{word:?} is not one of {}", Self::ALL.map(Self::word).join(", ")))
     }
 }
 

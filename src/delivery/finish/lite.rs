@@ -20,17 +20,8 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
         rows_first(context, &shared).await?;
     }
     let (state, writers) = (Arc::clone(&shared), context.writers.clone());
-    let fenced = context
-        .db
-        .write(Lane::State, move |mut tx| {
-            Box::pin(async move {
-                let batch = state.lock().await;
-                let fenced = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &writers, &batch, &fenced, &[]).await?;
-                Ok(fenced)
-            })
-        })
-        .await?;
+    let writing = in_tx!(context.db, Lane::State, tx => state::finish(tx, &writers, &*state.lock().await));
+    let fenced = writing.await?;
     if has_loads {
         context.committed.add(&fenced.jobs());
     }
@@ -49,8 +40,7 @@ async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
     let result = context.db.write(Lane::State, move |mut tx| {
         Box::pin(async move {
             let batch = state.lock().await;
-            let fenced = state::fence(&mut tx, &batch).await?;
-            state::apply(&mut tx, &writers, &batch, &fenced, &[]).await?;
+            state::finish(&mut tx, &writers, &batch).await?;
             pass.store(true, Ordering::Relaxed);
             Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always taken back"))
         })

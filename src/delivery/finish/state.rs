@@ -125,7 +125,7 @@ pub enum Leaving {
 }
 
 /// What follows from the end of a job.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Consequences {
     /// `None` in an end that an older program stored: it has neither deliveries nor rows of features.
     #[serde(default)]
@@ -149,16 +149,8 @@ pub struct Owner {
 }
 
 impl Consequences {
-    const fn of(owner: Owner) -> Self {
-        Self {
-            owner: Some(owner),
-            delivery: None,
-            sorted: None,
-            children: Vec::new(),
-            rows: Vec::new(),
-            notes: Vec::new(),
-            entries: Vec::new(),
-        }
+    fn of(owner: Owner) -> Self {
+        Self { owner: Some(owner), ..Self::default() }
     }
 
     /// The job was called off instead of being held or waiting: nothing goes on, and no operator is asked.
@@ -237,6 +229,13 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbE
     let ended = job::store::end(tx, &ends).await?;
     fenced.signals.extend(ended.iter().filter_map(|won| won.signals));
     fenced.won.extend(ended.into_iter().map(|won| (won.id, Became::AsMeant)));
+    Ok(fenced)
+}
+
+/// The whole end of a batch whose rows of modules are written, or will be.
+pub async fn finish(tx: &mut Tx<'_>, writers: &RowWriters, batch: &[Ending]) -> Result<Fenced, DbError> {
+    let fenced = fence(tx, batch).await?;
+    apply(tx, writers, batch, &fenced, &[]).await?;
     Ok(fenced)
 }
 

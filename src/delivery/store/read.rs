@@ -3,8 +3,8 @@
 use crate::delivery::envelope::Envelope;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::sql;
-use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+use crate::{on_either, sql};
+use sqlx::QueryBuilder;
 use std::collections::BTreeMap;
 
 /// One delivery as the store knows it.
@@ -127,32 +127,17 @@ pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<Deliver
 
 /// The deliveries among `ids` that the scope may see, in no order.
 pub async fn of_ids(scope: &Scope, tx: &mut Tx<'_>, ids: &[DeliveryId]) -> Result<Vec<DeliveryRow>, DbError> {
-    Ok(match tx {
-        Tx::Pg(connection) => {
-            among::<Postgres>(scope, ids).build_query_as().fetch_all(&mut **connection).await?
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM delivery WHERE id IN (NULL"));
+        for id in ids {
+            query.push(", ").push_bind(*id);
         }
-        Tx::Lite(connection) => {
-            among::<Sqlite>(scope, ids).build_query_as().fetch_all(&mut **connection).await?
+        query.push(")");
+        if let Some(customer) = scope.customer() {
+            query.push(" AND customer = ").push_bind(customer);
         }
-    })
-}
-
-fn among<DB>(scope: &Scope, ids: &[DeliveryId]) -> QueryBuilder<DB>
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let mut query =
-        QueryBuilder::<DB>::new(concat!("SELECT ", columns!(), " FROM delivery WHERE id IN (NULL"));
-    for id in ids {
-        query.push(", ").push_bind(*id);
-    }
-    query.push(")");
-    if let Some(customer) = scope.customer() {
-        query.push(" AND customer = ").push_bind(customer.to_owned());
-    }
-    query
+        query.build_query_as().fetch_all(c).await?
+    }))
 }
 
 /// One delivery, locked until the end of the transaction, so that operators' acts on it come one after the other.
@@ -178,26 +163,6 @@ pub async fn list(
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<DeliveryRow>, DbError> {
-    Ok(match tx {
-        Tx::Pg(connection) => {
-            build::<Postgres>(scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
-        Tx::Lite(connection) => {
-            build::<Sqlite>(scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
-    })
-}
-
-fn build<DB>(scope: &Scope, filter: &Filter, limit: u32) -> QueryBuilder<DB>
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let mut query = QueryBuilder::<DB>::new(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
     let texts = [
         ("customer", scope.customer()),
         ("customer", filter.customer.as_deref()),
@@ -207,25 +172,28 @@ where
         ("source", filter.source.as_deref()),
         ("held_reason", filter.held_reason.as_deref()),
     ];
-    for (column, wanted) in texts {
-        if let Some(wanted) = wanted {
-            query.push(format!(" AND {column} = ")).push_bind(wanted.to_owned());
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
+        for (column, wanted) in texts {
+            if let Some(wanted) = wanted {
+                query.push(format!(" AND {column} = ")).push_bind(wanted);
+            }
         }
-    }
-    if filter.held {
-        query.push(" AND held_reason IS NOT NULL");
-    }
-    if let Some(receipt) = filter.receipt {
-        query.push(" AND receipt_id = ").push_bind(receipt);
-    }
-    if let Some(since) = filter.since {
-        query.push(" AND received_at >= ").push_bind(since);
-    }
-    if let Some((at, id)) = filter.before {
-        query.push(" AND (received_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
-    }
-    query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from(limit));
-    query
+        if filter.held {
+            query.push(" AND held_reason IS NOT NULL");
+        }
+        if let Some(receipt) = filter.receipt {
+            query.push(" AND receipt_id = ").push_bind(receipt);
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND received_at >= ").push_bind(since);
+        }
+        if let Some((at, id)) = filter.before {
+            query.push(" AND (received_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
+        }
+        query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(c).await?
+    }))
 }
 
 /// A tree that was made and is not durable yet.

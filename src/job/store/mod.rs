@@ -11,7 +11,7 @@ mod select;
 
 pub use leave::{cancel, discard, put_back, release};
 pub use read::{
-    Filter, HeldCount, JobView, QueueDepth, TimelineRow, arguments, get, held_counts, list, of_delivery,
+    Event, Filter, HeldCount, JobView, QueueDepth, arguments, get, held_counts, list, of_delivery,
     of_receipt, queue_depths, repetition, timeline_of_delivery, timeline_of_job,
 };
 

@@ -5,6 +5,7 @@ use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, StoredKind, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Facts, State};
 use crate::sql;
+use std::borrow::Cow;
 
 /// A job as anybody outside the job core sees it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -208,18 +209,19 @@ pub async fn held_counts(tx: &mut Tx<'_>) -> Result<Vec<HeldCount>, DbError> {
     Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
-/// One row of the timeline.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct TimelineRow {
+/// Something that happened to a delivery or job.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Event {
     /// When.
     pub at: Timestamp,
     /// Which job, where it concerns one.
     pub job_id: Option<JobId>,
     /// Stable word.
-    pub event: String,
+    #[sqlx(try_from = "String")]
+    pub event: Cow<'static, str>,
     /// Who did it; `None`: headworks.
     pub actor: Option<String>,
-    /// What exactly.
+    /// The details.
     pub detail: Option<String>,
 }
 
@@ -228,7 +230,7 @@ pub async fn timeline_of_delivery(
     scope: &Scope,
     tx: &mut Tx<'_>,
     id: DeliveryId,
-) -> Result<Vec<TimelineRow>, DbError> {
+) -> Result<Vec<Event>, DbError> {
     let text = "
         SELECT t.at, t.job_id, t.event, t.actor, t.detail FROM timeline t JOIN delivery d ON d.id = t.delivery_id
         WHERE t.delivery_id = $1 AND (CAST($2 AS text) IS NULL OR d.customer = $2) ORDER BY t.id LIMIT 10000";
@@ -236,7 +238,7 @@ pub async fn timeline_of_delivery(
 }
 
 /// What happened to a job that no other table can tell, oldest first. The caller may see the job, for it has read it.
-pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<TimelineRow>, DbError> {
+pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<Event>, DbError> {
     let text =
         "SELECT at, job_id, event, actor, detail FROM timeline WHERE job_id = $1 ORDER BY id LIMIT 10000";
     Ok(sql!(tx, query_as(text, job.id).fetch_all)?)

@@ -4,10 +4,11 @@
 //! deliveries and jobs without one are two branches of a union wherever it matters whose they are.
 
 use super::read::{Filter, JobView};
-use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, Timestamp};
+use crate::ids::Scope;
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Ended, State};
-use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+use crate::on_either;
+use sqlx::QueryBuilder;
 
 /// Columns that both tables have.
 const SHARED: &str = "j.id, j.kind, q.name AS queue, j.priority, j.delivery_id, j.receipt_id, j.parent_id, j.retry_of, j.attempt, \
@@ -103,33 +104,57 @@ const LITE: Dialect = Dialect {
     now: "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
 };
 
+/// Jobs that match, newest first, at most `limit`.
 pub async fn select(
     scope: &Scope,
     tx: &mut Tx<'_>,
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<JobView>, DbError> {
-    Ok(match tx {
-        Tx::Pg(connection) => {
-            build::<Postgres>(&PG, scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
+    let dialect = if matches!(tx, Tx::Pg(_)) { &PG } else { &LITE };
+    let branches = branches(dialect, scope, filter);
+    let live = filter.state.filter(|state| !state.is_final());
+    let live = live.map(|state| format!(" AND {}", live_state(state, dialect.now))).unwrap_or_default();
+    let (end, limit) = (filter.state.and_then(Ended::of_state), i64::from(limit));
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new("");
+        let mut union = "";
+        for (owned, text, name) in &branches {
+            query.push(union).push(text);
+            for (column, wanted) in texts(*owned, scope, filter) {
+                if let Some(wanted) = wanted {
+                    query.push(format!(" AND {column} = ")).push_bind(wanted);
+                }
+            }
+            if let Some(since) = filter.since {
+                query.push(" AND j.created_at >= ").push_bind(since);
+            }
+            if let Some(id) = filter.delivery_id {
+                query.push(" AND j.delivery_id = ").push_bind(id);
+            }
+            if let Some(id) = filter.receipt_id {
+                query.push(" AND j.receipt_id = ").push_bind(id);
+            }
+            let ids = [("id =", filter.id), ("retry_of =", filter.retry_of), ("id <", filter.before)];
+            for (condition, id) in ids {
+                if let Some(id) = id {
+                    query.push(format!(" AND j.{condition} ")).push_bind(id);
+                }
+            }
+            if let Some(end) = end {
+                query.push(" AND j.outcome = ").push_bind(end.code());
+            }
+            query.push(&live);
+            query.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit).push(format!(") {name}"));
+            union = " UNION ALL ";
         }
-        Tx::Lite(connection) => {
-            build::<Sqlite>(&LITE, scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
-    })
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        query.build_query_as().fetch_all(c).await?
+    }))
 }
 
-fn build<DB>(dialect: &Dialect, scope: &Scope, filter: &Filter, limit: u32) -> QueryBuilder<DB>
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    JobId: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
-    i16: for<'q> Encode<'q, DB> + Type<DB>,
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-{
+/// The branches of the union: whose jobs each reads, its text up to the predicates with values, and its name.
+fn branches(dialect: &Dialect, scope: &Scope, filter: &Filter) -> Vec<(Owned, String, &'static str)> {
     let Dialect { smallint, instant, json, text, now } = dialect;
     let live = format!(
         "j.lane, j.lease_until, {smallint} AS outcome, j.run_at, {instant} AS finished_at, j.wait_reason, j.progress,
@@ -143,39 +168,18 @@ where
         (live, filter.state.is_none_or(|state| !state.is_final()), "live"),
         (done, filter.state.is_none_or(State::is_final), "done"),
     ];
-    let mut query = QueryBuilder::<DB>::new("");
-    let mut union = "";
-    for (rest, _, name) in tables.iter().filter(|(_, wanted, _)| *wanted) {
+    let mut branches = Vec::new();
+    for (rest, _, name) in tables.into_iter().filter(|(_, wanted, _)| *wanted) {
         for &owned in Owned::branches(scope, filter) {
-            query.push(format!(
-                "{union}SELECT * FROM (SELECT {}, {rest}{}",
-                owned.columns(dialect),
-                owned.joins()
-            ));
-            predicates(&mut query, owned, scope, filter);
-            if let Some(end) = filter.state.and_then(Ended::of_state) {
-                query.push(" AND j.outcome = ").push_bind(end.code());
-            } else if let Some(state) = filter.state {
-                query.push(" AND ").push(live_state(state, now));
-            }
-            query.push(" ORDER BY j.id DESC LIMIT ").push_bind(i64::from(limit)).push(format!(") {name}"));
-            union = " UNION ALL ";
+            let (columns, joins) = (owned.columns(dialect), owned.joins());
+            branches.push((owned, format!("SELECT * FROM (SELECT {columns}, {rest}{joins}"), name));
         }
     }
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-    query
+    branches
 }
 
-fn predicates<DB>(query: &mut QueryBuilder<DB>, owned: Owned, scope: &Scope, filter: &Filter)
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    JobId: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let texts = [
+fn texts<'a>(owned: Owned, scope: &'a Scope, filter: &'a Filter) -> [(&'static str, Option<&'a str>); 7] {
+    [
         (owned.customer(), scope.customer()),
         ("q.name", filter.queue.as_deref()),
         (owned.source(), filter.source.as_deref()),
@@ -183,30 +187,7 @@ where
         ("d.category", filter.category.as_deref()),
         ("d.type", filter.type_.as_deref()),
         ("d.grp", filter.group.as_deref()),
-    ];
-    for (column, wanted) in texts {
-        if let Some(wanted) = wanted {
-            query.push(format!(" AND {column} = ")).push_bind(wanted.to_owned());
-        }
-    }
-    if let Some(since) = filter.since {
-        query.push(" AND j.created_at >= ").push_bind(since);
-    }
-    if let Some(id) = filter.delivery_id {
-        query.push(" AND j.delivery_id = ").push_bind(id);
-    }
-    if let Some(id) = filter.receipt_id {
-        query.push(" AND j.receipt_id = ").push_bind(id);
-    }
-    if let Some(id) = filter.id {
-        query.push(" AND j.id = ").push_bind(id);
-    }
-    if let Some(id) = filter.retry_of {
-        query.push(" AND j.retry_of = ").push_bind(id);
-    }
-    if let Some(before) = filter.before {
-        query.push(" AND j.id < ").push_bind(before);
-    }
+    ]
 }
 
 /// The predicate of a live state: [`State::try_from`] in SQL. A test compares the two.
