@@ -1,4 +1,4 @@
-//! Deliveries: bytes with coordinates, from the yes to the last row.
+//! Deliveries: bytes with coordinates, from acceptance to the last row.
 //!
 //! Two compound commits carry everything. **Accept** writes key, receipt, first jobs, the delivery if its bytes are here, and
 //! rows of the door's own; only after it does a door say yes. **Finish** ends a job together with everything it produced:

@@ -1,7 +1,7 @@
-//! Everything that is known of one delivery: what it is, what was done, what came of it.
+//! Everything that is known about one delivery: its row, its jobs, its loads, its timeline.
 //!
-//! The timeline is derived from what is stored anyway (times of the delivery, its jobs and its loads); the notes tell
-//! what those cannot: failed attempts, crashes, acts of operators.
+//! The timeline is derived from times that are stored anyway (of the delivery, its jobs and its loads); notes add the rest:
+//! failed attempts, crashes, acts of operators.
 
 use super::store::{self, DeliveryRow};
 use crate::ids::{DeliveryId, JobId, Scope, Timestamp};
@@ -9,7 +9,7 @@ use crate::infra::db::{Db, DbError, View};
 use crate::job::{self, store::Event, store::JobView};
 use crate::load::query::{FindingRow, LoadRow, findings_of_load, loads_of_delivery};
 
-/// One delivery, whole.
+/// One delivery and everything it led to.
 #[derive(Debug, Clone)]
 pub struct Trace {
     /// Its row.

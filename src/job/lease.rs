@@ -23,7 +23,7 @@ pub enum Stop {
     Shutdown,
 }
 
-/// The lease of one run: tells it to stop, and takes its progress.
+/// The lease of one run: asks it to stop, and takes its progress.
 #[derive(Debug, Clone)]
 pub struct LeaseHandle {
     id: JobId,
@@ -32,7 +32,7 @@ pub struct LeaseHandle {
     state: Arc<Mutex<HandleState>>,
 }
 
-/// What a run and its watchers tell each other.
+/// What a run and its watchers share.
 #[derive(Debug, Default)]
 struct Signs {
     /// Why the run should stop.

@@ -1,6 +1,7 @@
 //! What a run returns: a value, never a side effect.
 
-use super::store::Job;
+use super::state::Ended;
+use super::store::{Job, PutBack};
 use crate::ids::Timestamp;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 pub enum Outcome<W> {
     /// The job is done.
     Done(W),
-    /// The job can never be done. It ends as failed; `work` is written all the same (findings, a load record).
+    /// The job can never succeed. It ends as failed; `work` is written all the same (findings, a load record).
     Failed {
         /// Why, as a lower-case fragment.
         error: String,
@@ -28,7 +29,7 @@ pub enum Outcome<W> {
         /// What is unavailable.
         reason: String,
     },
-    /// The job waits for a signal, at most until a deadline. Costs no attempt. A signal that came since the last wait, even
+    /// The job waits for a signal, at most until a deadline. Costs no attempt. A signal received since the last wait, even
     /// before this run, ends the wait at once.
     Wait {
         /// The deadline, by the clock of the store.
@@ -101,34 +102,23 @@ pub struct Finished<W> {
 }
 
 /// How a job leaves a run that may write something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum FinishedEnd {
-    /// Completed.
-    Completed,
-    /// Failed, with the error.
-    Failed(String),
-    /// Cancelled.
-    Cancelled,
-    /// Held, with reason and detail.
-    Held(HoldReason, String),
-    /// Waiting for a signal.
-    Waiting {
-        /// The deadline, by the clock of the store.
-        until: Timestamp,
-        /// What it waits for.
-        reason: String,
-    },
+    /// It has ended, with an error unless it completed.
+    Ended(Ended, Option<String>),
+    /// It is held, or waits for a signal.
+    PutBack(PutBack),
 }
 
 words! {
-    /// Why a job waits for an operator. Words are stable: they stand in paths, filters and metrics.
+    /// Why a job waits for an operator. Words are stable: they appear in paths, filters and metrics.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub enum HoldReason {
         /// No rule gave it coordinates.
         NoRule = "no_rule",
         /// The recipient belongs to no customer.
         UnknownCustomer = "unknown_customer",
-        /// Malformed where that decides routing: two From, two Subject.
+        /// The fields that decide routing are malformed: two From, two Subject.
         Malformed = "malformed",
         /// It was cut short on its way, and the rest never arrived.
         CutShort = "cut_short",

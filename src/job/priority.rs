@@ -67,12 +67,12 @@ impl Shares {
         asked
     }
 
-    /// Whether every class gave less than it was asked for the last time.
+    /// Whether every class returned fewer jobs than were asked for the last time.
     pub fn is_dry(&self) -> bool {
         !self.busy.contains(&true)
     }
 
-    /// Notes what came back.
+    /// Records how many jobs each class returned.
     pub fn settle(&mut self, asked: [u32; CLASSES], got: [u32; CLASSES]) {
         for class in 0..CLASSES {
             self.credit[class] = self.credit[class].saturating_sub(got[class] * JOB);
@@ -122,7 +122,7 @@ mod tests {
         assert!(shares.is_dry());
         let asked = shares.ask(4);
         shares.settle(asked, [0, 0, 0, 1]);
-        assert!(!shares.is_dry(), "the one job that was asked for came, and there may be more");
+        assert!(!shares.is_dry(), "the one job that was asked for was returned, and there may be more");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct QueueRules {
     pub backoff: Backoff,
 }
 
-/// The row of a queue. A queue holds jobs of one kind, so whoever inserts a job names this and never a kind.
+/// The row of a queue. A queue holds jobs of one kind, so an inserted job names its queue and not its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QueueRow {
     /// Number of the row.

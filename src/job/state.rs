@@ -3,7 +3,7 @@
 use crate::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The part of the table in which a live job stands. Changing lanes is rare; claiming is not, and changes no lane.
+/// The part of the table that a live job is in. Changing lanes is rare; claiming is not, and changes no lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Can be claimed, or is running.
@@ -28,13 +28,13 @@ impl Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// It was done.
+    /// It succeeded.
     Completed,
-    /// It could not be done.
+    /// It failed for good.
     Failed,
     /// It was cancelled.
     Cancelled,
-    /// An operator decided that it need not be done.
+    /// An operator decided that it is not needed.
     Discarded,
 }
 
@@ -80,13 +80,13 @@ words! {
         Waiting = "waiting",
         /// Waits for an operator.
         Held = "held",
-        /// Done.
+        /// Succeeded.
         Completed = "completed",
-        /// Could not be done.
+        /// Failed for good.
         Failed = "failed",
         /// Cancelled.
         Cancelled = "cancelled",
-        /// Need not be done, as an operator decided.
+        /// An operator decided that it is not needed.
         Discarded = "discarded",
     }
 }

@@ -28,8 +28,8 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
     Ok(fenced)
 }
 
-/// Tries the end in `state.db` and takes it back, where it holds something that may be refused there: rows in `results.db`
-/// whose end can never follow would be nobody's.
+/// Tries the end in `state.db` and rolls it back, if it holds something that may be refused there: otherwise rows could be left
+/// in `results.db` whose job can never end.
 async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
     if !shared.lock().await.iter().any(Ending::may_be_refused) {
         return Ok(());
@@ -42,7 +42,7 @@ async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
             let batch = state.lock().await;
             state::finish(&mut tx, &writers, &batch).await?;
             pass.store(true, Ordering::Relaxed);
-            Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always taken back"))
+            Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always rolled back"))
         })
     });
     match result.await {
@@ -51,7 +51,7 @@ async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
     }
 }
 
-/// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
+/// `results.db`: the rows of every job that still has its lease, and its end, encoded. The lease cannot be lost from here on:
 /// this process is the only one, and it takes over no expired lease while an end is under way.
 async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
     let held: Vec<_> =

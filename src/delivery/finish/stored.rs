@@ -12,7 +12,7 @@ use crate::job::{Ended, HoldReason};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 
-/// The end of a job whose rows are committed, as bytes can hold it.
+/// The end of a job whose rows are committed, in the form that is stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Stored {
     job: JobId,
@@ -29,7 +29,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The end of `ending`, with those of `entries` that are its.
+    /// The end of `ending`, with its part of `entries`.
     pub fn of(ending: &Ending, entries: &[Entry]) -> Self {
         let mut consequences = ending.consequences();
         let mine = entries.iter().filter(|(job, _)| *job == ending.job());

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 /// One delivery as the store knows it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct DeliveryRow {
-    /// Which.
+    /// Its id.
     pub id: DeliveryId,
     /// Public id of its acceptance.
     pub receipt_id: ReceiptId,
-    /// Way in.
+    /// Its source.
     pub source: String,
     /// Coordinates, as far as they are known.
     pub customer: Option<String>,
@@ -31,7 +31,7 @@ pub struct DeliveryRow {
     /// Settings of that rule, for the module.
     #[sqlx(json)]
     pub settings: serde_json::Value,
-    /// What the named groups of that rule found.
+    /// Captures of that rule's named groups.
     #[sqlx(json)]
     pub captures: BTreeMap<String, String>,
     /// The original goes to the archive volume too.
@@ -44,14 +44,14 @@ pub struct DeliveryRow {
     pub digest: Digest,
     /// Length of its bytes.
     pub bytes: i64,
-    /// Who sent what to whom.
+    /// Sender, recipient and how it arrived.
     #[sqlx(json)]
     pub envelope: Envelope,
     /// Spool that holds the bytes until the tree is sealed.
     pub home: Option<SpoolId>,
     /// Tree on volume inbox.
     pub path: Option<String>,
-    /// Held tree that is to go once the new one is sealed.
+    /// Held tree that is removed once the new one is sealed.
     pub stale_path: Option<String>,
     /// When its tree was made.
     pub sorted_at: Option<Timestamp>,
@@ -62,7 +62,7 @@ pub struct DeliveryRow {
 }
 
 impl DeliveryRow {
-    /// Its coordinates; none while any of the four is not decided.
+    /// Its coordinates; `None` while one of the four is undecided.
     #[must_use]
     pub fn coordinates(&self) -> Option<Coordinates> {
         let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
@@ -86,7 +86,7 @@ pub struct Filter {
     pub type_: Option<String>,
     /// Of this group.
     pub group: Option<String>,
-    /// Came in this way.
+    /// Of this source.
     pub source: Option<String>,
     /// Waits for an operator.
     pub held: bool,
@@ -199,13 +199,13 @@ pub async fn list(
 /// A tree that was made and is not durable yet.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Unsealed {
-    /// Which delivery.
+    /// The delivery.
     pub id: DeliveryId,
     /// Its receipt: the name of the spool entry.
     pub receipt_id: ReceiptId,
     /// The tree.
     pub path: String,
-    /// A held tree that goes once this one is sealed.
+    /// A held tree that is removed once this one is sealed.
     pub stale_path: Option<String>,
     /// The original goes to the archive volume too.
     pub archive: bool,
@@ -228,7 +228,7 @@ pub async fn unsealed(
     Ok(sql!(tx, query_as(text, home, before, limit).fetch_all)?)
 }
 
-/// Durable trees of one spool whose held predecessor was not removed: a crash came between.
+/// Durable trees of one spool whose held predecessor was not removed because of a crash.
 pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Vec<Unsealed>, DbError> {
     let text = "
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery

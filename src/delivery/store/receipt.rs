@@ -1,4 +1,4 @@
-//! Receipts: what a row says, and what its jobs say.
+//! Receipts with the states of their jobs.
 
 use crate::ids::{ReceiptId, Timestamp};
 use crate::infra::db::{DbError, Tx};
@@ -11,7 +11,7 @@ pub struct ReceiptFacts {
     pub accepted_at: Timestamp,
     /// The key was known with another fingerprint.
     pub key_reused: bool,
-    /// Number of the worst [`ReceiptState`](crate::delivery::ReceiptState) among its jobs; none where it has no job.
+    /// Number of the worst [`ReceiptState`](crate::delivery::ReceiptState) among its jobs; `None` if it has no job.
     pub worst_state: Option<i32>,
     /// Worst end among jobs whose history is gone.
     pub worst_outcome: Option<i16>,
@@ -38,7 +38,7 @@ CROSS JOIN (SELECT max(state) AS worst_state, count(*) > count(finished_at) AS i
             FROM counting) j
 WHERE r.id = $1";
 
-/// What is known of a receipt. Open to whoever holds the id.
+/// The facts of a receipt, for everybody who has the id.
 pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
     Ok(sql!(tx, query_as(FACTS, id).fetch_optional)?)
 }

@@ -54,7 +54,7 @@ pub async fn choose_path(
     Err(DbError::new(DbErrorKind::Content, format!("every path for delivery {id} is taken")))
 }
 
-/// The usual case in one statement: no path yet, and the lease stands. `None`: look closer.
+/// The usual case in one statement: no path yet, and the lease holds. `None`: it is not the usual case.
 async fn take_path(
     tx: &mut Tx<'_>,
     id: DeliveryId,
@@ -145,7 +145,7 @@ pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> 
 }
 
 /// The four words of coordinates, in order.
-fn words(Coordinates { customer, category, type_, group }: &Coordinates) -> [&str; 4] {
+pub(super) fn words(Coordinates { customer, category, type_, group }: &Coordinates) -> [&str; 4] {
     [customer, category, type_, group].map(Slug::as_str)
 }
 
@@ -223,7 +223,7 @@ pub async fn registered_volume(tx: &mut Tx<'_>, name: &str) -> Result<Option<uui
     Ok(sql!(tx, query_scalar(text, name).fetch_optional)?)
 }
 
-/// Registers the marker of a volume and returns the one that is registered: the first to come decides.
+/// Registers the marker of a volume and returns the one that is registered: the first one wins.
 pub async fn register_volume(tx: &mut Tx<'_>, name: &str, marker: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
     let text = "INSERT INTO volume (name, marker) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     sql!(&mut *tx, query(text, name, marker).execute)?;
@@ -240,7 +240,7 @@ pub async fn note_held(tx: &mut Tx<'_>) -> Result<u64, DbError> {
     Ok(sql!(tx, query(text).execute)?)
 }
 
-/// Stores the path of the held tree of a mail whose `sort` is held and never made one; `false` when that is no longer so.
+/// Stores the path of the held tree of a mail whose `sort` is held and never made one; `false` if that has changed.
 ///
 /// # Errors
 /// When the store fails; [`Conflict`](DbErrorKind::Conflict) when another delivery has the path.
@@ -252,7 +252,7 @@ pub async fn choose_held_path(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Re
     Ok(sql!(tx, query(text, id, path).execute)? > 0)
 }
 
-/// Says that the held tree of such a mail is made; the sealer does the rest.
+/// Records that the held tree of such a mail is made; the sealer seals it.
 pub async fn set_held_tree(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<(), DbError> {
     let at = now(tx).await?;
     let text = "

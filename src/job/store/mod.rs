@@ -213,7 +213,7 @@ pub struct Note {
 pub enum Act {
     /// Done.
     Done,
-    /// The job runs; its run is told at the next heartbeat.
+    /// The job runs; its run is stopped at the next heartbeat.
     Requested,
     /// The state of the job does not allow it.
     WrongState,
@@ -327,7 +327,7 @@ pub async fn queues(tx: &mut Tx<'_>) -> Result<Vec<(i16, String, bool)>, DbError
     Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
-/// Pauses or resumes a queue; `false` if there is none of that name.
+/// Pauses or resumes a queue; `false` if there is no queue of that name.
 pub async fn set_paused(tx: &mut Tx<'_>, name: &str, paused: bool) -> Result<bool, DbError> {
     let text = "UPDATE queue SET paused = $2 WHERE name = $1";
     Ok(sql!(tx, query(text, name, paused).execute)? > 0)

@@ -30,9 +30,9 @@ pub struct JobView {
     pub parent_id: Option<JobId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
-    /// Way in of its delivery, or where it has none of its receipt.
+    /// Source of its delivery, or of its receipt if it has no delivery.
     pub source: Option<String>,
-    /// Coordinates of its delivery, as far as they are known; where it has none, the customer of its receipt.
+    /// Coordinates of its delivery, as far as they are known; without a delivery, the customer of its receipt.
     pub customer: Option<String>,
     /// See `customer`.
     pub category: Option<String>,
@@ -77,7 +77,7 @@ pub struct Filter {
     pub state: Option<State>,
     /// Of this queue.
     pub queue: Option<String>,
-    /// Came in this way.
+    /// Of this source.
     pub source: Option<String>,
     /// Of this customer.
     pub customer: Option<String>,
@@ -165,7 +165,7 @@ pub struct QueueDepth {
     pub held: i64,
     /// Insertion of the oldest job that can be claimed.
     pub oldest_at: Option<Timestamp>,
-    /// Since when the first of the jobs has waited that wait for an operator.
+    /// Since when the oldest held job has waited.
     pub oldest_held_at: Option<Timestamp>,
 }
 
@@ -197,7 +197,7 @@ pub struct HeldCount {
     pub reason: Option<String>,
     /// How many.
     pub jobs: i64,
-    /// Since when the first of them has waited.
+    /// Since when the oldest of them has waited.
     pub oldest_at: Option<Timestamp>,
 }
 
@@ -225,7 +225,7 @@ pub struct Event {
     pub detail: Option<String>,
 }
 
-/// What happened to a delivery and its jobs that no other table can tell, oldest first.
+/// What happened to a delivery and its jobs and is in no other table, oldest first.
 pub async fn timeline_of_delivery(
     scope: &Scope,
     tx: &mut Tx<'_>,
@@ -237,7 +237,7 @@ pub async fn timeline_of_delivery(
     Ok(sql!(tx, query_as(text, id, scope.customer()).fetch_all)?)
 }
 
-/// What happened to a job that no other table can tell, oldest first. The caller may see the job, for it has read it.
+/// What happened to a job and is in no other table, oldest first. The caller has read the job, so it may see it.
 pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<Event>, DbError> {
     let text =
         "SELECT at, job_id, event, actor, detail FROM timeline WHERE job_id = $1 ORDER BY id LIMIT 10000";
