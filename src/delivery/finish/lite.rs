@@ -20,7 +20,7 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
         rows_first(context, &shared).await?;
     }
     let (state, writers) = (Arc::clone(&shared), context.writers.clone());
-    let writing = in_tx!(context.db, Lane::State, tx => state::finish(tx, &writers, &*state.lock().await));
+    let writing = in_tx!(context.db, Lane::State, tx => state::finish(tx, &writers, &state.lock().await));
     let fenced = writing.await?;
     if has_loads {
         context.committed.add(&fenced.jobs());
