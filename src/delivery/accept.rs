@@ -1,13 +1,14 @@
 //! The first compound commit: what a door calls before it says yes.
 //!
 //! A receipt is accepted with any number of first jobs, with a delivery where the bytes are here, and with rows of the door's
-//! own. Key and fingerprint decide what is a repeat; a repeat is answered like the first acceptance and writes nothing.
+//! own. Key and fingerprint identify a repeat, which gets the answer of the first acceptance and writes nothing.
 
 use super::batch::{BatchSettings, Batcher};
 use super::envelope::Envelope;
 use super::feature_rows::{FeatureRow, Origin, RowWriters};
 use super::store::{self, DeliveryRecord, Earlier};
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Slug, SpoolId, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::infra::telemetry::metrics::{ACK_SECONDS, INGEST_BYTES, INGEST_ITEMS};
 use crate::job::{NewJob, Priority, QueueName, Queues, Wake};
@@ -22,7 +23,7 @@ use utoipa::ToSchema;
 /// Something a door wants accepted. Bytes of its delivery are durable already.
 #[derive(Debug, Clone)]
 pub struct NewReceipt {
-    /// What its sender calls it: 32 bytes, domain-separated per door.
+    /// The sender's name for it: 32 bytes, domain-separated per door.
     pub key: [u8; 32],
     /// Digest of everything that was sent under the key. Equal key and equal fingerprint: the same thing.
     pub fingerprint: Digest,
@@ -74,22 +75,22 @@ pub struct FirstJob {
     pub priority: Priority,
     /// Failed runs it may have.
     pub max_attempts: u16,
-    /// Not before so long after the acceptance.
+    /// Delay after the acceptance before it may run.
     pub delay: Duration,
-    /// Small arguments (at most 2 kB): bytes belong into a volume.
+    /// Small arguments (at most 2 kB): bytes belong in a volume.
     pub args: serde_json::Value,
 }
 
 /// What a known key with another fingerprint means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// Something new, flagged (mail, upload).
+    /// Accepted as new, and flagged (mail, upload).
     Flag,
-    /// A mistake of the sender (REST: 422).
+    /// Refused as a mistake of the sender (REST: 422).
     Refuse,
 }
 
-/// The answer to a sender.
+/// The acceptance: a door may say yes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Taken)]
 pub struct Accepted {
@@ -110,7 +111,7 @@ pub struct Accepted {
 /// Why there is no yes.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// Too many are waiting; nothing was looked at.
+    /// Too many are waiting; nothing was checked.
     #[error("too many acceptances are waiting")]
     Busy,
     /// The key was used for something else, and this door refuses that.
@@ -200,7 +201,7 @@ impl Acceptor {
     }
 }
 
-/// Every answer counts as one thing that came in; bytes and time are those of a yes.
+/// Every answer counts as one item; bytes and time are measured only for a yes.
 fn measure(source: String, bytes: u64, answer: &Answer, took: Duration) {
     let outcome = match answer {
         Ok(accepted) if accepted.duplicate => "duplicate",
@@ -218,7 +219,7 @@ fn measure(source: String, bytes: u64, answer: &Answer, took: Duration) {
     }
 }
 
-/// Receipt id of a key and the fingerprint that came under it.
+/// Receipt id of a key and a fingerprint.
 #[must_use]
 pub fn receipt_id(key: &[u8; 32], fingerprint: &Digest) -> ReceiptId {
     ReceiptId(headworks_spool::receipt_id(key, &fingerprint.0))
@@ -251,7 +252,7 @@ async fn commit(db: &Db, writers: &RowWriters, items: Arc<[Item]>) -> Vec<Answer
     }
     match written {
         Ok(answers) => answers,
-        // Something in one of them spoilt the batch: each for itself, so that only the culprit is refused.
+        // One item made the batch fail: each is written on its own, so that only that one is refused.
         Err(error) if !error.is_temporary() && items.len() > 1 => {
             let mut answers = Vec::with_capacity(items.len());
             for at in all {
@@ -276,10 +277,7 @@ async fn write(
     range: Range<usize>,
 ) -> Result<Vec<Answer>, DbError> {
     let (items, writers) = (Arc::clone(items), writers.clone());
-    db.write(Lane::State, move |mut tx| {
-        Box::pin(async move { write_in(&mut tx, &writers, &items[range]).await })
-    })
-    .await
+    in_tx!(db, Lane::State, tx => write_in(tx, &writers, &items[range])).await
 }
 
 /// Keys, deliveries, jobs, receipts, rows of doors: each in one go for the whole batch, in the order of keys.
@@ -316,7 +314,7 @@ async fn write_in(tx: &mut Tx<'_>, writers: &RowWriters, items: &[Item]) -> Resu
     Ok(items.iter().enumerate().map(answer).collect())
 }
 
-/// Inserts what is new, each with whether its key was known, and returns what a repeat of it will be told.
+/// Inserts what is new, each with whether its key was known, and returns the answers for repeats.
 async fn insert(
     tx: &mut Tx<'_>,
     writers: &RowWriters,

@@ -19,9 +19,9 @@ pub struct BatchSettings {
     pub items: usize,
     /// How long the first of a batch waits for others.
     pub linger: Duration,
-    /// Items that may wait before callers hear [`Busy`].
+    /// Items that may wait before callers get [`Busy`].
     pub bound: usize,
-    /// Batches that may be under way at once.
+    /// Batches that may be committed at once.
     pub parallel: usize,
 }
 
@@ -59,17 +59,17 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// Joins the next batch and waits for its commit.
     ///
     /// # Errors
-    /// [`Busy`] when too many wait, or the batcher is gone.
+    /// [`Busy`] when too many wait, or the batcher has stopped.
     pub async fn join(&self, item: I) -> Result<O, Busy> {
         let (waiting, answer) = self.waiting(item);
         self.queue.try_send(waiting).map_err(|_| Busy)?;
         answer.await.map_err(|_| Busy)
     }
 
-    /// As [`join`](Self::join), but waits for a place instead of hearing [`Busy`]: for work that was accepted already.
+    /// As [`join`](Self::join), but waits for a place instead of returning [`Busy`]: for work that is already accepted.
     ///
     /// # Errors
-    /// [`Busy`] when the batcher is gone.
+    /// [`Busy`] when the batcher has stopped.
     pub async fn join_patiently(&self, item: I) -> Result<O, Busy> {
         let (waiting, answer) = self.waiting(item);
         self.queue.send(waiting).await.map_err(|_| Busy)?;
@@ -91,7 +91,7 @@ async fn gather<I: Send + 'static, O: Send + 'static>(
     commit: Arc<Commit<I, O>>,
 ) {
     let places = Arc::new(Semaphore::new(settings.parallel.max(1)));
-    // What was too heavy for the batch before.
+    // An item that was too heavy for the previous batch.
     let mut left_over = None;
     loop {
         let first = match left_over.take() {
@@ -118,7 +118,7 @@ async fn gather<I: Send + 'static, O: Send + 'static>(
         tokio::spawn(async move {
             let answers = commit(items).await;
             for (reply, answer) in replies.into_iter().zip(answers) {
-                // A caller that has gone away does not want to know.
+                // The caller may be gone; nobody needs the answer then.
                 drop(reply.send(answer));
             }
             drop(place);

@@ -1,4 +1,4 @@
-//! What every feature stands on: one of each part of a process, built once by `app.rs`.
+//! The parts of a process that every feature uses, built once by `app.rs`.
 
 use super::{Acceptor, Finisher};
 use crate::config::{Live, Role};
@@ -22,7 +22,7 @@ const BODY_IDLE: Duration = Duration::from_secs(30);
 pub struct Core {
     /// The configuration in force.
     pub live: Live,
-    /// What this process does; empty for a command.
+    /// Roles of this process; empty for a command.
     pub roles: BTreeSet<Role>,
     /// The store.
     pub db: Db,
@@ -52,7 +52,7 @@ pub struct Core {
     pub finisher: Finisher,
     /// API keys.
     pub keys: Keys,
-    /// What this process measures.
+    /// Metrics of this process.
     pub metrics: Metrics,
 }
 

@@ -1,4 +1,4 @@
-//! Who sent what to whom, and how it came: one form per door. Delivery rows and manifests keep it as JSON, tagged `door`.
+//! Sender, recipient and how a delivery arrived: one form per door. Delivery rows and manifests keep it as JSON, tagged `door`.
 
 use crate::ids::Timestamp;
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub enum Envelope {
     /// A mail that Postfix handed to `mailhandler`.
     Pipe(Box<MailEnvelope>),
-    /// A mail that came over LMTP.
+    /// A mail received over LMTP.
     Lmtp(Box<MailEnvelope>),
     /// A delivery posted to the REST API.
     Rest(RestEnvelope),
@@ -41,10 +41,10 @@ pub struct MailEnvelope {
     /// What the client called itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_helo: Option<RawText>,
-    /// What the client spoke, for example `ESMTP`.
+    /// Protocol of the client, for example `ESMTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_protocol: Option<String>,
-    /// Account the client authenticated as; none where it did not.
+    /// Account the client authenticated as, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl_user: Option<RawText>,
     /// The next hop of the mail system's transport.
@@ -56,7 +56,7 @@ pub struct MailEnvelope {
     /// Program that put it into the spool, and its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
-    /// When we took it in, by our clock.
+    /// When we received it, by our clock.
     pub received_at: Timestamp,
     /// Problem codes of the door.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,7 +77,7 @@ pub struct RestEnvelope {
 }
 
 impl Envelope {
-    /// The envelope of a mail; none of any other delivery.
+    /// The envelope of a mail; `None` for other deliveries.
     #[must_use]
     pub fn mail(&self) -> Option<&MailEnvelope> {
         match self {
@@ -110,7 +110,7 @@ impl Envelope {
 pub struct RawText {
     /// Decoded; what could not be decoded is U+FFFD.
     pub text: String,
-    /// The bytes as they came, where they are not those of `text`.
+    /// The bytes as received, where they differ from those of `text`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
 }

@@ -34,7 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub struct FeatureSpec {
     /// Its name, in errors.
     pub name: &'static str,
-    /// Roles in which it does work. A process with none of them builds it too, for its API alone.
+    /// Roles in which it works. A process without them builds it too, only for its API.
     pub roles: &'static [Role],
     /// Volumes it uses in these roles: they must be there when the process starts.
     pub volumes: &'static [VolumeName],
@@ -47,7 +47,7 @@ pub struct FeatureSpec {
 /// Why a feature could not be built.
 pub type FeatureError = Box<dyn Error + Send + Sync>;
 
-/// What a feature adds; whatever it leaves at its default it does not have.
+/// What a feature adds. Defaults add nothing.
 #[derive(Default)]
 pub struct Feature {
     /// Routes below `/api/1.0`.
@@ -56,7 +56,7 @@ pub struct Feature {
     pub door: Option<Door>,
     /// What runs its job kinds.
     pub handlers: Vec<KindHandler>,
-    /// What it does every so often.
+    /// What it does periodically.
     pub duties: Vec<Duty>,
     /// What it depends on.
     pub checks: Vec<Check>,
@@ -108,7 +108,7 @@ impl KindHandler {
     }
 }
 
-/// Something done every so often. A duty that fails is logged and done again at its next turn.
+/// Periodic work. A failure is logged, and the duty runs again at its next turn.
 #[derive(Clone)]
 pub struct Duty {
     /// Its name, in the log; of a leader's duty also the name of its lease.

@@ -27,14 +27,14 @@ pub struct Origin {
     pub receipt_id: Option<ReceiptId>,
     /// The delivery that was accepted with the receipt, or that the job worked on or created.
     pub delivery_id: Option<DeliveryId>,
-    /// The finishing job; none when the row is written at accept.
+    /// The finishing job; `None` if the row is written at accept.
     pub job_id: Option<JobId>,
 }
 
 /// Inserts rows of one name in as few statements as it can; a commit hands over all of its rows of that name at once.
 ///
 /// An error refuses the whole batch. Unless it is [temporary](DbError::is_temporary), the batch is repeated item by item,
-/// so a row that can never be stored must come back as [`Content`](DbErrorKind::Content) or
+/// so a row that can never be stored must be refused with [`Content`](DbErrorKind::Content) or
 /// [`Conflict`](DbErrorKind::Conflict), which is what broken constraints are.
 pub type InsertRows = for<'t> fn(&'t mut Tx<'_>, &'t [(Origin, &'t serde_json::Value)]) -> Fut<'t, ()>;
 
@@ -52,7 +52,7 @@ impl RowWriters {
     /// Writes rows, each name in one call, names in order.
     ///
     /// # Errors
-    /// Those of the insert functions; [`Content`](DbErrorKind::Content) for a name that nobody registered.
+    /// Those of the insert functions; [`Content`](DbErrorKind::Content) for a name that is not registered.
     pub(super) async fn insert(
         &self,
         tx: &mut Tx<'_>,

@@ -1,6 +1,6 @@
 //! The second compound commit: the end of a job together with everything it produced.
 //!
-//! Order: the fence (losers drop out) → rows of modules → deliveries → coordinates → children → rows of features → notes →
+//! Order: the fence (jobs whose lease was lost drop out) → rows of modules → deliveries → coordinates → children → rows of features → notes →
 //! log entries last.
 //!
 //! **Postgres**: one transaction. **SQLite** is two files and one process: a finishing job is marked in memory, so that
@@ -17,9 +17,10 @@ use super::batch::{BatchSettings, Batcher, Busy};
 use super::feature_rows::{FeatureRow, RowWriters};
 use super::rows::Rows;
 use crate::ids::{Coordinates, DeliveryId, JobId, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx};
 use crate::job::store::{NewJob, Note};
-use crate::job::{Became, Finished, Wake};
+use crate::job::{self, Became, Finished, Wake};
 use crate::load::{self, NewLoad, Tables};
 use crate::log;
 use serde::{Deserialize, Serialize};
@@ -40,21 +41,21 @@ pub struct Work {
     pub delivery: Option<Created>,
     /// What sorting decided.
     pub sorted: Option<Sorted>,
-    /// What a module said.
+    /// The load that a module returned.
     pub load: Option<(NewLoad, Rows)>,
-    /// Jobs to be done next; their parent is this job.
+    /// Jobs to run next; their parent is this job.
     pub children: Vec<NewJob>,
     /// Rows of the feature's own tables.
     pub rows: Vec<FeatureRow>,
     /// Events that leave if this commits.
     pub entries: Vec<log::Entry>,
-    /// What no other table can tell.
+    /// Entries of the timeline that no other table has.
     pub notes: Vec<Note>,
-    /// What the run says of itself, kept with the finished job.
+    /// The report of the run, kept with the finished job.
     pub report: Option<serde_json::Value>,
 }
 
-/// A delivery that a run made. It belongs to the receipt of the finishing job and came in by the same source.
+/// A delivery that a run made. It belongs to the receipt of the finishing job and has the same source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Created {
     /// The delivery; children that work on it name its id.
@@ -72,11 +73,11 @@ pub struct Sorted {
     pub id: DeliveryId,
     /// Where it belongs; `None` while it is held.
     pub coordinates: Option<Coordinates>,
-    /// The rule that said so; `None`: an operator.
+    /// The rule that decided; `None`: an operator.
     pub rule: Option<String>,
     /// Settings of that rule, for the module.
     pub settings: serde_json::Value,
-    /// What its named groups found.
+    /// Captures of its named groups.
     #[serde(default)]
     pub captures: BTreeMap<String, String>,
     /// Keep a copy of the original.
@@ -127,14 +128,14 @@ impl Finisher {
         Ok(Self { batcher })
     }
 
-    /// Ends a job, and says after the commit what became of it; where its lease was lost, nothing was written.
+    /// Ends a job, and returns after the commit what became of it; if its lease was lost, nothing was written.
     ///
     /// # Errors
-    /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only when the store stays away so
-    /// long that the lease may be somebody else's by now.
+    /// [`Content`](DbErrorKind::Content) when a value cannot be stored; other kinds only if the store is away for
+    /// so long that another run may have the lease by now.
     pub async fn finish(&self, finished: Finished<Work>) -> Result<Became, DbError> {
         let answer = self.batcher.join_patiently(finished).await;
-        answer.unwrap_or_else(|Busy| Err(DbError::new(DbErrorKind::Unavailable, "the finisher is gone")))
+        answer.unwrap_or_else(|Busy| Err(DbError::new(DbErrorKind::Unavailable, "the finisher has stopped")))
     }
 }
 
@@ -169,7 +170,7 @@ async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<Bec
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// Commits a batch; while the store is away, again; when somebody's content spoils it, each for itself.
+/// Commits a batch. Repeats while the store is away; if one end is refused, commits each on its own.
 async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Became, DbError>> {
     let mut repeats = 0;
     loop {
@@ -178,7 +179,8 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Bec
         match result {
             Ok(fenced) => return batch.iter().map(|ending| Ok(fenced.became(ending.job()))).collect(),
             Err(error) if error.kind() == DbErrorKind::MissingPartition && repeats < REPEATS => {
-                if let Err(error) = make_days(&context.db).await {
+                let making = in_tx!(context.db, Lane::State, tx => job::store::make_days(tx));
+                if let Err(error) = making.await {
                     tracing::warn!(%error, "making a missing day failed");
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -205,11 +207,7 @@ async fn repeatedly(context: &Context, mut batch: Vec<Ending>) -> Vec<Result<Bec
     }
 }
 
-async fn make_days(db: &Db) -> Result<(), DbError> {
-    db.write(Lane::State, |mut tx| Box::pin(async move { crate::job::store::make_days(&mut tx).await })).await
-}
-
-/// One try. The batch comes back, for it is needed again should this one fail.
+/// One try. Returns the batch, which is needed again if it fails.
 async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Fenced, DbError>) {
     // Shared with the transaction's task, which may outlive this one; taken back when it is done.
     let shared = Arc::new(tokio::sync::Mutex::new(batch));
@@ -249,7 +247,7 @@ async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
 /// A log entry and the job it comes from.
 type Entry = (JobId, log::Entry);
 
-/// Writes the loads of those who won, and returns the entries of published rows, and how many rows there were.
+/// Writes the loads of jobs whose lease held; returns the log entries of published rows, and the counts of rows.
 async fn write_loads(
     tx: &mut Tx<'_>,
     (tables, topics): (&Tables, &state::Topics),

@@ -1,7 +1,7 @@
-//! `manifest.json`: what a delivery's tree holds and where it came from (`contracts/mail.md` 3.3).
+//! `manifest.json`: what a delivery's tree holds and how it arrived (`contracts/mail.md` 3.3).
 //!
 //! It is written last, so a tree with a manifest was complete when it was made. Offsets let anyone derive a part from
-//! `message.eml` again and prove it. Bytes that are not text stand beside their decoded form as base64.
+//! `message.eml` again and prove it. Bytes that are not text are kept as base64 beside their decoded form.
 
 use super::envelope::{Envelope, RawText};
 use super::tree_path::Place;
@@ -20,10 +20,10 @@ pub const SPLITTER: &str = "headworks-modules";
 pub struct Manifest {
     /// Version of this format.
     pub schema: Schema,
-    /// Whose tree it is and how it came.
+    /// Whose tree it is and how it arrived.
     #[serde(flatten)]
     pub about: About,
-    /// `message.eml`; none where what came was no mail but a file, which is part 1 then.
+    /// `message.eml`; `None` if the delivery is a file and not a mail; the file is part 1 then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<FileFacts>,
     /// Parts in document order; part 1 is the first. A mail that was not split has none.
@@ -39,7 +39,7 @@ pub enum Schema {
     V1,
 }
 
-/// Whose a tree is, how it came, and why it is where it is.
+/// Whose a tree is, how it arrived, and why it is where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// The delivery this tree belongs to; decides whether a tree that is there already is adopted.
@@ -48,10 +48,10 @@ pub struct About {
     pub receipt: ReceiptId,
     /// Coordinates, or why it is held.
     pub place: Place,
-    /// The rule that matched; none where it is held or was assigned by hand.
+    /// The rule that matched; `None` if it is held or was assigned by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<MatchedRule>,
-    /// Who sent it to whom, and when it was taken in.
+    /// Sender, recipient, and when it was received.
     pub envelope: Envelope,
     /// Header fields of the message, in its order. All that were split off where `split_limits` is set; older programs
     /// kept the 14 that people look for.
@@ -90,7 +90,6 @@ pub struct FileFacts {
     /// Length in bytes.
     pub len_bytes: u64,
     /// SHA-256, 64 hex digits.
-    #[serde(with = "hex_digest")]
     pub sha256: Digest,
 }
 
@@ -101,7 +100,7 @@ impl From<Stored> for FileFacts {
 }
 
 impl FileFacts {
-    /// The same facts as a volume tells them.
+    /// The same facts in the form of a volume.
     #[must_use]
     pub fn stored(self) -> Stored {
         Stored { len_bytes: self.len_bytes, digest: self.sha256 }
@@ -123,7 +122,7 @@ pub struct Part {
     pub file: FileFacts,
 }
 
-/// What is known of a part apart from its bytes.
+/// Everything about a part except its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartFacts {
     /// Place in the tree of parts: `1.2` is the second child of the first part.
@@ -190,33 +189,6 @@ impl Manifest {
     /// When it is not one of a version this program knows.
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json)
-    }
-}
-
-/// Digests in JSON: 64 hex digits in lower case.
-mod hex_digest {
-    use crate::ids::Digest;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(digest)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is not a SHA-256 in hex")))
-    }
-
-    fn parse(text: &str) -> Option<Digest> {
-        let mut digest = [0; 32];
-        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        for (i, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(Digest(digest))
     }
 }
 

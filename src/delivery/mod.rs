@@ -1,4 +1,4 @@
-//! Deliveries: bytes with coordinates, from the yes to the last row.
+//! Deliveries: bytes with coordinates, from acceptance to the last row.
 //!
 //! Two compound commits carry everything. **Accept** writes key, receipt, first jobs, the delivery if its bytes are here, and
 //! rows of the door's own; only after it does a door say yes. **Finish** ends a job together with everything it produced:
@@ -33,6 +33,7 @@ pub mod tree;
 pub mod tree_path;
 pub mod verify;
 
+pub use crate::job::store::Event;
 pub use accept::{
     AcceptError, Accepted, Acceptor, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id,
 };
@@ -45,4 +46,4 @@ pub use operate::{Cancelled, OperateError, Operator, list_held};
 pub use receipt::{ReceiptState, ReceiptView};
 pub use replay::Again;
 pub use rows::Rows;
-pub use timeline::{Event, JobStory, Loaded, Trace};
+pub use timeline::{JobStory, Loaded, Trace};

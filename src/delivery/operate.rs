@@ -4,44 +4,45 @@
 //! A job outside the operator's scope does not exist.
 //!
 //! ```text
-//!   held ──release──▶ available      the rules are asked again, where the job is a `sort`
+//!   held ──release──▶ available      the rules are asked again if the job is a `sort`
 //!        ──assign───▶ available      with coordinates set by hand
 //!        ──discard──▶ discarded
-//!   live ──cancel───▶ cancelled      at once, or when its run has heard of it
+//!   live ──cancel───▶ cancelled      at once, or once its run has stopped
 //!   failed, cancelled, discarded ──retry──▶ a new job that names the old one
 //! ```
 
 use super::store;
 use crate::ids::{Coordinates, DeliveryId, JobId, Scope, Slug};
-use crate::infra::db::{Db, DbError, Fut, Lane, Tx};
+use crate::infra::db::{Db, DbError, Lane, Tx};
 use crate::job::store::{Act, Filter, JobView, NewJob, Note};
 use crate::job::{self, Priority, QueueName, QueueRow, State, Wake};
+use futures_util::future::BoxFuture;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Somebody who may change what becomes of work.
+/// Somebody who may act on jobs and deliveries.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// The store.
     pub db: Db,
-    /// Told that there is something to do.
+    /// Wakes workers.
     pub wake: Wake,
-    /// Whose things they may touch.
+    /// Whose jobs they may touch.
     pub scope: Scope,
     /// Who they are, for the timeline.
     pub actor: String,
 }
 
-/// Why nothing was done.
+/// Why an act was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OperateError {
-    /// There is no such thing, or not for this operator.
-    #[error("there is no such thing")]
+    /// There is none with this id, or the operator may not see it.
+    #[error("there is no such job or delivery")]
     NotFound,
-    /// What it is in does not allow this.
+    /// Its state does not allow this.
     #[error("{0}")]
     WrongState(Cow<'static, str>),
-    /// Not one of ours.
+    /// The customer is not registered.
     #[error("customer {0} is not registered")]
     UnknownCustomer(Slug),
     /// The store failed.
@@ -49,17 +50,31 @@ pub enum OperateError {
     Store(#[from] DbError),
 }
 
-/// What came of a cancellation.
+/// Result of a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
     /// It has ended.
     Ended,
-    /// It runs; its run is told.
+    /// It runs; its run is stopped.
     Requested,
 }
 
-/// A refusal is a value: the transaction has changed nothing and commits.
 pub(super) type ActResult<T> = Result<T, OperateError>;
+
+/// Runs a block in [`Operator::act`].
+macro_rules! act {
+    ($operator:expr, $tx:ident => $body:block) => {
+        $operator
+            .act(move |mut $tx| {
+                Box::pin(async move {
+                    let $tx = &mut $tx;
+                    $body
+                })
+            })
+            .await
+    };
+}
+pub(super) use act;
 
 impl Operator {
     /// Runs a held job again.
@@ -69,27 +84,17 @@ impl Operator {
     pub async fn release(&self, id: JobId) -> ActResult<()> {
         let scope = self.scope.clone();
         let note = self.note("released", None);
-        self.act(move |mut tx| {
-            Box::pin(async move {
-                let job = match held(&scope, &mut tx, id).await? {
-                    Ok(job) => job,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                if job::store::release(&mut tx, id).await? != Act::Done {
-                    return Ok(wrong("the job is not held any more"));
-                }
+        act!(self, tx => {
+                let job = held(&scope, tx, id).await?;
+                still_held(job::store::release(tx, id).await?)?;
                 if let Some(delivery) = to_be_sorted(&job) {
-                    store::start_over(&mut tx, delivery).await?;
+                    store::start_over(tx, delivery).await?;
                 }
-                no_longer_held(&mut tx, &job).await?;
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(()))
-            })
+                no_longer_held(tx, &job, note).await
         })
-        .await
     }
 
-    /// Gives a held mail its coordinates and lets it go on.
+    /// Gives a held mail its coordinates and makes its job available.
     ///
     /// # Errors
     /// See [`OperateError`].
@@ -97,137 +102,119 @@ impl Operator {
         let scope = self.scope.clone();
         let Coordinates { customer, category, type_, group } = &coordinates;
         let note = self.note("assigned", Some(format!("{customer}/{category}/{type_}/{group}")));
-        self.act(move |mut tx| {
-            Box::pin(async move {
-                let job = match held(&scope, &mut tx, id).await? {
-                    Ok(job) => job,
-                    Err(refused) => return Ok(Err(refused)),
-                };
+        act!(self, tx => {
+                let job = held(&scope, tx, id).await?;
                 let Some(delivery) = to_be_sorted(&job) else {
-                    return Ok(wrong("only mail that waits to be sorted can be given coordinates"));
+                    return wrong("only mail that waits to be sorted can be given coordinates");
                 };
                 let foreign = scope.customer().is_some_and(|own| own != coordinates.customer.as_str());
-                if foreign || !store::is_customer(&mut tx, &coordinates.customer).await? {
-                    return Ok(Err(OperateError::UnknownCustomer(coordinates.customer)));
+                if foreign || !store::is_customer(tx, &coordinates.customer).await? {
+                    return Err(OperateError::UnknownCustomer(coordinates.customer));
                 }
-                if job::store::release(&mut tx, id).await? != Act::Done {
-                    return Ok(wrong("the job is not held any more"));
-                }
-                store::assign(&mut tx, delivery, &coordinates).await?;
-                no_longer_held(&mut tx, &job).await?;
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(()))
-            })
+                still_held(job::store::release(tx, id).await?)?;
+                store::assign(tx, delivery, &coordinates).await?;
+                no_longer_held(tx, &job, note).await
         })
-        .await
     }
 
-    /// Ends a held job: it need not be done.
+    /// Ends a held job that is not needed.
     ///
     /// # Errors
     /// See [`OperateError`].
     pub async fn discard(&self, id: JobId) -> ActResult<()> {
         let (scope, why) = (self.scope.clone(), format!("discarded by {}", self.actor));
         let note = self.note("discarded", None);
-        self.act(move |mut tx| {
-            Box::pin(async move {
-                let job = match held(&scope, &mut tx, id).await? {
-                    Ok(job) => job,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                if job::store::discard(&mut tx, id, &why).await? != Act::Done {
-                    return Ok(wrong("the job is not held any more"));
-                }
-                no_longer_held(&mut tx, &job).await?;
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(()))
-            })
+        act!(self, tx => {
+                let job = held(&scope, tx, id).await?;
+                still_held(job::store::discard(tx, id, &why).await?)?;
+                no_longer_held(tx, &job, note).await
         })
-        .await
     }
 
-    /// Calls a job off.
+    /// Cancels a job.
     ///
     /// # Errors
     /// See [`OperateError`].
     pub async fn cancel(&self, id: JobId) -> ActResult<Cancelled> {
         let (scope, why) = (self.scope.clone(), format!("cancelled by {}", self.actor));
         let note = self.note("cancelled", None);
-        self.act(move |mut tx| {
-            Box::pin(async move {
-                let Some(job) = job::store::get(&scope, &mut tx, id).await? else {
-                    return Ok(Err(OperateError::NotFound));
-                };
-                let came = match job::store::cancel(&mut tx, id, &why).await? {
+        act!(self, tx => {
+                let job = job::store::get(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
+                let came = match job::store::cancel(tx, id, &why).await? {
                     Act::Done => Cancelled::Ended,
                     Act::Requested => Cancelled::Requested,
-                    Act::WrongState | Act::NotFound => return Ok(wrong("the job has ended")),
+                    Act::WrongState | Act::NotFound => return wrong("the job has ended"),
                 };
                 if job.state == State::Held {
-                    no_longer_held(&mut tx, &job).await?;
+                    no_longer_held(tx, &job, note).await?;
+                } else {
+                    job::store::note(tx, &[of_job(note, &job)]).await?;
                 }
-                job::store::note(&mut tx, &[of_job(note, &job)]).await?;
-                Ok(Ok(came))
-            })
+                Ok(came)
         })
-        .await
     }
 
-    /// Does a job once more that ended other than well; returns the new one.
+    /// Repeats a job that failed or was cancelled or discarded; returns the new one.
     ///
     /// # Errors
     /// See [`OperateError`].
     pub async fn retry(&self, id: JobId) -> ActResult<JobId> {
         let scope = self.scope.clone();
         let note = self.note("retried", Some(format!("repeats job {id}")));
-        self.act(move |mut tx| {
-            Box::pin(async move {
-                let Some(job) = job::store::get(&scope, &mut tx, id).await? else {
-                    return Ok(Err(OperateError::NotFound));
-                };
+        act!(self, tx => {
+                let job = job::store::get(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
                 match job.state {
                     State::Failed | State::Cancelled | State::Discarded => {}
-                    State::Completed => return Ok(wrong("the job completed; replay its delivery instead")),
-                    _ => return Ok(wrong("the job has not ended")),
+                    State::Completed => return wrong("the job completed; replay its delivery instead"),
+                    _ => return wrong("the job has not ended"),
                 }
                 match (job.delivery_id, job.receipt_id) {
-                    (Some(delivery), _) => drop(store::lock(&scope, &mut tx, delivery).await?),
-                    (None, Some(receipt)) => store::lock_receipt(&mut tx, receipt).await?,
+                    (Some(delivery), _) => drop(store::lock(&scope, tx, delivery).await?),
+                    (None, Some(receipt)) => store::lock_receipt(tx, receipt).await?,
                     (None, None) => {}
                 }
-                if let Some(other) = job::store::repetition(&mut tx, &job).await? {
-                    return Ok(wrong(format!("job {other} repeats it")));
+                if let Some(other) = job::store::repetition(tx, &job).await? {
+                    return wrong(format!("job {other} repeats it"));
                 }
-                let Some(args) = job::store::arguments(&mut tx, id).await? else {
-                    return Ok(Err(OperateError::NotFound));
-                };
+                let args = job::store::arguments(tx, id).await?.ok_or(OperateError::NotFound)?;
                 let Ok(queue) = job.queue.parse::<QueueName>() else {
-                    return Ok(wrong(format!("this version does not know jobs of kind {}", job.kind)));
+                    return wrong(format!("this version does not know jobs of kind {}", job.kind));
                 };
-                let queue = job::store::queue_row(&mut tx, &queue).await?;
+                let queue = job::store::queue_row(tx, &queue).await?;
                 let new = repetition(&job, queue, args);
-                let made = job::store::insert(&mut tx, &[new]).await?;
-                let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
-                job::store::note(&mut tx, &[of_job(note, &JobView { id: made, ..job })]).await?;
-                Ok(Ok(made))
-            })
+                let made = job::store::insert(tx, &[new]).await?;
+                let &made = made.first().ok_or(OperateError::NotFound)?;
+                job::store::note(tx, &[of_job(note, &JobView { id: made, ..job })]).await?;
+                Ok(made)
         })
-        .await
     }
 
     pub(super) fn note(&self, event: &'static str, detail: Option<String>) -> Note {
         Note { event: event.into(), actor: Some(self.actor.clone()), detail, ..Note::default() }
     }
 
+    /// Runs `f` in one transaction, which a refusal commits: it comes before the first change.
     pub(super) async fn act<T, F>(&self, f: F) -> ActResult<T>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, ActResult<T>> + Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, ActResult<T>> + Send + 'static,
     {
-        let came = self.db.write(Lane::State, f).await??;
+        let acting = self.db.write(Lane::State, |tx| {
+            Box::pin(async move {
+                match f(tx).await {
+                    Err(OperateError::Store(error)) => Err(error),
+                    answer => Ok(answer),
+                }
+            })
+        });
+        let done = acting.await??;
         self.wake.wake();
-        Ok(came)
+        Ok(done)
     }
+}
+
+fn still_held(act: Act) -> ActResult<()> {
+    if act == Act::Done { Ok(()) } else { wrong("the job is not held any more") }
 }
 
 pub(super) fn wrong<T>(why: impl Into<Cow<'static, str>>) -> ActResult<T> {
@@ -258,19 +245,20 @@ fn to_be_sorted(job: &JobView) -> Option<DeliveryId> {
     job.delivery_id.filter(|_| job.kind.known().is_some_and(|kind| kind.facts().sorts))
 }
 
-async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<ActResult<JobView>, DbError> {
-    Ok(match job::store::get(scope, tx, id).await? {
+async fn held(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> ActResult<JobView> {
+    match job::store::get(scope, tx, id).await? {
         None => Err(OperateError::NotFound),
         Some(job) if job.state == State::Held => Ok(job),
         Some(job) => wrong(format!("the job is {}, not held", job.state.word())),
-    })
+    }
 }
 
-async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView) -> Result<(), DbError> {
-    match job.delivery_id {
-        Some(delivery) => store::set_held(tx, delivery, None).await,
-        None => Ok(()),
+/// Clears why the delivery of a job waits for an operator, and adds the note to the timeline.
+async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView, note: Note) -> ActResult<()> {
+    if let Some(delivery) = job.delivery_id {
+        store::set_held(tx, delivery, None).await?;
     }
+    Ok(job::store::note(tx, &[of_job(note, job)]).await?)
 }
 
 /// Jobs that wait for an operator, newest first, each with its delivery; at most `limit`, below `before`.

@@ -2,7 +2,7 @@
 //!
 //! The sender proposes, we decide: NNN is the part's number, so no two parts share a name and none is hidden, reserved or
 //! an option; the slug comes from the declared name, the extension from the content where the two contradict. The
-//! declared name itself, with its raw bytes, stands in the manifest. Rows of `contracts/mail.md` 4.3 are the tests.
+//! declared name itself, with its raw bytes, is in the manifest. Rows of `contracts/mail.md` 4.3 are the tests.
 
 /// Longest slug, in bytes.
 const SLUG_BYTES: usize = 80;
@@ -95,7 +95,7 @@ fn slug(stem: &str) -> String {
     if slug.is_empty() { "part".to_owned() } else { slug.to_owned() }
 }
 
-/// Stem and extension in lower case; what is too long or too odd for an extension belongs to the stem.
+/// Stem and extension in lower case; an extension that is too long or has other characters belongs to the stem.
 fn split_extension(name: &str) -> (&str, Option<String>) {
     let Some((stem, extension)) = name.rsplit_once('.') else { return (name, None) };
     let fits = (1..=EXTENSION_BYTES).contains(&extension.len())

@@ -1,4 +1,4 @@
-//! Receipts: what whoever holds the id may ask.
+//! Receipts: the state of an accepted thing, for everybody who has the id.
 
 use super::store;
 use crate::ids::{ReceiptId, Timestamp};
@@ -10,39 +10,39 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptState {
-    /// Everything it led to is done.
+    /// All of its jobs succeeded.
     Completed,
-    /// Something of it was called off or need not be done.
+    /// A job was cancelled or discarded.
     Cancelled,
-    /// It is on its way.
+    /// A job has not ended.
     Working,
-    /// Something of it waits for an operator.
+    /// A job waits for an operator.
     Held,
-    /// Something of it could not be done.
+    /// A job failed for good.
     Failed,
 }
 
-/// A receipt: state and times, nothing else, for it is open to whoever holds the id.
+/// A receipt: only state and times, because everybody who has the id may read it.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReceiptView {
-    /// Which.
+    /// Its id.
     pub id: ReceiptId,
-    /// Where it stands.
+    /// Its state.
     pub state: ReceiptState,
     /// When it was accepted.
     pub accepted_at: Timestamp,
     /// The same key had been used for something else.
     pub key_reused: bool,
-    /// When the last of its jobs ended; absent while one has not.
+    /// When the last of its jobs ended; absent while one has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
 }
 
 impl ReceiptState {
-    /// Every state, best first: the place is the number that the store computes.
+    /// Every state, best first: the index is the number that the store computes.
     pub const ALL: [Self; 5] = [Self::Completed, Self::Cancelled, Self::Working, Self::Held, Self::Failed];
 
-    /// The state that a job which ended so leaves its receipt in.
+    /// The state of a receipt whose job ended like this.
     #[must_use]
     pub const fn of_end(end: Ended) -> Self {
         match end {
@@ -54,12 +54,14 @@ impl ReceiptState {
 
     fn of_number(number: i32) -> Result<Self, DbError> {
         let found = usize::try_from(number).ok().and_then(|place| Self::ALL.get(place)).copied();
-        found.ok_or_else(|| DbError::new(DbErrorKind::Corrupt, format!("{number} is no state of a receipt")))
+        found.ok_or_else(|| {
+            DbError::new(DbErrorKind::Corrupt, format!("{number} is not a state of a receipt"))
+        })
     }
 }
 
 impl ReceiptView {
-    /// Looks a receipt up; `None` when the store knows none (a spool may: see the mail door).
+    /// Looks a receipt up; `None` if the store has none (a spool may have it: see the mail door).
     pub async fn find(db: &Db, id: ReceiptId) -> Result<Option<Self>, DbError> {
         let found = store::receipt_facts(&mut db.reader(View::State).await?.tx(), id).await?;
         let Some(facts) = found else { return Ok(None) };

@@ -1,9 +1,9 @@
-//! Replay: a delivery is read once more, as if it had just arrived.
+//! Replay: processes a delivery again as if it had just arrived.
 //!
 //! A new job does it; what it loads replaces the delivery's older load in its finishing commit. With `sort` a mail is
-//! taken apart and the rules are asked again, without it the module alone reads the tree anew.
+//! split and the rules are asked again; without it only the module reads the tree again.
 
-use super::operate::{ActResult, OperateError, Operator, wrong};
+use super::operate::{ActResult, OperateError, Operator, act, wrong};
 use super::store::{self, DeliveryRow};
 use crate::ids::{DeliveryId, JobId};
 use crate::infra::db::View;
@@ -25,7 +25,7 @@ impl Operator {
     /// Inserts the job of a replay and returns it. `attempts` says how many failed runs a job of a queue may have.
     ///
     /// # Errors
-    /// See [`OperateError`]; a delivery with work under way is in the wrong state.
+    /// See [`OperateError`]; a delivery with a live job is in the wrong state.
     pub async fn replay(
         &self,
         id: DeliveryId,
@@ -38,28 +38,23 @@ impl Operator {
         let delivery = found.ok_or(OperateError::NotFound)?;
         let queue = queue(&delivery, from, modules)?;
         let (scope, max_attempts, note) = (self.scope.clone(), attempts(&queue), self.note("replayed", None));
-        self.act(move |mut tx| {
-            Box::pin(async move {
-                if store::lock(&scope, &mut tx, id).await?.is_none() {
-                    return Ok(Err(OperateError::NotFound));
-                }
-                let jobs = job::store::of_delivery(&scope, &mut tx, id).await?;
+        act!(self, tx => {
+                store::lock(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
+                let jobs = job::store::of_delivery(&scope, tx, id).await?;
                 if let Some(live) = jobs.iter().find(|job| !job.state.is_final()) {
-                    return Ok(wrong(format!("job {} of it is {}", live.id, live.state.word())));
+                    return wrong(format!("job {} of it is {}", live.id, live.state.word()));
                 }
-                let row = job::store::queue_row(&mut tx, &queue).await?;
+                let row = job::store::queue_row(tx, &queue).await?;
                 let new = first_job(&delivery, row, max_attempts, &jobs);
-                let made = job::store::insert(&mut tx, &[new]).await?;
-                let Some(&made) = made.first() else { return Ok(Err(OperateError::NotFound)) };
+                let made = job::store::insert(tx, &[new]).await?;
+                let &made = made.first().ok_or(OperateError::NotFound)?;
                 if from == Again::Sort {
-                    store::start_over(&mut tx, id).await?;
+                    store::start_over(tx, id).await?;
                 }
                 let note = Note { delivery_id: Some(id), job_id: Some(made), ..note };
-                job::store::note(&mut tx, &[note]).await?;
-                Ok(Ok(made))
-            })
+                job::store::note(tx, &[note]).await?;
+                Ok(made)
         })
-        .await
     }
 }
 
@@ -67,7 +62,7 @@ fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> Act
     if from == Again::Sort {
         return match delivery.home {
             Some(home) => Ok(QueueName::sort(home)),
-            None => wrong("it is no mail, so there is nothing to sort"),
+            None => wrong("it is not a mail, so there is nothing to sort"),
         };
     }
     let (Some(category), Some(kind)) = (&delivery.category, &delivery.type_) else {
@@ -81,7 +76,7 @@ fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> Act
     }
 }
 
-/// The job names the newest one of its kind, whose end counts in the receipt no more.
+/// The job names the newest one of its kind, whose end no longer counts in the receipt.
 fn first_job(delivery: &DeliveryRow, queue: QueueRow, max_attempts: u16, jobs: &[JobView]) -> NewJob {
     NewJob {
         queue,

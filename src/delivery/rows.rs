@@ -29,7 +29,7 @@ impl Rows {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -46,7 +46,7 @@ impl Rows {
         if self.memory_bytes > self.limit_bytes { self.spill() } else { Ok(()) }
     }
 
-    /// Begins to read the rows from the first, in the order they came. May be done again: a commit may be repeated.
+    /// Begins to read the rows from the first, in the order they were added. May be called again, because a commit may be repeated.
     ///
     /// # Errors
     /// When the file cannot be written or read.
@@ -85,7 +85,7 @@ impl Rows {
     }
 }
 
-/// Rows being read back: those of the file first, for they came first.
+/// Rows being read back: those of the file first, because they are older.
 #[derive(Debug)]
 pub struct RowReader<'a> {
     file: Option<BufReader<File>>,

@@ -1,34 +1,15 @@
-//! Everything that is known of one delivery: what it is, what was done, what came of it.
+//! Everything that is known about one delivery: its row, its jobs, its loads, its timeline.
 //!
-//! The timeline is derived from what is stored anyway (times of the delivery, its jobs and its loads); the notes tell
-//! what those cannot: failed attempts, crashes, acts of operators.
+//! The timeline is derived from times that are stored anyway (of the delivery, its jobs and its loads); notes add the rest:
+//! failed attempts, crashes, acts of operators.
 
 use super::store::{self, DeliveryRow};
 use crate::ids::{DeliveryId, JobId, Scope, Timestamp};
 use crate::infra::db::{Db, DbError, View};
-use crate::job::{self, store::JobView, store::TimelineRow};
+use crate::job::{self, store::Event, store::JobView};
 use crate::load::query::{FindingRow, LoadRow, findings_of_load, loads_of_delivery};
-use serde::Serialize;
-use std::borrow::Cow;
-use utoipa::ToSchema;
 
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// Stable word.
-    #[schema(value_type = String)]
-    pub event: Cow<'static, str>,
-    /// Which job, where it concerns one.
-    pub job_id: Option<JobId>,
-    /// Name of the key that did it; null: headworks.
-    pub actor: Option<String>,
-    /// What exactly.
-    pub detail: Option<String>,
-}
-
-/// One delivery, whole.
+/// One delivery and everything it led to.
 #[derive(Debug, Clone)]
 pub struct Trace {
     /// Its row.
@@ -67,11 +48,10 @@ impl JobStory {
             None => None,
         };
         let notes = job::store::timeline_of_job(&mut db.reader(View::State).await?.tx(), job).await?;
-        let notes = notes.into_iter().map(Event::from);
         if let Some(Trace { mut timeline, loads, .. }) = trace {
             timeline.retain(|event| event.job_id == Some(job.id));
             // Notes from before the job had a delivery.
-            let earlier: Vec<Event> = notes.filter(|note| !timeline.contains(note)).collect();
+            let earlier: Vec<Event> = notes.into_iter().filter(|note| !timeline.contains(note)).collect();
             timeline.extend(earlier);
             timeline.sort_by_key(|event| event.at);
             let load = loads.into_iter().find(|loaded| loaded.load.job_id == job.id);
@@ -81,18 +61,6 @@ impl JobStory {
         timeline.extend(notes);
         timeline.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
         Ok(Self { timeline, load: None })
-    }
-}
-
-impl From<TimelineRow> for Event {
-    fn from(note: TimelineRow) -> Self {
-        Self {
-            at: note.at,
-            event: note.event.into(),
-            job_id: note.job_id,
-            actor: note.actor,
-            detail: note.detail,
-        }
     }
 }
 
@@ -114,16 +82,11 @@ impl Trace {
     }
 }
 
-fn timeline(
-    delivery: &DeliveryRow,
-    jobs: &[JobView],
-    notes: Vec<TimelineRow>,
-    loads: &[Loaded],
-) -> Vec<Event> {
+fn timeline(delivery: &DeliveryRow, jobs: &[JobView], notes: Vec<Event>, loads: &[Loaded]) -> Vec<Event> {
     let mut events = of_delivery(delivery);
     events.extend(jobs.iter().rev().flat_map(of_job));
     events.extend(loads.iter().map(|loaded| of_load(&loaded.load)));
-    events.extend(notes.into_iter().map(Event::from));
+    events.extend(notes);
     events.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
     events
 }

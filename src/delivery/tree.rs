@@ -24,7 +24,7 @@ use module_api::frame;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-/// The exact bytes that came in.
+/// The exact bytes that were received.
 pub const MESSAGE: &str = "message.eml";
 /// What the tree holds; linked last.
 pub const MANIFEST: &str = "manifest.json";
@@ -34,11 +34,11 @@ const MANIFEST_LIMIT_BYTES: u64 = 64 << 20;
 /// What goes into a tree.
 #[derive(Debug)]
 pub struct Contents<'a> {
-    /// Whose it is and how it came.
+    /// Whose it is and how it arrived.
     pub about: About,
-    /// The message, for example in its spool entry; none where what came is no mail.
+    /// The message, for example in its spool entry; `None` if the delivery is not a mail.
     pub message: Option<FileRange<'a>>,
-    /// Its parts in document order; what came, where that is no mail.
+    /// Its parts in document order; the one file, if the delivery is not a mail.
     pub parts: Vec<NewPart<'a>>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// What became of [`write`].
+/// Result of [`write`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
     /// The tree holds these contents.
@@ -96,15 +96,15 @@ pub enum Found {
 /// One way in which a tree is not what its manifest says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// A file is gone.
+    /// A file is missing.
     Missing(String),
-    /// A file holds other bytes.
+    /// A file has other bytes.
     Changed {
         /// Its name.
         name: String,
         /// What the manifest says.
         expected: Stored,
-        /// What is there; none where it is not a file at all.
+        /// What is there; `None` if it is not a file.
         found: Option<Stored>,
     },
     /// Something the manifest does not know.
@@ -180,7 +180,7 @@ pub fn read_manifest(volume: &Volume, path: &SubPath) -> Result<Found, VolumeErr
     })
 }
 
-/// Reads every file of the tree at `path` and lists what differs from `manifest`, by name; nothing where all is well.
+/// Reads every file of the tree at `path` and lists what differs from `manifest`, by name; empty if nothing does.
 ///
 /// # Errors
 /// What the volume reports, other than that something is missing or odd.
@@ -218,7 +218,7 @@ fn files(manifest: &Manifest) -> BTreeMap<&str, Stored> {
     parts.chain(manifest.message.map(|message| (MESSAGE, message.stored()))).collect()
 }
 
-/// Removes a manifest that promises too much, and files of an earlier run that split the message in another way.
+/// Removes a manifest that no longer holds, and files of an earlier run that split the message in another way.
 fn clear_what_does_not_belong(
     volume: &Volume,
     path: &SubPath,
@@ -274,7 +274,7 @@ fn finished_by_another_run(volume: &Volume, path: &SubPath, mine: &Manifest) -> 
     }
 }
 
-/// What is in the tree; nothing where there is none.
+/// The entries of the tree; empty if there is no tree.
 fn entries(volume: &Volume, path: &SubPath) -> Result<Vec<Entry>, VolumeError> {
     match volume.list(path) {
         Err(error) if error.kind == VolumeErrorKind::NotFound => Ok(Vec::new()),

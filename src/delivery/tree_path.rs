@@ -33,7 +33,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whose tree is at `path`; `None` where none can be.
+    /// Whose tree is at `path`; `None` if it is no path of a tree.
     #[must_use]
     pub fn of(path: &SubPath) -> Option<Self> {
         let components: Vec<&str> = path.as_str().split('/').collect();
@@ -70,8 +70,8 @@ pub fn candidates(
     Ok([parent.join(&datetime)?, parent.join(&format!("{datetime}-{}", &receipt[..8]))?])
 }
 
-/// Where a tree goes that is made before there is a record of it. Told apart by the random end of the delivery's id:
-/// the same thing may be on its way twice in this second, and no row says whose the path is.
+/// Path of a tree that is made before there is a row for it. The random end of the delivery's id keeps paths apart: the same
+/// thing may arrive twice within a second, and no row says whose the path is.
 ///
 /// # Errors
 /// As [`candidates`].

@@ -1,11 +1,11 @@
-//! Whether what is on the volumes is what the store says, tree by tree.
+//! Compares the trees on the volumes with the store.
 //!
 //! ```text
 //!   every delivery with a path ─▶ manifest there, and mine? ─▶ every file as it says? ─▶ sealed? ─▶ archive copy?
 //!   every tree on the inbox    ─▶ some delivery's? ─ no ─▶ a stray
 //! ```
 //!
-//! Nothing is changed here; who repairs does so with the sorter and the sealer, for a tree is made in one place only.
+//! Nothing is changed here: repairs go through the sorter and the sealer, the only code that makes trees.
 
 use super::manifest::Manifest;
 use super::tree::{self, Difference, Found};
@@ -15,7 +15,7 @@ use crate::infra::volume::{SubPath, Volume, VolumeError, VolumeErrorKind};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// What the store says of one tree.
+/// What the store records about one tree.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// Whose it is.
@@ -24,26 +24,26 @@ pub struct Known {
     pub path: SubPath,
     /// Digest of what was delivered.
     pub digest: Digest,
-    /// It is said to be durable.
+    /// The store says that it is durable.
     pub sealed: bool,
-    /// A copy of the original is said to be in the archive.
+    /// The store says that the archive has a copy of the original.
     pub archived: bool,
 }
 
-/// One thing that is not as it should be.
+/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// The tree is gone, or was never finished.
+    /// The tree is missing, or was never finished.
     Missing,
     /// Its manifest cannot be read.
     Unreadable(String),
     /// It is another delivery's.
     Foreign(DeliveryId),
-    /// Its message is not what was delivered.
+    /// Its message differs from what was delivered.
     OtherMessage,
-    /// A file is not what the manifest says.
+    /// A file differs from the manifest.
     Differs(Difference),
-    /// It is said to be sealed, and can be written to.
+    /// The store says that it is sealed, but it is writable.
     Unsealed,
     /// The original is not in the archive.
     NoCopy,
@@ -72,18 +72,18 @@ impl fmt::Display for Trouble {
             Self::Missing => f.write_str("there is no tree with a manifest"),
             Self::Unreadable(why) => write!(f, "its manifest cannot be read: {why}"),
             Self::Foreign(other) => write!(f, "it is the tree of delivery {other}"),
-            Self::OtherMessage => f.write_str("its message is not what was delivered"),
-            Self::Differs(Difference::Missing(name)) => write!(f, "{name} is gone"),
-            Self::Differs(Difference::Changed { name, .. }) => write!(f, "{name} holds other bytes"),
+            Self::OtherMessage => f.write_str("its message differs from what was delivered"),
+            Self::Differs(Difference::Missing(name)) => write!(f, "{name} is missing"),
+            Self::Differs(Difference::Changed { name, .. }) => write!(f, "{name} has other bytes"),
             Self::Differs(Difference::Extra(name)) => write!(f, "{name} does not belong there"),
             Self::Unsealed => f.write_str("it is not sealed"),
-            Self::NoCopy => f.write_str("its copy is gone"),
+            Self::NoCopy => f.write_str("its copy is missing"),
             Self::Stray(_) => f.write_str("no delivery knows it"),
         }
     }
 }
 
-/// Everything that is wrong with one tree; nothing where all is well.
+/// Everything that is wrong with one tree; empty if it is intact.
 ///
 /// # Errors
 /// What the volume reports, other than that something is missing or odd.
@@ -113,7 +113,7 @@ fn delivered(manifest: &Manifest) -> Option<Digest> {
     manifest.message.map(|message| message.sha256).or_else(part)
 }
 
-/// What is wrong with the archive copy of a delivery that ought to have one.
+/// What is wrong with the archive copy of a delivery that should have one.
 ///
 /// # Errors
 /// What the volume reports, other than that the copy is missing.

@@ -111,12 +111,6 @@ pub enum StoredKind {
 }
 
 impl StoredKind {
-    /// The kind of a number in the store.
-    #[must_use]
-    pub fn from_code(code: i16) -> Self {
-        Kind::from_code(code).map_or(Self::Unknown(code), Self::Known)
-    }
-
     /// The kind; `None` if this version does not know it.
     #[must_use]
     pub const fn known(self) -> Option<Kind> {
@@ -124,6 +118,12 @@ impl StoredKind {
             Self::Known(kind) => Some(kind),
             Self::Unknown(_) => None,
         }
+    }
+}
+
+impl From<i16> for StoredKind {
+    fn from(code: i16) -> Self {
+        Kind::from_code(code).map_or(Self::Unknown(code), Self::Known)
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_number_and_a_word_of_its_own() {
         for &kind in Kind::ALL {
-            assert_eq!(StoredKind::from_code(kind.code()).known(), Some(kind));
+            assert_eq!(StoredKind::from(kind.code()).known(), Some(kind));
             assert_eq!(kind.word().parse(), Ok(kind));
             assert_eq!(serde_json::json!(kind), kind.word());
         }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_kind_this_version_does_not_know_is_shown_by_its_number() {
-        assert_eq!(serde_json::json!(StoredKind::from_code(17)), "17");
+        assert_eq!(serde_json::json!(StoredKind::from(17)), "17");
         let refused = "judge".parse::<Kind>().unwrap_err();
         assert!(
             refused.starts_with("\"judge\" is not a kind of job; the kinds are sort, parse"),

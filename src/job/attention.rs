@@ -1,12 +1,12 @@
-//! When to tell operators that something waits for them: at once, when the number has doubled since they were told, and when the
-//! oldest has waited for an hour, four hours, and every further day.
+//! When to notify operators that something waits for them: at once, when the number has doubled since the last notice, and when
+//! the oldest has waited for an hour, four hours, and every further day.
 
 use std::time::Duration;
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// What operators were last told.
+/// The last notice to operators.
 #[derive(Debug, Default)]
 pub struct Attention {
     waiting: i64,
@@ -37,7 +37,7 @@ impl Urgency {
 }
 
 impl Attention {
-    /// Whether to tell operators now that `waiting` things wait, the oldest for `oldest`.
+    /// Whether to notify operators now that `waiting` things wait, the oldest for `oldest`.
     pub fn due(&mut self, waiting: i64, oldest: Duration) -> Option<Urgency> {
         let step = step(oldest.as_secs());
         let due = waiting > 0 && (waiting >= (2 * self.waiting).max(1) || step > self.step);
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operators_are_told_at_once_then_of_more_then_of_longer() {
+    fn operators_are_notified_at_once_then_when_more_wait_then_when_they_wait_longer() {
         let mut attention = Attention::default();
         let mut at = |waiting, hours: f64| attention.due(waiting, Duration::from_secs_f64(hours * 3_600.0));
         assert_eq!(at(0, 0.0), None);

@@ -2,6 +2,7 @@
 
 use super::priority::{CLASSES, Shares};
 use super::store::{self, Claim, Job, Want};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -86,11 +87,7 @@ impl Claimer {
         let wants = self.wants(&asked, sweep, now);
         let take_expired = take_over && self.connected_since.is_some_and(|since| now - since >= self.lease);
         let claim = Claim { wants, worker: self.worker, lease: self.lease, take_expired };
-        let claimed = self
-            .db
-            .write(Lane::Relaxed, move |mut tx| Box::pin(async move { store::claim(&mut tx, &claim).await }))
-            .await;
-        match claimed {
+        match in_tx!(self.db, Lane::Relaxed, tx => store::claim(tx, &claim)).await {
             Ok(jobs) => {
                 self.connected_since.get_or_insert(now);
                 if sweep {

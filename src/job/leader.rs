@@ -2,6 +2,7 @@
 
 use super::store;
 use crate::ids::BootId;
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use std::time::Duration;
 
@@ -26,10 +27,6 @@ impl Leader {
     /// When the store fails; the duty must then wait, because nobody knows who leads.
     pub async fn leads(&self, duty: &'static str) -> Result<bool, DbError> {
         let (boot, term) = (self.boot, self.term);
-        self.db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move { store::lead(&mut tx, duty, boot, term).await })
-            })
-            .await
+        in_tx!(self.db, Lane::State, tx => store::lead(tx, duty, boot, term)).await
     }
 }

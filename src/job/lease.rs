@@ -2,6 +2,7 @@
 
 use super::store;
 use crate::ids::{JobId, LeaseToken};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ pub enum Stop {
     Shutdown,
 }
 
-/// The lease of one run: tells it to stop, and takes its progress.
+/// The lease of one run: asks it to stop, and takes its progress.
 #[derive(Debug, Clone)]
 pub struct LeaseHandle {
     id: JobId,
@@ -31,7 +32,7 @@ pub struct LeaseHandle {
     state: Arc<Mutex<HandleState>>,
 }
 
-/// What a run and its watchers tell each other.
+/// What a run and its watchers share.
 #[derive(Debug, Default)]
 struct Signs {
     /// Why the run should stop.
@@ -203,14 +204,9 @@ impl Leases {
         all.sort_by_key(|handle| handle.id);
         let rows: Vec<_> = all.iter().map(|h| (h.id, h.token, h.progress_to_store())).collect();
         let sent = rows.clone();
-        let renewed: HashMap<JobId, bool> = db
-            .write(Lane::Relaxed, move |mut tx| {
-                Box::pin(async move { store::renew(&mut tx, &rows, lease).await })
-            })
-            .await?
-            .into_iter()
-            .map(|row| (row.id, row.cancel_requested))
-            .collect();
+        let renewed = in_tx!(db, Lane::Relaxed, tx => store::renew(tx, &rows, lease)).await?;
+        let renewed: HashMap<JobId, bool> =
+            renewed.into_iter().map(|row| (row.id, row.cancel_requested)).collect();
         let mut missing = Vec::new();
         for (handle, (_, _, progress)) in all.into_iter().zip(&sent) {
             match renewed.get(&handle.id) {
@@ -223,20 +219,16 @@ impl Leases {
                 None => missing.push(handle),
             }
         }
-        self.tell_lost(db, missing).await
+        self.stop_lost(db, missing).await
     }
 
     /// Stops the runs that lost their lease. A row that was not renewed may also just be locked by another transaction.
-    async fn tell_lost(&self, db: &Db, missing: Vec<LeaseHandle>) -> Result<(), DbError> {
+    async fn stop_lost(&self, db: &Db, missing: Vec<LeaseHandle>) -> Result<(), DbError> {
         if missing.is_empty() {
             return Ok(());
         }
         let asked: Vec<_> = missing.iter().map(|handle| (handle.id, handle.token)).collect();
-        let standing = db
-            .write(Lane::Relaxed, move |mut tx| {
-                Box::pin(async move { store::standing(&mut tx, &asked).await })
-            })
-            .await?;
+        let standing = in_tx!(db, Lane::Relaxed, tx => store::standing(tx, &asked)).await?;
         for handle in missing.iter().filter(|handle| !standing.contains(&handle.id)) {
             if !lock(&handle.state).finishing {
                 tracing::warn!(job_id = %handle.id, "lease lost; the run is stopped");

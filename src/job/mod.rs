@@ -1,4 +1,4 @@
-//! The job table: rows that say "this must be done", and the right to do it.
+//! The job table: work to be done, and leases on it.
 //!
 //! ```text
 //!             insert ──────────────┐              ┌─────── retry, snooze ──────┐
@@ -30,10 +30,13 @@
 //!
 //! **Blame follows evidence.** `attempt` counts failed runs; `crashes` counts module processes that died on the job (after two
 //! it is held as `poisoned`); `lost` counts leases that expired for no known reason (after ten it is held). Nobody is blamed
-//! for an outage of the store: expired leases cannot be claimed for one lease period after the store or the connection came
+//! for an outage of the store: expired leases cannot be claimed for one lease period after the store or the connection is
 //! back.
 //!
 //! The protocol is `contracts/jobs.md` section 5; all times are the store's.
+
+#[macro_use]
+mod words;
 
 mod attention;
 mod claim;

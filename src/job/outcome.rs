@@ -1,6 +1,7 @@
 //! What a run returns: a value, never a side effect.
 
-use super::store::Job;
+use super::state::Ended;
+use super::store::{Job, PutBack};
 use crate::ids::Timestamp;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 pub enum Outcome<W> {
     /// The job is done.
     Done(W),
-    /// The job can never be done. It ends as failed; `work` is written all the same (findings, a load record).
+    /// The job can never succeed. It ends as failed; `work` is written all the same (findings, a load record).
     Failed {
         /// Why, as a lower-case fragment.
         error: String,
@@ -28,7 +29,7 @@ pub enum Outcome<W> {
         /// What is unavailable.
         reason: String,
     },
-    /// The job waits for a signal, at most until a deadline. Costs no attempt. A signal that came since the last wait, even
+    /// The job waits for a signal, at most until a deadline. Costs no attempt. A signal received since the last wait, even
     /// before this run, ends the wait at once.
     Wait {
         /// The deadline, by the clock of the store.
@@ -101,85 +102,35 @@ pub struct Finished<W> {
 }
 
 /// How a job leaves a run that may write something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum FinishedEnd {
-    /// Completed.
-    Completed,
-    /// Failed, with the error.
-    Failed(String),
-    /// Cancelled.
-    Cancelled,
-    /// Held, with reason and detail.
-    Held(HoldReason, String),
-    /// Waiting for a signal.
-    Waiting {
-        /// The deadline, by the clock of the store.
-        until: Timestamp,
-        /// What it waits for.
-        reason: String,
-    },
+    /// It has ended, with an error unless it completed.
+    Ended(Ended, Option<String>),
+    /// It is held, or waits for a signal.
+    PutBack(PutBack),
 }
 
-/// Why a job waits for an operator. Words are stable: they stand in paths, filters and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HoldReason {
-    /// No rule gave it coordinates.
-    NoRule,
-    /// The recipient belongs to no customer.
-    UnknownCustomer,
-    /// Malformed where that decides routing: two From, two Subject.
-    Malformed,
-    /// It was cut short on its way, and the rest never arrived.
-    CutShort,
-    /// No module reads this category and type.
-    NoModule,
-    /// Its module process crashed twice.
-    Poisoned,
-    /// Its lease expired ten times for no known reason.
-    Lost,
-    /// Its last allowed attempt failed.
-    OutOfAttempts,
-    /// An operator stopped it.
-    Operator,
-}
-
-impl HoldReason {
-    /// Every reason.
-    pub const ALL: [Self; 9] = [
-        Self::NoRule,
-        Self::UnknownCustomer,
-        Self::Malformed,
-        Self::CutShort,
-        Self::NoModule,
-        Self::Poisoned,
-        Self::Lost,
-        Self::OutOfAttempts,
-        Self::Operator,
-    ];
-
-    /// The stable word.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::NoRule => "no_rule",
-            Self::UnknownCustomer => "unknown_customer",
-            Self::Malformed => "malformed",
-            Self::CutShort => "cut_short",
-            Self::NoModule => "no_module",
-            Self::Poisoned => "poisoned",
-            Self::Lost => "lost",
-            Self::OutOfAttempts => "out_of_attempts",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-impl std::str::FromStr for HoldReason {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.word() == word)
-            .ok_or_else(|| format!("{word:?} is not one of {}", Self::ALL.map(Self::word).join(", ")))
+words! {
+    /// Why a job waits for an operator. Words are stable: they appear in paths, filters and metrics.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum HoldReason {
+        /// No rule gave it coordinates.
+        NoRule = "no_rule",
+        /// The recipient belongs to no customer.
+        UnknownCustomer = "unknown_customer",
+        /// The fields that decide routing are malformed: two From, two Subject.
+        Malformed = "malformed",
+        /// It was cut short on its way, and the rest never arrived.
+        CutShort = "cut_short",
+        /// No module reads this category and type.
+        NoModule = "no_module",
+        /// Its module process crashed twice.
+        Poisoned = "poisoned",
+        /// Its lease expired ten times for no known reason.
+        Lost = "lost",
+        /// Its last allowed attempt failed.
+        OutOfAttempts = "out_of_attempts",
+        /// An operator stopped it.
+        Operator = "operator",
     }
 }

@@ -40,16 +40,10 @@ const WEIGHTS: [u32; CLASSES] = [8, 4, 2, 1];
 const JOB: u32 = 1000;
 
 /// The counters of one queue.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Shares {
     credit: [u32; CLASSES],
     busy: [bool; CLASSES],
-}
-
-impl Default for Shares {
-    fn default() -> Self {
-        Self { credit: [0; CLASSES], busy: [false; CLASSES] }
-    }
 }
 
 impl Shares {
@@ -73,12 +67,12 @@ impl Shares {
         asked
     }
 
-    /// Whether every class gave less than it was asked for the last time.
+    /// Whether every class returned fewer jobs than were asked for the last time.
     pub fn is_dry(&self) -> bool {
         !self.busy.contains(&true)
     }
 
-    /// Notes what came back.
+    /// Records how many jobs each class returned.
     pub fn settle(&mut self, asked: [u32; CLASSES], got: [u32; CLASSES]) {
         for class in 0..CLASSES {
             self.credit[class] = self.credit[class].saturating_sub(got[class] * JOB);
@@ -128,7 +122,7 @@ mod tests {
         assert!(shares.is_dry());
         let asked = shares.ask(4);
         shares.settle(asked, [0, 0, 0, 1]);
-        assert!(!shares.is_dry(), "the one job that was asked for came, and there may be more");
+        assert!(!shares.is_dry(), "the one job that was asked for was returned, and there may be more");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::retry::Backoff;
 use super::store;
 use crate::ids::{Kind, QueueName};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ pub struct QueueRules {
     pub backoff: Backoff,
 }
 
-/// The row of a queue. A queue holds jobs of one kind, so whoever inserts a job names this and never a kind.
+/// The row of a queue. A queue holds jobs of one kind, so an inserted job names its queue and not its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QueueRow {
     /// Number of the row.
@@ -58,12 +59,7 @@ impl Queues {
             return Ok(row);
         }
         let asked = queue.clone();
-        let row = self
-            .db
-            .write(Lane::State, move |mut tx| {
-                Box::pin(async move { store::queue_row(&mut tx, &asked).await })
-            })
-            .await?;
+        let row = in_tx!(self.db, Lane::State, tx => store::queue_row(tx, &asked)).await?;
         if let Ok(mut known) = self.known.write() {
             known.insert(queue.clone(), row);
         }

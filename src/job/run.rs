@@ -5,7 +5,7 @@ use super::lease::LeaseHandle;
 use super::store::Job;
 use std::time::Duration;
 
-/// The argument of a handler: the job, and the lease that tells it to stop.
+/// The argument of a handler: the job, and the lease that asks it to stop.
 #[derive(Debug)]
 pub struct Run {
     /// The claimed job.
@@ -22,7 +22,7 @@ impl Run {
         self.lease.progress(serde_json::json!({ "step": step }));
     }
 
-    /// Waits for something that others must free first; that time does not count as the run's.
+    /// Waits for something that others must free first; that time does not count as working time.
     ///
     /// # Errors
     /// Those of `free`.

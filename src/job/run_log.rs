@@ -1,13 +1,14 @@
-//! What is logged and measured of runs: the span around a run, its duration, and a line if it did not end well.
+//! Logs and measures runs: the span around a run, its duration, and a line if it did not succeed.
 
 use super::outcome::{Became, FinishedEnd, HoldReason, Outcome};
+use super::state::Ended;
 use super::store::{Job, PutBack};
 use crate::ids::QueueName;
 use crate::infra::telemetry::metrics::JOB_SECONDS;
 use std::time::Duration;
 use tracing::field::display;
 
-/// Stands for the module of a job that needs none.
+/// Module in the metrics of a job that needs none.
 const NO_MODULE: &str = "-";
 
 /// The span of a run: its fields appear in every line logged within. It has the highest level, so that no filter removes it.
@@ -26,16 +27,12 @@ pub fn measured<W>(queue: &QueueName, outcome: &Outcome<W>, took: Duration) {
 /// The end of a run was committed; a job that should have been held may have been cancelled in the meantime.
 pub fn ended(job: &Job, end: &FinishedEnd, became: Became) {
     match end {
-        FinishedEnd::Completed | FinishedEnd::Cancelled | FinishedEnd::Waiting { .. } => {}
-        FinishedEnd::Failed(error) => {
-            tracing::warn!(
-                delivery_id = job.delivery_id.map(display),
-                reason = error,
-                "a job failed for good"
-            );
+        FinishedEnd::Ended(Ended::Failed, error) => {
+            let delivery_id = job.delivery_id.map(display);
+            tracing::warn!(delivery_id, reason = error, "a job failed for good");
         }
-        FinishedEnd::Held(reason, detail) if became == Became::Held => held(job, *reason, detail),
-        FinishedEnd::Held(..) => {}
+        FinishedEnd::Ended(..) => {}
+        FinishedEnd::PutBack(how) => put_back(job, how, became),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The part of the table in which a live job stands. Changing lanes is rare; claiming is not, and changes no lane.
+/// The part of the table that a live job is in. Changing lanes is rare; claiming is not, and changes no lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Can be claimed, or is running.
@@ -28,13 +28,13 @@ impl Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// It was done.
+    /// It succeeded.
     Completed,
-    /// It could not be done.
+    /// It failed for good.
     Failed,
     /// It was cancelled.
     Cancelled,
-    /// An operator decided that it need not be done.
+    /// An operator decided that it is not needed.
     Discarded,
 }
 
@@ -60,94 +60,75 @@ impl Ended {
     }
 }
 
-/// The state of a job, as operators see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[schema(as = JobState)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Ready to be claimed.
-    Available,
-    /// A run holds its lease.
-    Running,
-    /// Its lease expired; it can be claimed again.
-    Orphaned,
-    /// Due later, and has not failed.
-    Scheduled,
-    /// Due later, after an error.
-    Retryable,
-    /// Waits for a signal.
-    Waiting,
-    /// Waits for an operator.
-    Held,
-    /// Done.
-    Completed,
-    /// Could not be done.
-    Failed,
-    /// Cancelled.
-    Cancelled,
-    /// Need not be done, as an operator decided.
-    Discarded,
+words! {
+    /// The state of a job, as operators see it, in the order an item usually passes them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+    #[schema(as = JobState)]
+    #[serde(rename_all = "snake_case")]
+    pub enum State {
+        /// Ready to be claimed.
+        Available = "available",
+        /// A run holds its lease.
+        Running = "running",
+        /// Its lease expired; it can be claimed again.
+        Orphaned = "orphaned",
+        /// Due later, and has not failed.
+        Scheduled = "scheduled",
+        /// Due later, after an error.
+        Retryable = "retryable",
+        /// Waits for a signal.
+        Waiting = "waiting",
+        /// Waits for an operator.
+        Held = "held",
+        /// Succeeded.
+        Completed = "completed",
+        /// Failed for good.
+        Failed = "failed",
+        /// Cancelled.
+        Cancelled = "cancelled",
+        /// An operator decided that it is not needed.
+        Discarded = "discarded",
+    }
 }
 
-/// The columns of a live row that decide its state.
-#[derive(Debug, Clone, Copy)]
+/// The columns that decide the state of a row.
+#[derive(Debug, sqlx::FromRow)]
 pub struct Facts {
-    /// Lane number.
-    pub lane: i16,
+    /// Lane number; `None` in the history.
+    pub lane: Option<i16>,
     /// End of the lease, if there is one.
     pub lease_until: Option<Timestamp>,
-    /// Whether a run has failed.
-    pub has_error: bool,
+    /// Last error of a run, if one has failed.
+    pub last_error: Option<String>,
+    /// Number of its end; `None` while it is live.
+    pub outcome: Option<i16>,
+    /// Time of the read, by the clock of the store.
+    pub now: Timestamp,
 }
 
-impl State {
-    /// Every state, in the order an item usually passes them.
-    pub const ALL: [Self; 11] = [
-        Self::Available,
-        Self::Running,
-        Self::Orphaned,
-        Self::Scheduled,
-        Self::Retryable,
-        Self::Waiting,
-        Self::Held,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Discarded,
-    ];
+impl TryFrom<Facts> for State {
+    type Error = String;
 
-    /// The word in JSON, on the command line and in metrics.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Available => "available",
-            Self::Running => "running",
-            Self::Orphaned => "orphaned",
-            Self::Scheduled => "scheduled",
-            Self::Retryable => "retryable",
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Discarded => "discarded",
+    fn try_from(facts: Facts) -> Result<Self, String> {
+        if let Some(code) = facts.outcome {
+            let end = Ended::from_code(code);
+            return end
+                .map(Self::of_end)
+                .ok_or_else(|| format!("outcome {code} is not known to this version"));
         }
-    }
-
-    /// State of a live row at `now`.
-    #[must_use]
-    pub fn of_live(facts: Facts, now: Timestamp) -> Self {
-        match (facts.lane, facts.lease_until) {
+        Ok(match (facts.lane.unwrap_or(0), facts.lease_until) {
             (0, None) => Self::Available,
-            (0, Some(until)) if until >= now => Self::Running,
+            (0, Some(until)) if until >= facts.now => Self::Running,
             (0, Some(_)) => Self::Orphaned,
-            (1, _) if facts.has_error => Self::Retryable,
+            (1, _) if facts.last_error.is_some() => Self::Retryable,
             (1, _) => Self::Scheduled,
             (2, _) => Self::Waiting,
             _ => Self::Held,
-        }
+        })
     }
+}
 
+impl State {
     /// State of a finished row.
     #[must_use]
     pub const fn of_end(end: Ended) -> Self {
@@ -163,16 +144,6 @@ impl State {
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Discarded)
-    }
-}
-
-impl std::str::FromStr for State {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.word() == word)
-            .ok_or_else(|| format!("{word:?} is not one of {}", Self::ALL.map(Self::word).join(", ")))
     }
 }
 
@@ -193,8 +164,10 @@ mod tests {
             (2, None, false, State::Waiting),
             (3, None, true, State::Held),
         ];
-        for (lane, lease_until, has_error, expected) in table {
-            assert_eq!(State::of_live(Facts { lane, lease_until, has_error }, now), expected, "lane {lane}");
+        for (lane, lease_until, failed, expected) in table {
+            let (lane, last_error) = (Some(lane), failed.then(String::new));
+            let facts = Facts { lane, lease_until, last_error, outcome: None, now };
+            assert_eq!(State::try_from(facts), Ok(expected), "lane {lane:?}");
         }
         for state in State::ALL {
             assert_eq!(state.word().parse(), Ok(state));

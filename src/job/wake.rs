@@ -1,4 +1,4 @@
-//! Wake-ups: a job was inserted, so look now instead of at the next poll.
+//! Wake-ups: a job was inserted, so workers claim now instead of at the next poll.
 //!
 //! In the process a [`Notify`](tokio::sync::Notify); between processes on Postgres a NOTIFY, coalesced to at most twenty
 //! a second and sent on a connection of its own after the commit, because inside the inserting transaction it would serialise
@@ -29,7 +29,7 @@ impl Wake {
         self.elsewhere.notify_one();
     }
 
-    /// Waits for the next wake-up; one that came before the call counts.
+    /// Waits for the next wake-up; one that was sent before the call counts.
     pub async fn woken(&self) {
         self.here.notified().await;
     }

@@ -10,9 +10,9 @@ use headworks::delivery::{Operator, ReceiptState, Work};
 use headworks::ids::{JobId, ReceiptId, Scope, Timestamp, VolumeName};
 use headworks::infra::db::View;
 use headworks::infra::volume::SubPath;
-use headworks::job::store::{Claim, NewJob, Note, Want, set_paused};
+use headworks::job::store::{Claim, NewJob, Note, PutBack, Want, set_paused};
 use headworks::job::{
-    self, Became, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, QueueRow, Run, State,
+    self, Became, Ended, Finished, FinishedEnd, Job, Kind, Outcome, Priority, QueueName, QueueRow, Run, State,
 };
 use headworks::load;
 use headworks::log::{self, Position, Topics};
@@ -183,13 +183,14 @@ fn delivery_id(manifest: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_whose_rows_were_committed_is_applied_once_at_the_next_start() {
-    applied_once(FinishedEnd::Completed, State::Completed).await;
+    applied_once(FinishedEnd::Ended(Ended::Completed, None), State::Completed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_whose_rows_were_committed_is_applied_once_at_the_next_start() {
     let until = Timestamp::now().after(Duration::from_secs(3600));
-    applied_once(FinishedEnd::Waiting { until, reason: "verdict".into() }, State::Waiting).await;
+    applied_once(FinishedEnd::PutBack(PutBack::Wait { until, reason: "verdict".into() }), State::Waiting)
+        .await;
 }
 
 async fn applied_once(end: FinishedEnd, state: State) {

@@ -6,7 +6,10 @@
 use super::state::{self, Ending, Fenced};
 use super::stored::{self, Stored};
 use super::{Context, Shared, write_loads};
+use crate::delivery::store;
+use crate::in_tx;
 use crate::infra::db::{DbError, DbErrorKind, Lane};
+use crate::job;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,25 +20,16 @@ pub async fn finish(context: &Context, shared: Shared) -> Result<Fenced, DbError
         rows_first(context, &shared).await?;
     }
     let (state, writers) = (Arc::clone(&shared), context.writers.clone());
-    let fenced = context
-        .db
-        .write(Lane::State, move |mut tx| {
-            Box::pin(async move {
-                let batch = state.lock().await;
-                let fenced = state::fence(&mut tx, &batch).await?;
-                state::apply(&mut tx, &writers, &batch, &fenced, &[]).await?;
-                Ok(fenced)
-            })
-        })
-        .await?;
+    let writing = in_tx!(context.db, Lane::State, tx => state::finish(tx, &writers, &state.lock().await));
+    let fenced = writing.await?;
     if has_loads {
         context.committed.add(&fenced.jobs());
     }
     Ok(fenced)
 }
 
-/// Tries the end in `state.db` and takes it back, where it holds something that may be refused there: rows in `results.db`
-/// whose end can never follow would be nobody's.
+/// Tries the end in `state.db` and rolls it back, if it holds something that may be refused there: otherwise rows could be left
+/// in `results.db` whose job can never end.
 async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
     if !shared.lock().await.iter().any(Ending::may_be_refused) {
         return Ok(());
@@ -46,10 +40,9 @@ async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
     let result = context.db.write(Lane::State, move |mut tx| {
         Box::pin(async move {
             let batch = state.lock().await;
-            let fenced = state::fence(&mut tx, &batch).await?;
-            state::apply(&mut tx, &writers, &batch, &fenced, &[]).await?;
+            state::finish(&mut tx, &writers, &batch).await?;
             pass.store(true, Ordering::Relaxed);
-            Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always taken back"))
+            Err::<(), _>(DbError::new(DbErrorKind::Content, "a rehearsal is always rolled back"))
         })
     });
     match result.await {
@@ -58,7 +51,7 @@ async fn rehearse(context: &Context, shared: &Shared) -> Result<(), DbError> {
     }
 }
 
-/// `results.db`: the rows of every job whose lease stands, and its end, encoded. The lease cannot be lost from here on:
+/// `results.db`: the rows of every job that still has its lease, and its end, encoded. The lease cannot be lost from here on:
 /// this process is the only one, and it takes over no expired lease while an end is under way.
 async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
     let held: Vec<_> =
@@ -67,12 +60,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
         return Ok(()); // An earlier try of this batch wrote them.
     }
     rehearse(context, shared).await?;
-    let standing = context
-        .db
-        .write(Lane::Relaxed, move |mut tx| {
-            Box::pin(async move { crate::job::store::standing(&mut tx, &held).await })
-        })
-        .await?;
+    let standing = in_tx!(context.db, Lane::Relaxed, tx => job::store::standing(tx, &held)).await?;
     let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
     let batch = Arc::clone(shared);
     let written = standing.clone();
@@ -89,7 +77,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
                     .filter(|ending| standing.contains(&ending.job()))
                     .map(|ending| Stored::of(ending, &written.0))
                     .collect();
-                stored::remove(&mut tx, &forget).await?;
+                store::remove_stored_ends(&mut tx, &forget).await?;
                 stored::insert(&mut tx, &stored).await?;
                 Ok(written)
             })

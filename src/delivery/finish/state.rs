@@ -7,12 +7,12 @@ use crate::delivery::store::{self, DeliveryRecord};
 use crate::ids::{DeliveryId, JobId, LeaseToken, ReceiptId};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::job::store::{End, NewJob, Note, PutBack};
-use crate::job::{self, Became, Ended, Finished, FinishedEnd};
+use crate::job::{self, Became, Finished, FinishedEnd};
 use crate::load::{LogEntry, NewLoad};
 use crate::log::{self, TopicId};
 use std::collections::{BTreeMap, HashMap};
 
-/// A job on its way out, in a form that can be tried again.
+/// The end of a job, in a form that can be tried again.
 pub struct Ending {
     finished: Finished<Work>,
     /// The log entries of rows that an earlier try committed. SQLite only: there the rows have a commit of their own.
@@ -60,21 +60,15 @@ impl Ending {
     pub fn leaving(&self) -> Leaving {
         let (id, token) = self.lease();
         let report = self.finished.work.as_ref().and_then(|work| work.report.clone());
-        let ended = |end, error| Leaving::Ends(End { id, token, end, error, report: report.clone() });
         match &self.finished.end {
-            FinishedEnd::Completed => ended(Ended::Completed, None),
-            FinishedEnd::Failed(error) => ended(Ended::Failed, Some(error.clone())),
-            FinishedEnd::Cancelled => ended(Ended::Cancelled, Some("called off while it ran".into())),
-            FinishedEnd::Held(reason, detail) => {
-                Leaving::PutBack(id, token, PutBack::Hold { reason: *reason, detail: detail.clone() })
+            FinishedEnd::Ended(end, error) => {
+                Leaving::Ends(End { id, token, end: *end, error: error.clone(), report })
             }
-            FinishedEnd::Waiting { until, reason } => {
-                Leaving::PutBack(id, token, PutBack::Wait { until: *until, reason: reason.clone() })
-            }
+            FinishedEnd::PutBack(how) => Leaving::PutBack(id, token, how.clone()),
         }
     }
 
-    /// Everything that follows the fence, but for rows of modules.
+    /// Everything that follows the fence, except rows of modules.
     pub fn consequences(&self) -> Consequences {
         let job = &self.finished.job;
         let owner = Owner { job: job.id, receipt: job.receipt_id, delivery: job.delivery_id };
@@ -96,15 +90,16 @@ impl Ending {
 
     /// Whether its commit touches the row of another job, or others signal its own.
     pub fn meets_others(&self) -> bool {
-        self.finished.job.signals.is_some() || matches!(self.finished.end, FinishedEnd::Waiting { .. })
+        self.finished.job.signals.is_some()
+            || matches!(self.finished.end, FinishedEnd::PutBack(PutBack::Wait { .. }))
     }
 
-    /// The delivery that the job's own row is to name, where the run made one.
+    /// The delivery that the run made and the job's row will name.
     pub fn adopted(&self) -> Option<DeliveryId> {
         self.finished.work.as_ref()?.delivery.as_ref().and_then(Created::adopted)
     }
 
-    /// Whether it brings something to `state.db` that may be refused there for what it is.
+    /// Whether it writes something to `state.db` that may be refused there because of its content.
     pub fn may_be_refused(&self) -> bool {
         self.finished.work.as_ref().is_some_and(|work| work.delivery.is_some() || !work.rows.is_empty())
     }
@@ -125,7 +120,7 @@ pub enum Leaving {
 }
 
 /// What follows from the end of a job.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Consequences {
     /// `None` in an end that an older program stored: it has neither deliveries nor rows of features.
     #[serde(default)]
@@ -149,20 +144,12 @@ pub struct Owner {
 }
 
 impl Consequences {
-    const fn of(owner: Owner) -> Self {
-        Self {
-            owner: Some(owner),
-            delivery: None,
-            sorted: None,
-            children: Vec::new(),
-            rows: Vec::new(),
-            notes: Vec::new(),
-            entries: Vec::new(),
-        }
+    fn of(owner: Owner) -> Self {
+        Self { owner: Some(owner), ..Self::default() }
     }
 
-    /// The job was called off instead of being held or waiting: nothing goes on, and no operator is asked.
-    fn call_off(&mut self) {
+    /// The job was cancelled instead of being held or waiting: no child starts, and no operator is asked.
+    fn cancel(&mut self) {
         self.children.clear();
         if let Some(sorted) = &mut self.sorted {
             sorted.held_reason = None;
@@ -183,7 +170,7 @@ impl Consequences {
 /// What the fence let through.
 #[derive(Debug, Default)]
 pub struct Fenced {
-    /// The jobs that were ours to end, and what became of each.
+    /// The jobs whose lease we had, and what became of each.
     pub won: Vec<(JobId, Became)>,
     /// Jobs that their ends signal.
     signals: Vec<JobId>,
@@ -195,13 +182,13 @@ impl Fenced {
         self.won.iter().find(|(id, _)| *id == job).map_or(Became::Lost, |(_, became)| *became)
     }
 
-    /// The jobs that were ours to end.
+    /// The jobs whose lease we had.
     pub fn jobs(&self) -> Vec<JobId> {
         self.won.iter().map(|(id, _)| *id).collect()
     }
 }
 
-/// Ends the jobs of a batch: only those returned were ours to end.
+/// Ends the jobs of a batch: only those returned still had their lease.
 pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Fenced, DbError> {
     // Batches whose jobs signal or wait for each other take the rows in one order. A large load commits alone and must not
     // hold the row of the job it signals that long.
@@ -217,7 +204,7 @@ pub async fn fence(tx: &mut Tx<'_>, batch: &[Ending]) -> Result<Fenced, DbError>
     leave(tx, batch.iter().map(Ending::leaving).collect()).await
 }
 
-/// As [`fence`], for ends that are not a batch's.
+/// As [`fence`], for ends that are not in a batch.
 pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbError> {
     let mut ends = Vec::new();
     let mut fenced = Fenced::default();
@@ -240,7 +227,14 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbE
     Ok(fenced)
 }
 
-/// Writes what follows for those who won; log entries last.
+/// The whole end of a batch whose rows of modules are written, or will be.
+pub async fn finish(tx: &mut Tx<'_>, writers: &RowWriters, batch: &[Ending]) -> Result<Fenced, DbError> {
+    let fenced = fence(tx, batch).await?;
+    apply(tx, writers, batch, &fenced, &[]).await?;
+    Ok(fenced)
+}
+
+/// Writes what follows for jobs whose lease held; log entries last.
 pub async fn apply(
     tx: &mut Tx<'_>,
     writers: &RowWriters,
@@ -263,8 +257,8 @@ pub async fn follow(
     mut entries: Vec<log::Entry>,
 ) -> Result<(), DbError> {
     for (job, _) in fenced.won.iter().filter(|(_, became)| *became == Became::Cancelled) {
-        let called_off = |one: &&mut Consequences| one.owner.is_some_and(|owner| owner.job == *job);
-        all.iter_mut().filter(called_off).for_each(Consequences::call_off);
+        let cancelled = |one: &&mut Consequences| one.owner.is_some_and(|owner| owner.job == *job);
+        all.iter_mut().filter(cancelled).for_each(Consequences::cancel);
     }
     create_deliveries(tx, &all).await?;
     let sorted: Vec<_> = all.iter().filter_map(|consequences| consequences.sorted.as_ref()).collect();
@@ -313,7 +307,7 @@ async fn create_deliveries(tx: &mut Tx<'_>, all: &[Consequences]) -> Result<(), 
 /// Topics of published tables, by name.
 pub type Topics = HashMap<String, TopicId>;
 
-/// A published row as a log entry; none where its table was published after this process started.
+/// A published row as a log entry; `None` if its table was published after this process started.
 pub fn published(topics: &Topics, entry: LogEntry) -> Option<log::Entry> {
     Some(log::Entry {
         topic: *topics.get(&entry.topic)?,

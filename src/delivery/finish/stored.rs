@@ -5,13 +5,14 @@ use super::state::{self, Consequences, Ending, Leaving};
 use crate::delivery::feature_rows::RowWriters;
 use crate::delivery::store;
 use crate::ids::{JobId, LeaseToken, Timestamp};
+use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Tx, View};
 use crate::job::store::{End, PutBack};
 use crate::job::{Ended, HoldReason};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 
-/// The end of a job whose rows are committed, as bytes can hold it.
+/// The end of a job whose rows are committed, in the form that is stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Stored {
     job: JobId,
@@ -28,7 +29,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The end of `ending`, with those of `entries` that are its.
+    /// The end of `ending`, with its part of `entries`.
     pub fn of(ending: &Ending, entries: &[Entry]) -> Self {
         let mut consequences = ending.consequences();
         let mine = entries.iter().filter(|(job, _)| *job == ending.job());
@@ -82,17 +83,9 @@ impl Committed {
 }
 
 pub async fn insert(tx: &mut Tx<'_>, ends: &[Stored]) -> Result<(), DbError> {
-    store::insert_stored_ends(tx, &encode(ends)?).await
-}
-
-pub async fn remove(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), DbError> {
-    store::remove_stored_ends(tx, jobs).await
-}
-
-fn encode(ends: &[Stored]) -> Result<Vec<(JobId, Vec<u8>)>, DbError> {
-    ends.iter()
-        .map(|end| Ok((end.job, serde_json::to_vec(end).map_err(|e| DbError::new(DbErrorKind::Content, e))?)))
-        .collect()
+    let encode = |end: &Stored| Ok((end.job, serde_json::to_vec(end)?));
+    let ends: Result<Vec<_>, serde_json::Error> = ends.iter().map(encode).collect();
+    store::insert_stored_ends(tx, &ends.map_err(|e| DbError::new(DbErrorKind::Content, e))?).await
 }
 
 /// Applies every stored end whose job is still live under the same token, then drops them all.
@@ -107,10 +100,7 @@ pub async fn recover(db: &Db, writers: &RowWriters) -> Result<usize, DbError> {
         let stored: Stored = serde_json::from_slice(&body)
             .map_err(|e| DbError::new(DbErrorKind::Corrupt, format!("stored end of job {job}: {e}")))?;
         let writers = writers.clone();
-        let ended = db.write(Lane::State, move |mut tx| {
-            Box::pin(async move { apply(&mut tx, &writers, stored).await })
-        });
-        match ended.await {
+        match in_tx!(db, Lane::State, tx => apply(tx, &writers, stored)).await {
             Ok(was_live) => applied += usize::from(was_live),
             Err(error) if error.is_temporary() => return Err(error),
             // Nothing of it was written, so the job runs again, and its next load replaces these rows.
@@ -120,7 +110,7 @@ pub async fn recover(db: &Db, writers: &RowWriters) -> Result<usize, DbError> {
         }
         seen.push(job);
     }
-    db.write(Lane::Results, move |mut tx| Box::pin(async move { remove(&mut tx, &seen).await })).await?;
+    in_tx!(db, Lane::Results, tx => store::remove_stored_ends(tx, &seen)).await?;
     Ok(applied)
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct Tally(BTreeMap<(String, String), u64>);
 
 impl Tally {
-    /// Adds what became of one load's rows, whether they were new or known.
+    /// Adds the rows of one load, new or known.
     pub fn add(&mut self, module: &str, report: &LoadReport) {
         for (table, counts) in &report.counts {
             let rows = counts.inserted + counts.updated + counts.duplicate + counts.stale;
@@ -17,7 +17,7 @@ impl Tally {
         }
     }
 
-    /// Counts all of it: the commit is through.
+    /// Counts all of it, after the commit.
     pub fn count(self) {
         for ((module, table), rows) in self.0 {
             metrics::counter!(MODULE_ROWS, "module" => module, "table" => table).increment(rows);

@@ -1,10 +1,11 @@
 //! Keys, receipts and deliveries of one accepting commit: one statement per table for the whole batch.
 
+use super::write::words;
 use crate::delivery::accept::{Item, NewDelivery, NewReceipt, Reuse};
-use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex};
+use crate::ids::{DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex};
 use crate::infra::db::{DbError, Tx};
 use crate::job::store::micros;
-use crate::on_either;
+use crate::sql;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::{HashMap, HashSet};
@@ -23,19 +24,19 @@ pub struct Earlier {
     pub jobs: Vec<JobId>,
 }
 
-/// What became of one key.
+/// Whether a key was free.
 #[derive(Debug, Clone, Default)]
 pub struct Fate {
     /// What was accepted before under this key and fingerprint; `None`: this one is the first.
     pub earlier: Option<Earlier>,
     /// The key was known with another fingerprint.
     pub key_reused: bool,
-    /// That is refused, and nothing is stored.
+    /// It is refused, and nothing is stored.
     refused: bool,
 }
 
 impl Fate {
-    /// Whether it is to be inserted.
+    /// Whether it must be inserted.
     #[must_use]
     pub const fn is_fresh(&self) -> bool {
         self.earlier.is_none() && !self.refused
@@ -56,7 +57,7 @@ pub struct DeliveryRecord<'a> {
     pub receipt_id: ReceiptId,
     pub source: &'a str,
     pub received_at: Timestamp,
-    /// The job whose finish creates it; none of one that is accepted with its receipt.
+    /// The job whose finish creates it; `None` if it is accepted with its receipt.
     pub created_by: Option<JobId>,
 }
 
@@ -80,7 +81,7 @@ pub async fn take_keys(tx: &mut Tx<'_>, items: &[&Item]) -> Result<Vec<Fate>, Db
     let taken = insert_keys(tx, &wanted).await?;
     let repeats: Vec<ReceiptId> =
         wanted.iter().map(|item| item.id).filter(|id| !taken.contains(id)).collect();
-    // A key whose receipt is gone was left by a purge: what it stood for is accepted again.
+    // A key whose receipt is gone was left by a purge: the item is accepted again.
     let mut earlier = earlier(tx, &repeats).await?;
     for (item, fate) in wanted.iter().zip(theirs) {
         fate.earlier = earlier.remove(&item.id);
@@ -172,9 +173,7 @@ async fn fingerprints(
 /// Whether a key is remembered with this fingerprint.
 pub async fn knows(tx: &mut Tx<'_>, key: &[u8; 32], fingerprint: &Digest) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM ingest_key WHERE key = $1 AND digest = $2";
-    let known: i64 = on_either!(tx, c => {
-        sqlx::query_scalar(text).bind(&key[..]).bind(*fingerprint).fetch_one(c).await?
-    });
+    let known: i64 = sql!(tx, query_scalar(text, &key[..], *fingerprint).fetch_one)?;
     Ok(known > 0)
 }
 
@@ -282,17 +281,14 @@ pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[DeliveryRecord<'_>]) ->
             return Ok(());
         }
     };
-    let coordinate = |of: fn(&Coordinates) -> &str| {
-        all(items, |i| i.delivery.coordinates.as_ref().map(|coordinates| of(coordinates).to_owned()))
-    };
-    sqlx::query(INSERT_PG)
+    let mut query = sqlx::query(INSERT_PG)
         .bind(all(items, |i| i.delivery.id))
         .bind(all(items, |i| i.receipt_id))
-        .bind(all(items, |i| i.source.to_owned()))
-        .bind(coordinate(|c| c.customer.as_str()))
-        .bind(coordinate(|c| c.category.as_str()))
-        .bind(coordinate(|c| c.type_.as_str()))
-        .bind(coordinate(|c| c.group.as_str()))
+        .bind(all(items, |i| i.source.to_owned()));
+    for at in 0..4 {
+        query = query.bind(all(items, |i| i.delivery.coordinates.as_ref().map(|c| words(c)[at].to_owned())));
+    }
+    query
         .bind(all(items, |i| Json(&i.delivery.settings)))
         .bind(all(items, |i| i.received_at))
         .bind(all(items, |i| i.delivery.digest))

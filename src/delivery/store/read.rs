@@ -3,9 +3,9 @@
 use crate::delivery::envelope::Envelope;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::on_either;
+use crate::{on_either, sql};
 use serde::Serialize;
-use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+use sqlx::QueryBuilder;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ pub struct DeliveryRow {
     pub id: DeliveryId,
     /// The receipt its sender holds.
     pub receipt_id: ReceiptId,
-    /// Way in.
+    /// Its source.
     pub source: String,
     /// Coordinates, as far as they are known.
     pub customer: Option<String>,
@@ -36,7 +36,7 @@ pub struct DeliveryRow {
     #[serde(skip)]
     #[sqlx(json)]
     pub settings: serde_json::Value,
-    /// What the named groups of that rule found.
+    /// Captures of that rule's named groups.
     #[serde(skip)]
     #[sqlx(json)]
     pub captures: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ pub struct DeliveryRow {
     pub digest: Digest,
     /// Length of its bytes.
     pub bytes: i64,
-    /// Who sent what to whom, and how it came.
+    /// Sender, recipient and how it arrived.
     #[sqlx(json)]
     pub envelope: Envelope,
     /// Spool that holds the bytes until the tree is sealed.
@@ -61,7 +61,7 @@ pub struct DeliveryRow {
     pub home: Option<SpoolId>,
     /// Its tree on volume inbox.
     pub path: Option<String>,
-    /// Held tree that is to go once the new one is sealed.
+    /// Held tree that is removed once the new one is sealed.
     #[serde(skip)]
     pub stale_path: Option<String>,
     /// When its tree was made.
@@ -73,7 +73,7 @@ pub struct DeliveryRow {
 }
 
 impl DeliveryRow {
-    /// Its coordinates; none while any of the four is not decided.
+    /// Its coordinates; `None` while one of the four is undecided.
     #[must_use]
     pub fn coordinates(&self) -> Option<Coordinates> {
         let slug = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
@@ -97,7 +97,7 @@ pub struct Filter {
     pub type_: Option<String>,
     /// Of this group.
     pub group: Option<String>,
-    /// Came in this way.
+    /// Of this source.
     pub source: Option<String>,
     /// Waits for an operator.
     pub held: bool,
@@ -127,43 +127,28 @@ pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Optio
         columns!(),
         " FROM delivery WHERE id = $1 AND (CAST($2 AS text) IS NULL OR customer = $2)"
     );
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).bind(scope.customer()).fetch_optional(c).await?))
+    Ok(sql!(tx, query_as(text, id, scope.customer()).fetch_optional)?)
 }
 
 /// The delivery of a receipt, for headworks itself.
 pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<DeliveryRow>, DbError> {
     let text = concat!("SELECT ", columns!(), " FROM delivery WHERE receipt_id = $1");
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?))
+    Ok(sql!(tx, query_as(text, id).fetch_optional)?)
 }
 
 /// The deliveries among `ids` that the scope may see, in no order.
 pub async fn of_ids(scope: &Scope, tx: &mut Tx<'_>, ids: &[DeliveryId]) -> Result<Vec<DeliveryRow>, DbError> {
-    Ok(match tx {
-        Tx::Pg(connection) => {
-            among::<Postgres>(scope, ids).build_query_as().fetch_all(&mut **connection).await?
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM delivery WHERE id IN (NULL"));
+        for id in ids {
+            query.push(", ").push_bind(*id);
         }
-        Tx::Lite(connection) => {
-            among::<Sqlite>(scope, ids).build_query_as().fetch_all(&mut **connection).await?
+        query.push(")");
+        if let Some(customer) = scope.customer() {
+            query.push(" AND customer = ").push_bind(customer);
         }
-    })
-}
-
-fn among<DB>(scope: &Scope, ids: &[DeliveryId]) -> QueryBuilder<DB>
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let mut query =
-        QueryBuilder::<DB>::new(concat!("SELECT ", columns!(), " FROM delivery WHERE id IN (NULL"));
-    for id in ids {
-        query.push(", ").push_bind(*id);
-    }
-    query.push(")");
-    if let Some(customer) = scope.customer() {
-        query.push(" AND customer = ").push_bind(customer.to_owned());
-    }
-    query
+        query.build_query_as().fetch_all(c).await?
+    }))
 }
 
 /// One delivery, locked until the end of the transaction, so that operators' acts on it come one after the other.
@@ -178,7 +163,7 @@ pub async fn lock(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Opti
 /// Whether a customer is registered.
 pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM customer WHERE name = $1";
-    let found: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(name.as_str()).fetch_one(c).await?);
+    let found: i64 = sql!(tx, query_scalar(text, name.as_str()).fetch_one)?;
     Ok(found > 0)
 }
 
@@ -189,26 +174,6 @@ pub async fn list(
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<DeliveryRow>, DbError> {
-    Ok(match tx {
-        Tx::Pg(connection) => {
-            build::<Postgres>(scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
-        Tx::Lite(connection) => {
-            build::<Sqlite>(scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
-    })
-}
-
-fn build<DB>(scope: &Scope, filter: &Filter, limit: u32) -> QueryBuilder<DB>
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let mut query = QueryBuilder::<DB>::new(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
     let texts = [
         ("customer", scope.customer()),
         ("customer", filter.customer.as_deref()),
@@ -218,37 +183,40 @@ where
         ("source", filter.source.as_deref()),
         ("held_reason", filter.held_reason.as_deref()),
     ];
-    for (column, wanted) in texts {
-        if let Some(wanted) = wanted {
-            query.push(format!(" AND {column} = ")).push_bind(wanted.to_owned());
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
+        for (column, wanted) in texts {
+            if let Some(wanted) = wanted {
+                query.push(format!(" AND {column} = ")).push_bind(wanted);
+            }
         }
-    }
-    if filter.held {
-        query.push(" AND held_reason IS NOT NULL");
-    }
-    if let Some(receipt) = filter.receipt {
-        query.push(" AND receipt_id = ").push_bind(receipt);
-    }
-    if let Some(since) = filter.since {
-        query.push(" AND received_at >= ").push_bind(since);
-    }
-    if let Some((at, id)) = filter.before {
-        query.push(" AND (received_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
-    }
-    query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from(limit));
-    query
+        if filter.held {
+            query.push(" AND held_reason IS NOT NULL");
+        }
+        if let Some(receipt) = filter.receipt {
+            query.push(" AND receipt_id = ").push_bind(receipt);
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND received_at >= ").push_bind(since);
+        }
+        if let Some((at, id)) = filter.before {
+            query.push(" AND (received_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
+        }
+        query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(c).await?
+    }))
 }
 
 /// A tree that was made and is not durable yet.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Unsealed {
-    /// Which delivery.
+    /// The delivery.
     pub id: DeliveryId,
     /// Its receipt: the name of the spool entry.
     pub receipt_id: ReceiptId,
     /// The tree.
     pub path: String,
-    /// A held tree that goes once this one is sealed.
+    /// A held tree that is removed once this one is sealed.
     pub stale_path: Option<String>,
     /// The original goes to the archive volume too.
     pub archive: bool,
@@ -268,21 +236,21 @@ pub async fn unsealed(
     let text = "
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND sealed_at IS NULL AND path IS NOT NULL AND sorted_at <= $2 ORDER BY sorted_at LIMIT $3";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).bind(before).bind(limit).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, home, before, limit).fetch_all)?)
 }
 
-/// Durable trees of one spool whose held predecessor was not removed: a crash came between.
+/// Durable trees of one spool whose held predecessor was not removed because of a crash.
 pub async fn sealed_with_stale_path(tx: &mut Tx<'_>, home: SpoolId) -> Result<Vec<Unsealed>, DbError> {
     let text = "
         SELECT id, receipt_id, path, stale_path, archive, digest, sorted_at FROM delivery
         WHERE home = $1 AND stale_path IS NOT NULL AND sealed_at IS NOT NULL AND path IS NOT NULL AND sorted_at IS NOT NULL";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(home).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, home).fetch_all)?)
 }
 
 /// Whether anything was accepted under a key.
 pub async fn knows_key(tx: &mut Tx<'_>, key: &[u8; 32]) -> Result<bool, DbError> {
     let text = "SELECT count(*) FROM ingest_key WHERE key = $1";
-    let known: i64 = on_either!(tx, c => sqlx::query_scalar(text).bind(&key[..]).fetch_one(c).await?);
+    let known: i64 = sql!(tx, query_scalar(text, &key[..]).fetch_one)?;
     Ok(known > 0)
 }
 
@@ -296,5 +264,5 @@ pub async fn held_without_tree(
         SELECT d.id FROM delivery d WHERE d.home = $1 AND d.sealed_at IS NULL AND d.sorted_at IS NULL
           AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = d.id AND j.lane = 3)
         ORDER BY d.received_at LIMIT $2";
-    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(home).bind(limit).fetch_all(c).await?))
+    Ok(sql!(tx, query_scalar(text, home, limit).fetch_all)?)
 }

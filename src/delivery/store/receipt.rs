@@ -1,8 +1,8 @@
-//! Receipts: what a row says, and what its jobs say.
+//! Receipts with the states of their jobs.
 
 use crate::ids::{ReceiptId, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::on_either;
+use crate::sql;
 
 /// What the store knows of a receipt and all of its jobs.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -11,7 +11,7 @@ pub struct ReceiptFacts {
     pub accepted_at: Timestamp,
     /// The key was known with another fingerprint.
     pub key_reused: bool,
-    /// Number of the worst [`ReceiptState`](crate::delivery::ReceiptState) among its jobs; none where it has no job.
+    /// Number of the worst [`ReceiptState`](crate::delivery::ReceiptState) among its jobs; `None` if it has no job.
     pub worst_state: Option<i32>,
     /// Worst end among jobs whose history is gone.
     pub worst_outcome: Option<i16>,
@@ -38,9 +38,9 @@ CROSS JOIN (SELECT max(state) AS worst_state, count(*) > count(finished_at) AS i
             FROM counting) j
 WHERE r.id = $1";
 
-/// What is known of a receipt. Open to whoever holds the id.
+/// The facts of a receipt, for everybody who has the id.
 pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
-    Ok(on_either!(tx, c => sqlx::query_as(FACTS).bind(id).fetch_optional(c).await?))
+    Ok(sql!(tx, query_as(FACTS, id).fetch_optional)?)
 }
 
 /// Locks a receipt until the end of the transaction, so that operators' acts on its jobs come one after the other.
@@ -57,8 +57,7 @@ pub async fn sources(tx: &mut Tx<'_>, ids: &[ReceiptId]) -> Result<Vec<(ReceiptI
     let text = "SELECT id, source FROM receipt WHERE id = $1";
     let mut sources = Vec::with_capacity(ids.len());
     for id in ids {
-        let source: Option<(ReceiptId, String)> =
-            on_either!(&mut *tx, c => sqlx::query_as(text).bind(id).fetch_optional(c).await?);
+        let source: Option<_> = sql!(&mut *tx, query_as(text, id).fetch_optional)?;
         sources.extend(source);
     }
     Ok(sources)

@@ -1,9 +1,9 @@
 //! Changes to a delivery after it was accepted. Each is one row by its key, in text that both stores understand.
 
 use crate::delivery::finish::Sorted;
-use crate::ids::{Coordinates, DeliveryId, JobId, LeaseToken, Timestamp};
-use crate::infra::db::{DbError, Tx};
-use crate::on_either;
+use crate::ids::{Coordinates, DeliveryId, JobId, LeaseToken, Slug, Timestamp};
+use crate::infra::db::{DbError, DbErrorKind, Tx};
+use crate::sql;
 use sqlx::types::Json;
 use sqlx::{PgConnection, SqliteConnection};
 
@@ -21,7 +21,7 @@ async fn now(tx: &mut Tx<'_>) -> Result<Timestamp, DbError> {
 /// A path of another place (the mail was held, or the rules changed) becomes the stale one, and a new path is taken.
 ///
 /// # Errors
-/// When the store fails; [`Conflict`](crate::infra::db::DbErrorKind::Conflict) when somebody took the path at this
+/// When the store fails; [`Conflict`](DbErrorKind::Conflict) when somebody took the path at this
 /// moment: repeat.
 pub async fn choose_path(
     tx: &mut Tx<'_>,
@@ -34,9 +34,8 @@ pub async fn choose_path(
     }
     let fence =
         "SELECT d.path FROM delivery d JOIN job j ON j.id = $2 AND j.lease_token = $3 WHERE d.id = $1";
-    let row: Option<Option<String>> = on_either!(&mut *tx, c => {
-        sqlx::query_scalar(fence).bind(id).bind(lease.0).bind(lease.1).fetch_optional(c).await?
-    });
+    let row: Option<Option<String>> =
+        sql!(&mut *tx, query_scalar(fence, id, lease.0, lease.1).fetch_optional)?;
     let Some(path) = row else { return Ok(None) };
     if let Some(path) = &path
         && parent(path) == parent(&candidates[0])
@@ -45,20 +44,17 @@ pub async fn choose_path(
     }
     let taken = "SELECT count(*) FROM delivery WHERE path = $1 AND id <> $2";
     for candidate in candidates {
-        let others: i64 = on_either!(&mut *tx, c => {
-            sqlx::query_scalar(taken).bind(candidate).bind(id).fetch_one(c).await?
-        });
+        let others: i64 = sql!(&mut *tx, query_scalar(taken, candidate, id).fetch_one)?;
         if others == 0 {
             let take = "UPDATE delivery SET stale_path = path, path = $2, sorted_at = NULL, sealed_at = NULL WHERE id = $1";
-            on_either!(&mut *tx, c => { sqlx::query(take).bind(id).bind(candidate).execute(c).await?; });
+            sql!(tx, query(take, id, candidate).execute)?;
             return Ok(Some(candidate.clone()));
         }
     }
-    let why = format!("every path for delivery {id} is taken");
-    Err(DbError::new(crate::infra::db::DbErrorKind::Content, why))
+    Err(DbError::new(DbErrorKind::Content, format!("every path for delivery {id} is taken")))
 }
 
-/// The usual case in one statement: no path yet, and the lease stands. `None`: look closer.
+/// The usual case in one statement: no path yet, and the lease holds. `None`: it is not the usual case.
 async fn take_path(
     tx: &mut Tx<'_>,
     id: DeliveryId,
@@ -69,9 +65,7 @@ async fn take_path(
         UPDATE delivery SET path = CASE WHEN EXISTS (SELECT 1 FROM delivery other WHERE other.path = $2) THEN $3 ELSE $2 END
         WHERE id = $1 AND path IS NULL AND EXISTS (SELECT 1 FROM job WHERE job.id = $4 AND job.lease_token = $5)
         RETURNING path";
-    Ok(on_either!(tx, c => {
-        sqlx::query_scalar(text).bind(id).bind(first).bind(second).bind(lease.0).bind(lease.1).fetch_optional(c).await?
-    }))
+    Ok(sql!(tx, query_scalar(text, id, first, second, lease.0, lease.1).fetch_optional)?)
 }
 
 /// The place of a tree: its path without the date.
@@ -104,13 +98,11 @@ async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Res
     fn all<'a, T>(sorted: &[&'a Sorted], of: impl Fn(&'a Sorted) -> T) -> Vec<T> {
         sorted.iter().map(|sorted| of(sorted)).collect()
     }
-    let coordinate = |of: fn(&Coordinates) -> &str| all(&sorted, |s| s.coordinates.as_ref().map(of));
-    sqlx::query(text)
-        .bind(all(&sorted, |s| s.id.0))
-        .bind(coordinate(|c| c.customer.as_str()))
-        .bind(coordinate(|c| c.category.as_str()))
-        .bind(coordinate(|c| c.type_.as_str()))
-        .bind(coordinate(|c| c.group.as_str()))
+    let mut query = sqlx::query(text).bind(all(&sorted, |s| s.id.0));
+    for at in 0..4 {
+        query = query.bind(all(&sorted, |s| s.coordinates.as_ref().map(|c| words(c)[at])));
+    }
+    query
         .bind(all(&sorted, |s| s.rule.as_deref()))
         .bind(all(&sorted, |s| Json(&s.settings)))
         .bind(all(&sorted, |s| Json(&s.captures)))
@@ -127,13 +119,12 @@ async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) 
                archive = $9, held_reason = $10, sorted_at = $11, sealed_at = NULL
         WHERE id = $1";
     for sorted in sorted {
-        let coordinates = sorted.coordinates.as_ref();
-        sqlx::query(text)
-            .bind(sorted.id)
-            .bind(coordinates.map(|c| c.customer.as_str()))
-            .bind(coordinates.map(|c| c.category.as_str()))
-            .bind(coordinates.map(|c| c.type_.as_str()))
-            .bind(coordinates.map(|c| c.group.as_str()))
+        let coordinates = sorted.coordinates.as_ref().map(words);
+        let mut query = sqlx::query(text).bind(sorted.id);
+        for at in 0..4 {
+            query = query.bind(coordinates.map(|words| words[at]));
+        }
+        query
             .bind(sorted.rule.as_deref())
             .bind(Json(&sorted.settings))
             .bind(Json(&sorted.captures))
@@ -149,31 +140,28 @@ async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) 
 /// Notes why a delivery waits for an operator, or that it no longer does.
 pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> Result<(), DbError> {
     let text = "UPDATE delivery SET held_reason = $2 WHERE id = $1";
-    on_either!(tx, c => { sqlx::query(text).bind(id).bind(reason).execute(c).await?; });
+    sql!(tx, query(text, id, reason).execute)?;
     Ok(())
+}
+
+/// The four words of coordinates, in order.
+pub(super) fn words(Coordinates { customer, category, type_, group }: &Coordinates) -> [&str; 4] {
+    [customer, category, type_, group].map(Slug::as_str)
 }
 
 /// Sets the coordinates by hand; the next run of its `sort` takes them instead of asking the rules.
 pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) -> Result<(), DbError> {
     let text =
         "UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = NULL WHERE id = $1";
-    on_either!(tx, c => {
-        sqlx::query(text)
-            .bind(id)
-            .bind(coordinates.customer.as_str())
-            .bind(coordinates.category.as_str())
-            .bind(coordinates.type_.as_str())
-            .bind(coordinates.group.as_str())
-            .execute(c)
-            .await?;
-    });
+    let [customer, category, type_, group] = words(coordinates);
+    sql!(tx, query(text, id, customer, category, type_, group).execute)?;
     Ok(())
 }
 
 /// Forgets what sorting decided, so that the rules are asked again.
 pub async fn start_over(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> {
     let text = "UPDATE delivery SET customer = NULL, category = NULL, type = NULL, grp = NULL, rule = NULL WHERE id = $1";
-    on_either!(tx, c => { sqlx::query(text).bind(id).execute(c).await?; });
+    sql!(tx, query(text, id).execute)?;
     Ok(())
 }
 
@@ -204,7 +192,7 @@ pub async fn seal(tx: &mut Tx<'_>, sealed: &[(DeliveryId, String)]) -> Result<()
 /// Forgets the held tree of a delivery, after it was removed.
 pub async fn take_stale_path(tx: &mut Tx<'_>, id: DeliveryId) -> Result<(), DbError> {
     let text = "UPDATE delivery SET stale_path = NULL WHERE id = $1";
-    on_either!(tx, c => { sqlx::query(text).bind(id).execute(c).await?; });
+    sql!(tx, query(text, id).execute)?;
     Ok(())
 }
 
@@ -213,7 +201,7 @@ pub async fn register_customers(tx: &mut Tx<'_>, customers: &[(String, String)])
     let text = "INSERT INTO customer (name, title, registered_by) VALUES ($1, $2, 'configuration')
                 ON CONFLICT (name) DO UPDATE SET title = excluded.title";
     for (name, title) in customers {
-        on_either!(&mut *tx, c => { sqlx::query(text).bind(name).bind(title).execute(c).await?; });
+        sql!(&mut *tx, query(text, name, title).execute)?;
     }
     Ok(())
 }
@@ -226,21 +214,21 @@ pub async fn expire_keys(tx: &mut Tx<'_>, limit: i64) -> Result<u64, DbError> {
           SELECT key, digest FROM ingest_key k WHERE expires_at < $1
             AND NOT EXISTS (SELECT 1 FROM job j WHERE j.receipt_id = k.receipt_id)
           ORDER BY expires_at LIMIT $2)";
-    Ok(on_either!(tx, c => sqlx::query(text).bind(at).bind(limit).execute(c).await?.rows_affected()))
+    Ok(sql!(tx, query(text, at, limit).execute)?)
 }
 
 /// The marker that a named volume must show; `None` before its first use.
 pub async fn registered_volume(tx: &mut Tx<'_>, name: &str) -> Result<Option<uuid::Uuid>, DbError> {
     let text = "SELECT marker FROM volume WHERE name = $1";
-    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(name).fetch_optional(c).await?))
+    Ok(sql!(tx, query_scalar(text, name).fetch_optional)?)
 }
 
-/// Registers the marker of a volume and returns the one that is registered: the first to come decides.
+/// Registers the marker of a volume and returns the one that is registered: the first one wins.
 pub async fn register_volume(tx: &mut Tx<'_>, name: &str, marker: uuid::Uuid) -> Result<uuid::Uuid, DbError> {
     let text = "INSERT INTO volume (name, marker) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-    on_either!(&mut *tx, c => { sqlx::query(text).bind(name).bind(marker).execute(c).await?; });
+    sql!(&mut *tx, query(text, name, marker).execute)?;
     let text = "SELECT marker FROM volume WHERE name = $1";
-    Ok(on_either!(tx, c => sqlx::query_scalar(text).bind(name).fetch_one(c).await?))
+    Ok(sql!(tx, query_scalar(text, name).fetch_one)?)
 }
 
 /// Notes on deliveries why they wait for an operator, where a job of theirs was held without saying so: by a crash, by
@@ -249,27 +237,27 @@ pub async fn note_held(tx: &mut Tx<'_>) -> Result<u64, DbError> {
     let text = "
         UPDATE delivery SET held_reason = (SELECT min(j.wait_reason) FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)
         WHERE held_reason IS NULL AND id IN (SELECT j.delivery_id FROM job j WHERE j.lane = 3)";
-    Ok(on_either!(tx, c => sqlx::query(text).execute(c).await?.rows_affected()))
+    Ok(sql!(tx, query(text).execute)?)
 }
 
-/// Stores the path of the held tree of a mail whose `sort` is held and never made one; `false` when that is no longer so.
+/// Stores the path of the held tree of a mail whose `sort` is held and never made one; `false` if that has changed.
 ///
 /// # Errors
-/// When the store fails; [`Conflict`](crate::infra::db::DbErrorKind::Conflict) when another delivery has the path.
+/// When the store fails; [`Conflict`](DbErrorKind::Conflict) when another delivery has the path.
 pub async fn choose_held_path(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<bool, DbError> {
     let text = "
         UPDATE delivery SET stale_path = CASE WHEN path = $2 THEN stale_path ELSE path END, path = $2
         WHERE id = $1 AND sorted_at IS NULL
           AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)";
-    Ok(on_either!(tx, c => sqlx::query(text).bind(id).bind(path).execute(c).await?.rows_affected()) > 0)
+    Ok(sql!(tx, query(text, id, path).execute)? > 0)
 }
 
-/// Says that the held tree of such a mail is made; the sealer does the rest.
+/// Records that the held tree of such a mail is made; the sealer seals it.
 pub async fn set_held_tree(tx: &mut Tx<'_>, id: DeliveryId, path: &str) -> Result<(), DbError> {
     let at = now(tx).await?;
     let text = "
         UPDATE delivery SET sorted_at = $3, archive = false WHERE id = $1 AND path = $2 AND sorted_at IS NULL
           AND EXISTS (SELECT 1 FROM job j WHERE j.delivery_id = delivery.id AND j.lane = 3)";
-    on_either!(tx, c => { sqlx::query(text).bind(id).bind(path).bind(at).execute(c).await?; });
+    sql!(tx, query(text, id, path, at).execute)?;
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use super::super::outcome::{Became, Finished, FinishedEnd, HoldReason, Outcome};
 use super::super::run_log;
+use super::super::state::Ended;
 use super::super::store::{self, Job, PutBack};
 use super::start::Running;
 use super::{Runner, random_u32};
-use crate::ids::Exhausted;
-use crate::infra::db::{DbError, DbErrorKind, Lane};
+use crate::ids::{Exhausted, JobId, LeaseToken};
+use crate::in_tx;
+use crate::infra::db::{DbError, DbErrorKind, Lane, Tx};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,15 +16,20 @@ impl<W: Send + 'static> Runner<W> {
     pub(super) async fn settle(&self, running: &Running, outcome: Outcome<W>) {
         let job = &running.job;
         match outcome {
-            Outcome::Done(work) => self.finish(running, Some(work), FinishedEnd::Completed).await,
-            Outcome::Failed { error, work } => self.finish(running, work, FinishedEnd::Failed(error)).await,
+            Outcome::Done(work) => {
+                self.finish(running, Some(work), FinishedEnd::Ended(Ended::Completed, None)).await
+            }
+            Outcome::Failed { error, work } => self.finish(running, work, failed(error)).await,
             Outcome::Hold { reason, detail, work } => {
-                self.finish(running, work, FinishedEnd::Held(reason, detail)).await;
+                self.finish(running, work, FinishedEnd::PutBack(PutBack::Hold { reason, detail })).await;
             }
             Outcome::Wait { until, reason, work } => {
-                self.finish(running, work, FinishedEnd::Waiting { until, reason }).await;
+                self.finish(running, work, FinishedEnd::PutBack(PutBack::Wait { until, reason })).await;
             }
-            Outcome::Cancelled => self.finish(running, None, FinishedEnd::Cancelled).await,
+            Outcome::Cancelled => {
+                let why = Some("cancelled while it ran".to_owned());
+                self.finish(running, None, FinishedEnd::Ended(Ended::Cancelled, why)).await;
+            }
             Outcome::Retry { error } => self.retry(running, error).await,
             Outcome::Snooze { after, reason } => {
                 self.put_back(job, PutBack::Snooze { wait: after, reason }).await;
@@ -44,8 +51,10 @@ impl<W: Send + 'static> Runner<W> {
             return self.put_back(job, PutBack::Retry { wait, error }).await;
         }
         let end = match running.queue.kind.facts().exhausted {
-            Exhausted::Hold => FinishedEnd::Held(HoldReason::OutOfAttempts, error),
-            Exhausted::Fail => FinishedEnd::Failed(error),
+            Exhausted::Hold => {
+                FinishedEnd::PutBack(PutBack::Hold { reason: HoldReason::OutOfAttempts, detail: error })
+            }
+            Exhausted::Fail => failed(error),
         };
         if let Err(error) = self.commit(job, None, end).await {
             self.store_failed(job, &error).await;
@@ -91,16 +100,7 @@ impl<W: Send + 'static> Runner<W> {
         let leases: Arc<[_]> = jobs.iter().map(|job| (job.id, job.lease_token)).collect();
         loop {
             let (leases, change) = (Arc::clone(&leases), how.clone());
-            let putting = self.db.write(Lane::State, move |mut tx| {
-                Box::pin(async move {
-                    let mut became = Vec::with_capacity(leases.len());
-                    for &(id, token) in leases.iter() {
-                        became.push(store::put_back(&mut tx, id, token, &change).await?);
-                    }
-                    Ok(became)
-                })
-            });
-            match putting.await {
+            match in_tx!(self.db, Lane::State, tx => put_back_all(tx, &leases, &change)).await {
                 Err(error) if error.kind() != DbErrorKind::Content && Instant::now() < deadline => {
                     tracing::debug!(%error, "putting back failed; trying again");
                     tokio::time::sleep(self.settings.poll_min).await;
@@ -117,4 +117,20 @@ impl<W: Send + 'static> Runner<W> {
         }
         leases.iter().for_each(|&(id, token)| self.leases.drop(id, token));
     }
+}
+
+const fn failed(error: String) -> FinishedEnd {
+    FinishedEnd::Ended(Ended::Failed, Some(error))
+}
+
+async fn put_back_all(
+    tx: &mut Tx<'_>,
+    leases: &[(JobId, LeaseToken)],
+    how: &PutBack,
+) -> Result<Vec<Became>, DbError> {
+    let mut became = Vec::with_capacity(leases.len());
+    for &(id, token) in leases {
+        became.push(store::put_back(tx, id, token, how).await?);
+    }
+    Ok(became)
 }

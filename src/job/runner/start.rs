@@ -57,7 +57,7 @@ impl<W: Send + 'static> Runner<W> {
     }
 }
 
-/// Runs the handler until it returns, it is told to stop, or its deadline passes.
+/// Runs the handler until it returns, it is stopped, or its deadline passes.
 async fn perform<W>(running: &Running, handler: &Handler<W>) -> Outcome<W> {
     let Running { job, lease, rules, .. } = running;
     if job.cancel_requested {

@@ -1,9 +1,8 @@
 //! The statements for SQLite. Arrays travel as JSON, bytes in it as hex; the clock is this process's.
 
-use super::{Act, Change, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
-use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, Timestamp, hex};
+use super::{Change, Changed, Claim, End, Job, NewJob, Renewed, Won, micros, storable};
+use crate::ids::{JobId, LeaseToken, Timestamp, hex};
 use crate::infra::db::DbError;
-use crate::job::outcome::{Became, HoldReason};
 use crate::job::state::Ended;
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -150,7 +149,7 @@ pub async fn end(connection: &mut SqliteConnection, ends: &[End]) -> Result<Vec<
 }
 
 /// A wait (lane 2) takes a signal that was kept, and does not begin.
-const PUT_BACK: &str = "
+const CHANGE: &str = "
 UPDATE job SET lane = CASE WHEN $3 = 2 AND signalled THEN 0 ELSE $3 END,
        wait_reason = CASE WHEN $3 = 2 AND signalled THEN NULL ELSE $7 END,
        signalled = signalled AND $3 <> 2,
@@ -158,15 +157,14 @@ UPDATE job SET lane = CASE WHEN $3 = 2 AND signalled THEN 0 ELSE $3 END,
        lease_token = NULL, lease_until = NULL, progress = NULL
 WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes, cancel_requested";
 
-pub async fn put_back(
+pub async fn change(
     connection: &mut SqliteConnection,
     id: JobId,
     token: LeaseToken,
-    how: &PutBack,
-) -> Result<Became, DbError> {
-    let change = Change::of(how);
+    change: &Change<'_>,
+) -> Result<Option<Changed>, DbError> {
     let place = places(connection, 1).await? + 1;
-    let changed: Option<(Option<DeliveryId>, i16, bool)> = sqlx::query_as(PUT_BACK)
+    Ok(sqlx::query_as(CHANGE)
         .bind(id)
         .bind(token)
         .bind(change.lane.code())
@@ -176,38 +174,8 @@ pub async fn put_back(
         .bind(change.reason.map(storable))
         .bind(change.error.map(storable))
         .bind(place)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(Became::Lost) };
-    if let Some(event) = noted(how) {
-        note(connection, id, delivery_id, event, change.detail()).await?;
-    }
-    if cancelled {
-        end_unleased(connection, id, Ended::Cancelled, None).await?;
-        return Ok(Became::Cancelled);
-    }
-    if let PutBack::Crash { limit, .. } = how
-        && u16::try_from(crashes).unwrap_or(0) >= *limit
-    {
-        let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
-        sqlx::query(text).bind(id).bind(HoldReason::Poisoned.word()).execute(&mut *connection).await?;
-        note(connection, id, delivery_id, "held", Some(HoldReason::Poisoned.word())).await?;
-        return Ok(Became::Held);
-    }
-    Ok(change.became())
-}
-
-async fn note(
-    connection: &mut SqliteConnection,
-    id: JobId,
-    delivery_id: Option<DeliveryId>,
-    event: &str,
-    detail: Option<&str>,
-) -> Result<(), DbError> {
-    let text = "INSERT INTO timeline (delivery_id, job_id, event, detail) VALUES ($1, $2, $3, $4)";
-    let detail = detail.map(storable);
-    sqlx::query(text).bind(delivery_id).bind(id).bind(event).bind(detail).execute(connection).await?;
-    Ok(())
+        .fetch_optional(connection)
+        .await?)
 }
 
 /// Moves the listed jobs to the end of lane 0, in the order listed.
@@ -246,74 +214,29 @@ INSERT INTO job_done (id, created_at, finished_at, first_started_at, delivery_id
 SELECT id, created_at, $4, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
        $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM job WHERE id = $1";
 
-/// Ends a job without a valid lease, and signals the job that it names.
-async fn end_unleased(
+pub async fn move_unleased(
     connection: &mut SqliteConnection,
     id: JobId,
     end: Ended,
     why: Option<&str>,
-) -> Result<Act, DbError> {
-    sqlx::query(END_UNLEASED)
-        .bind(id)
-        .bind(end.code())
-        .bind(why.map(storable))
-        .bind(Timestamp::now())
-        .execute(&mut *connection)
-        .await?;
+) -> Result<Option<JobId>, DbError> {
+    let copy = sqlx::query(END_UNLEASED).bind(id).bind(end.code()).bind(why.map(storable));
+    copy.bind(Timestamp::now()).execute(&mut *connection).await?;
     let text = "DELETE FROM job WHERE id = $1 RETURNING signals";
-    let waiting: Option<Option<JobId>> =
-        sqlx::query_scalar(text).bind(id).fetch_optional(&mut *connection).await?;
-    signal(connection, waiting.flatten().as_slice()).await?;
-    Ok(Act::Done)
+    let signals: Option<Option<JobId>> = sqlx::query_scalar(text).bind(id).fetch_optional(connection).await?;
+    Ok(signals.flatten())
 }
 
-pub async fn cancel(connection: &mut SqliteConnection, id: JobId, why: &str) -> Result<Act, DbError> {
+pub async fn is_running(connection: &mut SqliteConnection, id: JobId) -> Result<Option<bool>, DbError> {
     let text = "SELECT coalesce(lease_until >= $2, 0) FROM job WHERE id = $1";
-    match sqlx::query_scalar(text).bind(id).bind(Timestamp::now()).fetch_optional(&mut *connection).await? {
-        None => Ok(Act::NotFound),
-        Some(true) => {
-            sqlx::query("UPDATE job SET cancel_requested = 1 WHERE id = $1")
-                .bind(id)
-                .execute(connection)
-                .await?;
-            Ok(Act::Requested)
-        }
-        Some(false) => end_unleased(connection, id, Ended::Cancelled, Some(why)).await,
-    }
+    Ok(sqlx::query_scalar(text).bind(id).bind(Timestamp::now()).fetch_optional(connection).await?)
 }
 
-async fn lane(connection: &mut SqliteConnection, id: JobId) -> Result<Option<i16>, DbError> {
-    Ok(sqlx::query_scalar("SELECT lane FROM job WHERE id = $1").bind(id).fetch_optional(connection).await?)
-}
-
-pub async fn release(connection: &mut SqliteConnection, id: JobId) -> Result<Act, DbError> {
-    match lane(connection, id).await? {
-        None => Ok(Act::NotFound),
-        Some(3) => {
-            let text = "UPDATE job SET crashes = 0, lost = 0, attempt = 0 WHERE id = $1";
-            sqlx::query(text).bind(id).execute(&mut *connection).await?;
-            make_available(connection, &[id]).await?;
-            Ok(Act::Done)
-        }
-        Some(_) => Ok(Act::WrongState),
-    }
-}
-
-pub async fn discard(connection: &mut SqliteConnection, id: JobId, why: &str) -> Result<Act, DbError> {
-    match lane(connection, id).await? {
-        None => Ok(Act::NotFound),
-        Some(3) => end_unleased(connection, id, Ended::Discarded, Some(why)).await,
-        Some(_) => Ok(Act::WrongState),
-    }
-}
-
-pub async fn release_leases_of_others(
-    connection: &mut SqliteConnection,
-    worker: i32,
-) -> Result<u64, DbError> {
-    let text = "UPDATE job SET lease_token = NULL, lease_until = NULL, progress = NULL
-                WHERE lease_token IS NOT NULL AND claimed_by <> $1";
-    Ok(sqlx::query(text).bind(worker).execute(connection).await?.rows_affected())
+pub async fn reset(connection: &mut SqliteConnection, id: JobId) -> Result<(), DbError> {
+    let text = "UPDATE job SET crashes = 0, lost = 0, attempt = 0 WHERE id = $1";
+    sqlx::query(text).bind(id).execute(&mut *connection).await?;
+    make_available(connection, &[id]).await?;
+    Ok(())
 }
 
 /// The worst end other than completed goes to the receipt before the rows that know it are deleted: failed, which has the
@@ -335,17 +258,4 @@ pub async fn prune(connection: &mut SqliteConnection, keep: Duration, limit: i32
     sqlx::query(REMEMBER).bind(&listed).execute(&mut *connection).await?;
     let text = "DELETE FROM job_done WHERE rowid IN (SELECT value FROM json_each($1))";
     Ok(sqlx::query(text).bind(&listed).execute(connection).await?.rows_affected())
-}
-
-pub async fn make_days(_: &mut SqliteConnection) -> Result<(), DbError> {
-    Ok(()) // No partitions here.
-}
-
-pub async fn lead(
-    _: &mut SqliteConnection,
-    _duty: &str,
-    _holder: BootId,
-    _term: Duration,
-) -> Result<bool, DbError> {
-    Ok(true) // There is one process.
 }

@@ -3,22 +3,26 @@
 //! `pg.rs` and `lite.rs` hold the same statements side by side; `read.rs` holds those that both stores understand. Every
 //! function takes the caller's transaction. Multi-row statements work in key order, so that they do not deadlock.
 
+mod leave;
 mod lite;
 mod pg;
 mod read;
 mod select;
 
+pub use leave::{cancel, discard, put_back, release};
 pub use read::{
-    Filter, HeldCount, JobView, QueueDepth, TimelineRow, arguments, get, held_counts, list, of_delivery,
+    Event, Filter, HeldCount, JobView, QueueDepth, arguments, get, held_counts, list, of_delivery,
     of_receipt, queue_depths, repetition, timeline_of_delivery, timeline_of_job,
 };
 
-use super::outcome::{Became, HoldReason};
+use super::outcome::HoldReason;
 use super::priority::Priority;
 use super::queue::QueueRow;
 use super::state::Ended;
 use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, QueueName, ReceiptId, Timestamp};
-use crate::infra::db::{DbError, DbErrorKind, Tx};
+use crate::infra::db::{DbError, Tx, days};
+use crate::sql;
+use leave::{Change, Changed};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -209,7 +213,7 @@ pub struct Note {
 pub enum Act {
     /// Done.
     Done,
-    /// The job runs; its run is told at the next heartbeat.
+    /// The job runs; its run is stopped at the next heartbeat.
     Requested,
     /// The state of the job does not allow it.
     WrongState,
@@ -237,9 +241,9 @@ pub fn micros(span: Duration) -> i64 {
 
 /// Declares the functions whose statements differ between the stores: one signature, two bodies elsewhere.
 macro_rules! side_by_side {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => { $(
+    ($($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => { $(
         $(#[$doc])*
-        pub async fn $name(tx: &mut Tx<'_>, $($arg: $ty),*) -> Result<$out, DbError> {
+        $vis async fn $name(tx: &mut Tx<'_>, $($arg: $ty),*) -> Result<$out, DbError> {
             match tx {
                 Tx::Pg(connection) => pg::$name(connection, $($arg),*).await,
                 Tx::Lite(connection) => lite::$name(connection, $($arg),*).await,
@@ -250,84 +254,95 @@ macro_rules! side_by_side {
 
 side_by_side! {
     /// Inserts jobs and returns their ids, in the order given.
-    fn insert(jobs: &[NewJob]) -> Vec<JobId>;
+    pub fn insert(jobs: &[NewJob]) -> Vec<JobId>;
     /// Claims jobs: gives them leases under one fresh token.
-    fn claim(claim: &Claim) -> Vec<Job>;
+    pub fn claim(claim: &Claim) -> Vec<Job>;
     /// Renews leases, skipping locked rows, and stores progress that changed.
-    fn renew(leases: &[(JobId, LeaseToken, Option<serde_json::Value>)], lease: Duration) -> Vec<Renewed>;
+    pub fn renew(leases: &[(JobId, LeaseToken, Option<serde_json::Value>)], lease: Duration) -> Vec<Renewed>;
     /// Which of these leases still hold, whether their rows are locked or not.
-    fn standing(leases: &[(JobId, LeaseToken)]) -> Vec<JobId>;
+    pub fn standing(leases: &[(JobId, LeaseToken)]) -> Vec<JobId>;
     /// Ends leased jobs: moves them to the history. Returns those whose lease the caller still had.
-    fn end(ends: &[End]) -> Vec<Won>;
-    /// Gives a leased job back, and notes it. A job that was cancelled in the meantime ends as cancelled instead.
-    fn put_back(id: JobId, token: LeaseToken, how: &PutBack) -> Became;
+    pub fn end(ends: &[End]) -> Vec<Won>;
     /// Makes due jobs available: scheduled and retryable ones, and waiting ones past their deadline.
-    fn promote(limit: i32) -> u64;
+    pub fn promote(limit: i32) -> u64;
     /// Signals jobs: one that waits becomes available; of any other live job the signal is kept for its next wait. Returns
     /// how many became available.
-    fn signal(jobs: &[JobId]) -> u64;
-    /// Cancels a job. If it runs, its run is told; otherwise, or if its lease has expired, it ends at once.
-    fn cancel(id: JobId, why: &str) -> Act;
-    /// Makes a held job available again, and resets its attempts, crashes and losses.
-    fn release(id: JobId) -> Act;
-    /// Ends a held job as discarded.
-    fn discard(id: JobId, why: &str) -> Act;
-    /// Ends the leases of processes that are gone. SQLite only: it has one process at a time, so all other leases are theirs.
-    fn release_leases_of_others(worker: i32) -> u64;
+    pub fn signal(jobs: &[JobId]) -> u64;
     /// Removes history older than `keep`: whole days in Postgres, at most `limit` rows in SQLite.
-    fn prune(keep: Duration, limit: i32) -> u64;
-    /// Creates the daily partitions of `job_done` and `log` from yesterday to a week ahead. SQLite has none.
-    fn make_days() -> ();
-    /// Takes or keeps a duty for `term`; `false` if another process has it.
-    fn lead(duty: &str, holder: BootId, term: Duration) -> bool;
+    pub fn prune(keep: Duration, limit: i32) -> u64;
+    /// Changes a leased job that is put back, and clears the lease; `None` if the lease was lost.
+    fn change(id: JobId, token: LeaseToken, change: &Change<'_>) -> Option<Changed>;
+    /// Whether a live job has a valid lease; `None` if there is no such job. Locks it.
+    fn is_running(id: JobId) -> Option<bool>;
+    /// Moves a job without a valid lease to the history; returns the job that its end signals.
+    fn move_unleased(id: JobId, end: Ended, why: Option<&str>) -> Option<JobId>;
+    /// Makes a job available as if it had never run.
+    fn reset(id: JobId) -> ();
+}
+
+/// Ends the leases of processes that are gone. SQLite only: it has one process at a time, so all other leases are theirs.
+/// With Postgres other processes are alive, or their leases expire.
+pub async fn release_leases_of_others(tx: &mut Tx<'_>, worker: i32) -> Result<u64, DbError> {
+    let Tx::Lite(connection) = tx else { return Ok(0) };
+    let text = "UPDATE job SET lease_token = NULL, lease_until = NULL, progress = NULL
+                WHERE lease_token IS NOT NULL AND claimed_by <> $1";
+    Ok(sqlx::query(text).bind(worker).execute(&mut **connection).await?.rows_affected())
+}
+
+/// Creates the daily partitions of `job_done` and `log` from yesterday to a week ahead. SQLite has none.
+pub async fn make_days(tx: &mut Tx<'_>) -> Result<(), DbError> {
+    let Tx::Pg(connection) = tx else { return Ok(()) };
+    days::make(connection, &["job_done", "log"]).await
+}
+
+/// Takes or keeps a duty for `term`; `false` if another process has it. With SQLite there is one process.
+pub async fn lead(tx: &mut Tx<'_>, duty: &str, holder: BootId, term: Duration) -> Result<bool, DbError> {
+    let Tx::Pg(connection) = tx else { return Ok(true) };
+    let text = "
+        INSERT INTO leader (duty, holder, term, expires_at) VALUES ($1, $2, 1, now() + $3 * interval '1 microsecond')
+        ON CONFLICT (duty) DO UPDATE SET holder = $2, expires_at = excluded.expires_at,
+          term = leader.term + (leader.holder <> excluded.holder)::int
+        WHERE leader.holder = $2 OR leader.expires_at < now()";
+    let query = sqlx::query(text).bind(duty).bind(holder).bind(micros(term));
+    Ok(query.execute(&mut **connection).await?.rows_affected() > 0)
 }
 
 /// The row of a queue, created if it is missing.
 pub async fn queue_row(tx: &mut Tx<'_>, queue: &QueueName) -> Result<QueueRow, DbError> {
-    let name = queue.to_string();
-    let id = queue_id(tx, &name).await?;
-    Ok(QueueRow { id, kind: queue.kind })
-}
-
-async fn queue_id(tx: &mut Tx<'_>, name: &str) -> Result<i16, DbError> {
+    let name = &queue.to_string();
     let make = "INSERT INTO queue (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     let find = "SELECT id FROM queue WHERE name = $1";
-    let found: Option<i16> =
-        crate::on_either!(&mut *tx, c => sqlx::query_scalar(find).bind(name).fetch_optional(c).await?);
-    if let Some(id) = found {
-        return Ok(id);
+    let mut found: Option<i16> = sql!(&mut *tx, query_scalar(find, name).fetch_optional)?;
+    if found.is_none() {
+        sql!(&mut *tx, query(make, name).execute)?;
+        found = sql!(tx, query_scalar(find, name).fetch_optional)?;
     }
-    crate::on_either!(&mut *tx, c => { sqlx::query(make).bind(name).execute(c).await?; });
-    Ok(crate::on_either!(tx, c => sqlx::query_scalar(find).bind(name).fetch_one(c).await?))
+    let id = found.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(QueueRow { id, kind: queue.kind })
 }
 
 /// All queues: row, name, paused.
 pub async fn queues(tx: &mut Tx<'_>) -> Result<Vec<(i16, String, bool)>, DbError> {
     let text = "SELECT id, name, paused FROM queue ORDER BY id";
-    Ok(crate::on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
-/// Pauses or resumes a queue; `false` if there is none of that name.
+/// Pauses or resumes a queue; `false` if there is no queue of that name.
 pub async fn set_paused(tx: &mut Tx<'_>, name: &str, paused: bool) -> Result<bool, DbError> {
     let text = "UPDATE queue SET paused = $2 WHERE name = $1";
-    let changed = crate::on_either!(tx, c => {
-        sqlx::query(text).bind(name).bind(paused).execute(c).await?.rows_affected()
-    });
-    Ok(changed > 0)
+    Ok(sql!(tx, query(text, name, paused).execute)? > 0)
 }
 
 /// Registers this process start and returns its worker row.
 pub async fn register_worker(tx: &mut Tx<'_>, boot: BootId, host: &str) -> Result<i32, DbError> {
     let text = "INSERT INTO worker (boot, host, seen_at) VALUES ($1, $2, $3) RETURNING id";
-    Ok(crate::on_either!(tx, c => {
-        sqlx::query_scalar(text).bind(boot).bind(host).bind(Timestamp::now()).fetch_one(c).await?
-    }))
+    Ok(sql!(tx, query_scalar(text, boot, host, Timestamp::now()).fetch_one)?)
 }
 
 /// Notes that the process of `boot` is alive.
 pub async fn see_worker(tx: &mut Tx<'_>, boot: BootId) -> Result<(), DbError> {
     let text = "UPDATE worker SET seen_at = $2 WHERE boot = $1";
-    crate::on_either!(tx, c => { sqlx::query(text).bind(boot).bind(Timestamp::now()).execute(c).await?; });
+    sql!(tx, query(text, boot, Timestamp::now()).execute)?;
     Ok(())
 }
 
@@ -337,7 +352,7 @@ pub async fn prune_workers(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, Db
     let text = "
         DELETE FROM worker WHERE seen_at < $1
         AND id NOT IN (SELECT claimed_by FROM job WHERE lane = 0 AND lease_token IS NOT NULL AND claimed_by IS NOT NULL)";
-    Ok(crate::on_either!(tx, c => sqlx::query(text).bind(before).execute(c).await?.rows_affected()))
+    Ok(sql!(tx, query(text, before).execute)?)
 }
 
 /// Locks jobs, and those that their ends signal, in the order of their ids. With SQLite there is one writer anyway.
@@ -358,7 +373,7 @@ pub async fn name_delivery(
     delivery: DeliveryId,
 ) -> Result<(), DbError> {
     let text = "UPDATE job SET delivery_id = $3 WHERE id = $1 AND lease_token = $2";
-    crate::on_either!(tx, c => { sqlx::query(text).bind(id).bind(token).bind(delivery).execute(c).await?; });
+    sql!(tx, query(text, id, token, delivery).execute)?;
     Ok(())
 }
 
@@ -367,16 +382,8 @@ pub async fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<(), DbError> {
     let text = "INSERT INTO timeline (delivery_id, job_id, event, actor, detail) VALUES ($1, $2, $3, $4, $5)";
     for note in notes {
         let detail = note.detail.as_deref().map(storable);
-        crate::on_either!(&mut *tx, c => {
-            sqlx::query(text)
-                .bind(note.delivery_id)
-                .bind(note.job_id)
-                .bind(note.event.as_ref())
-                .bind(note.actor.as_deref())
-                .bind(detail)
-                .execute(c)
-                .await?;
-        });
+        let (event, actor) = (note.event.as_ref(), note.actor.as_deref());
+        sql!(&mut *tx, query(text, note.delivery_id, note.job_id, event, actor, detail).execute)?;
     }
     Ok(())
 }
@@ -385,78 +392,5 @@ pub async fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Result<(), DbError> {
 pub async fn prune_notes(tx: &mut Tx<'_>, before: Timestamp, limit: i32) -> Result<u64, DbError> {
     let text =
         "DELETE FROM timeline WHERE id IN (SELECT id FROM timeline WHERE at < $1 ORDER BY at LIMIT $2)";
-    Ok(
-        crate::on_either!(tx, c => sqlx::query(text).bind(before).bind(limit).execute(c).await?.rows_affected()),
-    )
-}
-
-/// The word of a put-back in the timeline; `None` if it is not recorded.
-const fn noted(how: &PutBack) -> Option<&'static str> {
-    match how {
-        PutBack::Retry { .. } => Some("attempt_failed"),
-        PutBack::Crash { .. } => Some("crashed"),
-        PutBack::Hold { .. } => Some("held"),
-        PutBack::Snooze { .. } | PutBack::Release | PutBack::Wait { .. } => None,
-    }
-}
-
-/// What a put-back changes, the same in both stores.
-struct Change<'a> {
-    lane: super::state::Lane,
-    /// Time until the next run; `until` wins.
-    wait: Duration,
-    until: Option<Timestamp>,
-    attempts: i16,
-    crashes: i16,
-    reason: Option<&'a str>,
-    error: Option<&'a str>,
-}
-
-impl<'a> Change<'a> {
-    fn of(how: &'a PutBack) -> Self {
-        use super::state::Lane;
-        let none = Self {
-            lane: Lane::Fetch,
-            wait: Duration::ZERO,
-            until: None,
-            attempts: 0,
-            crashes: 0,
-            reason: None,
-            error: None,
-        };
-        match how {
-            PutBack::Retry { wait, error } => {
-                Self { lane: Lane::Timed, wait: *wait, attempts: 1, error: Some(error), ..none }
-            }
-            PutBack::Snooze { wait, reason } => {
-                Self { lane: Lane::Timed, wait: *wait, reason: Some(reason), ..none }
-            }
-            PutBack::Hold { reason, detail } => Self {
-                lane: Lane::Held,
-                attempts: i16::from(*reason == HoldReason::OutOfAttempts),
-                reason: Some(reason.word()),
-                error: Some(detail),
-                ..none
-            },
-            PutBack::Crash { how, .. } => Self { crashes: 1, error: Some(how), ..none },
-            PutBack::Release => none,
-            PutBack::Wait { until, reason } => {
-                Self { lane: Lane::Waiting, until: Some(*until), reason: Some(reason), ..none }
-            }
-        }
-    }
-
-    /// What happened to the job, unless it was cancelled.
-    fn became(&self) -> Became {
-        if self.lane == super::state::Lane::Held { Became::Held } else { Became::AsMeant }
-    }
-
-    /// The details in the timeline.
-    fn detail(&self) -> Option<&'a str> {
-        self.error.or(self.reason)
-    }
-}
-
-fn unknown_number(what: &str, code: i16) -> DbError {
-    DbError::new(DbErrorKind::Corrupt, format!("{what} {code} is not known to this version"))
+    Ok(sql!(tx, query(text, before, limit).execute)?)
 }

@@ -1,9 +1,8 @@
 //! The statements for Postgres.
 
-use super::{Act, Claim, End, Job, NewJob, PutBack, Renewed, Won, micros, noted, storable};
-use crate::ids::{BootId, DeliveryId, JobId, LeaseToken};
+use super::{Change, Changed, Claim, End, Job, NewJob, Renewed, Won, micros, storable};
+use crate::ids::{JobId, LeaseToken};
 use crate::infra::db::{DbError, days};
-use crate::job::outcome::{Became, HoldReason};
 use crate::job::state::Ended;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -145,7 +144,7 @@ pub async fn end(connection: &mut PgConnection, ends: &[End]) -> Result<Vec<Won>
 
 /// Every case keeps the same shape: fenced by id and token, lease cleared, and a fresh `pos` where it enters lane 0. A wait
 /// (lane 2) takes a signal that was kept, and does not begin.
-const PUT_BACK: &str = "
+const CHANGE: &str = "
 UPDATE job SET lane = CASE WHEN $3 = 2 AND signalled THEN 0 ELSE $3 END,
        wait_reason = CASE WHEN $3 = 2 AND signalled THEN NULL ELSE $7 END,
        signalled = signalled AND $3 <> 2,
@@ -154,14 +153,13 @@ UPDATE job SET lane = CASE WHEN $3 = 2 AND signalled THEN 0 ELSE $3 END,
        lease_token = NULL, lease_until = NULL, progress = NULL
 WHERE id = $1 AND lease_token = $2 RETURNING delivery_id, crashes, cancel_requested";
 
-pub async fn put_back(
+pub async fn change(
     connection: &mut PgConnection,
     id: JobId,
     token: LeaseToken,
-    how: &PutBack,
-) -> Result<Became, DbError> {
-    let change = super::Change::of(how);
-    let changed: Option<(Option<DeliveryId>, i16, bool)> = sqlx::query_as(PUT_BACK)
+    change: &Change<'_>,
+) -> Result<Option<Changed>, DbError> {
+    Ok(sqlx::query_as(CHANGE)
         .bind(id)
         .bind(token)
         .bind(change.lane.code())
@@ -171,38 +169,8 @@ pub async fn put_back(
         .bind(change.reason.map(storable))
         .bind(change.error.map(storable))
         .bind(change.until)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some((delivery_id, crashes, cancelled)) = changed else { return Ok(Became::Lost) };
-    if let Some(event) = noted(how) {
-        note(connection, id, delivery_id, event, change.detail()).await?;
-    }
-    if cancelled {
-        end_unleased(connection, id, Ended::Cancelled, None).await?;
-        return Ok(Became::Cancelled);
-    }
-    if let PutBack::Crash { limit, .. } = how
-        && u16::try_from(crashes).unwrap_or(0) >= *limit
-    {
-        let text = "UPDATE job SET lane = 3, wait_reason = $2 WHERE id = $1";
-        sqlx::query(text).bind(id).bind(HoldReason::Poisoned.word()).execute(&mut *connection).await?;
-        note(connection, id, delivery_id, "held", Some(HoldReason::Poisoned.word())).await?;
-        return Ok(Became::Held);
-    }
-    Ok(change.became())
-}
-
-async fn note(
-    connection: &mut PgConnection,
-    id: JobId,
-    delivery_id: Option<DeliveryId>,
-    event: &str,
-    detail: Option<&str>,
-) -> Result<(), DbError> {
-    let text = "INSERT INTO timeline (delivery_id, job_id, event, detail) VALUES ($1, $2, $3, $4)";
-    let detail = detail.map(storable);
-    sqlx::query(text).bind(delivery_id).bind(id).bind(event).bind(detail).execute(connection).await?;
-    Ok(())
+        .fetch_optional(connection)
+        .await?)
 }
 
 pub async fn promote(connection: &mut PgConnection, limit: i32) -> Result<u64, DbError> {
@@ -248,68 +216,26 @@ WITH d AS (
 )
 SELECT signals FROM d WHERE signals IS NOT NULL";
 
-/// Ends a job without a valid lease, and signals the job that it names.
-async fn end_unleased(
+pub async fn move_unleased(
     connection: &mut PgConnection,
     id: JobId,
     end: Ended,
     why: Option<&str>,
-) -> Result<Act, DbError> {
-    let waiting: Vec<JobId> = sqlx::query_scalar(END_UNLEASED)
-        .bind(id)
-        .bind(end.code())
-        .bind(why.map(storable))
-        .fetch_all(&mut *connection)
-        .await?;
-    signal(connection, &waiting).await?;
-    Ok(Act::Done)
+) -> Result<Option<JobId>, DbError> {
+    let query = sqlx::query_scalar(END_UNLEASED).bind(id).bind(end.code()).bind(why.map(storable));
+    Ok(query.fetch_optional(connection).await?)
 }
 
-pub async fn cancel(connection: &mut PgConnection, id: JobId, why: &str) -> Result<Act, DbError> {
+pub async fn is_running(connection: &mut PgConnection, id: JobId) -> Result<Option<bool>, DbError> {
     let text = "SELECT coalesce(lease_until >= now(), false) FROM job WHERE id = $1 FOR UPDATE";
-    match sqlx::query_scalar(text).bind(id).fetch_optional(&mut *connection).await? {
-        None => Ok(Act::NotFound),
-        Some(true) => {
-            let text = "UPDATE job SET cancel_requested = true WHERE id = $1";
-            sqlx::query(text).bind(id).execute(connection).await?;
-            Ok(Act::Requested)
-        }
-        Some(false) => end_unleased(connection, id, Ended::Cancelled, Some(why)).await,
-    }
-}
-
-async fn lane(connection: &mut PgConnection, id: JobId) -> Result<Option<i16>, DbError> {
-    let text = "SELECT lane FROM job WHERE id = $1 FOR UPDATE";
     Ok(sqlx::query_scalar(text).bind(id).fetch_optional(connection).await?)
 }
 
-pub async fn release(connection: &mut PgConnection, id: JobId) -> Result<Act, DbError> {
-    match lane(connection, id).await? {
-        None => Ok(Act::NotFound),
-        Some(3) => {
-            let text = "UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL, crashes = 0, lost = 0, attempt = 0
-                        WHERE id = $1";
-            sqlx::query(text).bind(id).execute(connection).await?;
-            Ok(Act::Done)
-        }
-        Some(_) => Ok(Act::WrongState),
-    }
-}
-
-pub async fn discard(connection: &mut PgConnection, id: JobId, why: &str) -> Result<Act, DbError> {
-    match lane(connection, id).await? {
-        None => Ok(Act::NotFound),
-        Some(3) => end_unleased(connection, id, Ended::Discarded, Some(why)).await,
-        Some(_) => Ok(Act::WrongState),
-    }
-}
-
-pub async fn release_leases_of_others(_: &mut PgConnection, _worker: i32) -> Result<u64, DbError> {
-    Ok(0) // Other processes are alive, or their leases expire.
-}
-
-pub async fn make_days(connection: &mut PgConnection) -> Result<(), DbError> {
-    days::make(connection, &["job_done", "log"]).await
+pub async fn reset(connection: &mut PgConnection, id: JobId) -> Result<(), DbError> {
+    let text = "UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL, crashes = 0, lost = 0, attempt = 0
+                WHERE id = $1";
+    sqlx::query(text).bind(id).execute(connection).await?;
+    Ok(())
 }
 
 /// The worst end other than completed goes to the receipt before the day that knows it is dropped: failed, which has the
@@ -329,25 +255,4 @@ pub async fn prune(connection: &mut PgConnection, keep: Duration, _limit: i32) -
         sqlx::query_scalar(text).bind(micros(keep)).fetch_one(&mut *connection).await?;
     sqlx::query(REMEMBER).bind(before).execute(&mut *connection).await?;
     days::drop_before(connection, "job_done", before).await
-}
-
-pub async fn lead(
-    connection: &mut PgConnection,
-    duty: &str,
-    holder: BootId,
-    term: Duration,
-) -> Result<bool, DbError> {
-    let text = "
-        INSERT INTO leader (duty, holder, term, expires_at) VALUES ($1, $2, 1, now() + $3 * interval '1 microsecond')
-        ON CONFLICT (duty) DO UPDATE SET holder = $2, expires_at = excluded.expires_at,
-          term = leader.term + (leader.holder <> excluded.holder)::int
-        WHERE leader.holder = $2 OR leader.expires_at < now()";
-    Ok(sqlx::query(text)
-        .bind(duty)
-        .bind(holder)
-        .bind(micros(term))
-        .execute(connection)
-        .await?
-        .rows_affected()
-        > 0)
 }

@@ -1,23 +1,25 @@
 //! Reads of jobs, live and finished. Every one takes the caller's [`Scope`] first.
 
 use super::select::select;
-use super::unknown_number;
 use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, StoredKind, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::job::state::{Ended, Facts, State};
-use crate::on_either;
+use crate::job::state::{Facts, State};
+use crate::sql;
 use serde::Serialize;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// A job.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema, sqlx::FromRow)]
 #[schema(as = Job)]
 pub struct JobView {
     /// Never used twice.
     pub id: JobId,
     /// State at the time of the answer.
+    #[sqlx(flatten, try_from = "Facts")]
     pub state: State,
     /// What it does; a number if this version does not know the kind.
+    #[sqlx(try_from = "i16")]
     pub kind: StoredKind,
     /// Name of its queue.
     pub queue: String,
@@ -31,16 +33,18 @@ pub struct JobView {
     pub parent_id: Option<JobId>,
     /// Finished job it repeats.
     pub retry_of: Option<JobId>,
-    /// Way in of its delivery, or of its receipt where it has no delivery.
+    /// Source of its delivery, or of its receipt if it has no delivery.
     pub source: Option<String>,
-    /// Coordinates of its delivery, as far as they are known; where it has none, the customer of its receipt.
+    /// Coordinates of its delivery, as far as they are known; without a delivery, the customer of its receipt.
     pub customer: Option<String>,
     /// See `customer`.
     pub category: Option<String>,
     /// See `customer`.
     #[serde(rename = "type")]
+    #[sqlx(rename = "type")]
     pub type_: Option<String>,
     /// See `customer`.
+    #[sqlx(rename = "grp")]
     pub group: Option<String>,
     /// Runs that failed.
     pub attempt: i16,
@@ -63,10 +67,12 @@ pub struct JobView {
     pub wait_reason: Option<String>,
     /// Last error.
     pub last_error: Option<String>,
-    /// How far it is, as its run said last: its `step` (`split`, `tree`; `expand`, `module`, `results`), and `rows` and
+    /// Progress its run reported last: its `step` (`split`, `tree`; `expand`, `module`, `results`), and `rows` and
     /// `findings` so far where there are many.
+    #[sqlx(json(nullable))]
     pub progress: Option<serde_json::Value>,
-    /// What its run said of itself at the end.
+    /// What its run reported at the end.
+    #[sqlx(json(nullable))]
     pub report: Option<serde_json::Value>,
 }
 
@@ -77,7 +83,7 @@ pub struct Filter {
     pub state: Option<State>,
     /// Of this queue.
     pub queue: Option<String>,
-    /// Came in this way.
+    /// Of this source.
     pub source: Option<String>,
     /// Of this customer.
     pub customer: Option<String>,
@@ -99,84 +105,6 @@ pub struct Filter {
     pub retry_of: Option<JobId>,
     /// Only ids below this one: the cursor.
     pub before: Option<JobId>,
-}
-
-#[derive(sqlx::FromRow)]
-pub(super) struct Row {
-    id: JobId,
-    lane: Option<i16>,
-    lease_until: Option<Timestamp>,
-    outcome: Option<i16>,
-    kind: i16,
-    queue: String,
-    priority: i16,
-    delivery_id: Option<DeliveryId>,
-    receipt_id: Option<ReceiptId>,
-    parent_id: Option<JobId>,
-    retry_of: Option<JobId>,
-    source: Option<String>,
-    customer: Option<String>,
-    category: Option<String>,
-    #[sqlx(rename = "type")]
-    type_: Option<String>,
-    grp: Option<String>,
-    attempt: i16,
-    crashes: i16,
-    lost: i16,
-    max_attempts: i16,
-    created_at: Timestamp,
-    first_started_at: Option<Timestamp>,
-    run_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
-    wait_reason: Option<String>,
-    last_error: Option<String>,
-    progress: Option<sqlx::types::Json<serde_json::Value>>,
-    report: Option<sqlx::types::Json<serde_json::Value>>,
-    now: Timestamp,
-}
-
-pub(super) fn view(row: Row) -> Result<JobView, DbError> {
-    let state = match (row.outcome, row.lane) {
-        (Some(code), _) => {
-            State::of_end(Ended::from_code(code).ok_or_else(|| unknown_number("outcome", code))?)
-        }
-        (None, lane) => State::of_live(
-            Facts {
-                lane: lane.unwrap_or(0),
-                lease_until: row.lease_until,
-                has_error: row.last_error.is_some(),
-            },
-            row.now,
-        ),
-    };
-    Ok(JobView {
-        id: row.id,
-        state,
-        kind: StoredKind::from_code(row.kind),
-        queue: row.queue,
-        priority: row.priority,
-        delivery_id: row.delivery_id,
-        receipt_id: row.receipt_id,
-        parent_id: row.parent_id,
-        retry_of: row.retry_of,
-        source: row.source,
-        customer: row.customer,
-        category: row.category,
-        type_: row.type_,
-        group: row.grp,
-        attempt: row.attempt,
-        crashes: row.crashes,
-        lost: row.lost,
-        max_attempts: row.max_attempts,
-        created_at: row.created_at,
-        first_started_at: row.first_started_at,
-        run_at: row.run_at,
-        finished_at: row.finished_at,
-        wait_reason: row.wait_reason,
-        last_error: row.last_error,
-        progress: row.progress.map(|json| json.0),
-        report: row.report.map(|json| json.0),
-    })
 }
 
 /// Jobs that match, newest first, at most `limit`.
@@ -218,8 +146,7 @@ pub async fn repetition(tx: &mut Tx<'_>, job: &JobView) -> Result<Option<JobId>,
 /// Arguments of a finished job, for its repetition.
 pub async fn arguments(tx: &mut Tx<'_>, id: JobId) -> Result<Option<serde_json::Value>, DbError> {
     let text = "SELECT args FROM job_done WHERE id = $1";
-    let found: Option<sqlx::types::Json<serde_json::Value>> =
-        on_either!(tx, c => sqlx::query_scalar(text).bind(id).fetch_optional(c).await?);
+    let found: Option<sqlx::types::Json<_>> = sql!(tx, query_scalar(text, id).fetch_optional)?;
     Ok(found.map(|json| json.0))
 }
 
@@ -245,7 +172,7 @@ pub struct QueueDepth {
     pub held: i64,
     /// When the oldest job that can be claimed was queued.
     pub oldest_at: Option<Timestamp>,
-    /// Since when the first of the jobs has waited that wait for an operator.
+    /// Since when the oldest held job has waited.
     pub oldest_held_at: Option<Timestamp>,
 }
 
@@ -267,7 +194,7 @@ pub async fn queue_depths(
                min(CASE WHEN j.lane = 3 THEN j.run_at END) AS oldest_held_at
         FROM (SELECT id, name, paused FROM queue WHERE CAST($1 AS text) IS NULL OR name > $1 ORDER BY name LIMIT $2) q
         LEFT JOIN job j ON j.queue = q.id GROUP BY q.name, q.paused ORDER BY q.name";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(after).bind(limit).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, after, limit).fetch_all)?)
 }
 
 /// Jobs that wait for an operator for the same reason.
@@ -277,7 +204,7 @@ pub struct HeldCount {
     pub reason: Option<String>,
     /// How many.
     pub jobs: i64,
-    /// Since when the first of them has waited.
+    /// Since when the oldest of them has waited.
     pub oldest_at: Option<Timestamp>,
 }
 
@@ -286,39 +213,41 @@ pub async fn held_counts(tx: &mut Tx<'_>) -> Result<Vec<HeldCount>, DbError> {
     let text = "
         SELECT wait_reason AS reason, count(*) AS jobs, min(run_at) AS oldest_at
         FROM job WHERE lane = 3 GROUP BY wait_reason ORDER BY wait_reason";
-    Ok(on_either!(tx, c => sqlx::query_as(text).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
-/// One row of the timeline.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct TimelineRow {
+/// Something that happened to a delivery or job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Event {
     /// When.
     pub at: Timestamp,
+    /// Stable word.
+    #[schema(value_type = String)]
+    #[sqlx(try_from = "String")]
+    pub event: Cow<'static, str>,
     /// Which job, where it concerns one.
     pub job_id: Option<JobId>,
-    /// Stable word.
-    pub event: String,
-    /// Who did it; `None`: headworks.
+    /// Name of the key that did it; null: headworks.
     pub actor: Option<String>,
-    /// What exactly.
+    /// The details.
     pub detail: Option<String>,
 }
 
-/// What happened to a delivery and its jobs that no other table can tell, oldest first.
+/// What happened to a delivery and its jobs and is in no other table, oldest first.
 pub async fn timeline_of_delivery(
     scope: &Scope,
     tx: &mut Tx<'_>,
     id: DeliveryId,
-) -> Result<Vec<TimelineRow>, DbError> {
+) -> Result<Vec<Event>, DbError> {
     let text = "
         SELECT t.at, t.job_id, t.event, t.actor, t.detail FROM timeline t JOIN delivery d ON d.id = t.delivery_id
         WHERE t.delivery_id = $1 AND (CAST($2 AS text) IS NULL OR d.customer = $2) ORDER BY t.id LIMIT 10000";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(id).bind(scope.customer()).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, id, scope.customer()).fetch_all)?)
 }
 
-/// What happened to a job that no other table can tell, oldest first. The caller may see the job, for it has read it.
-pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<TimelineRow>, DbError> {
+/// What happened to a job and is in no other table, oldest first. The caller has read the job, so it may see it.
+pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<Event>, DbError> {
     let text =
         "SELECT at, job_id, event, actor, detail FROM timeline WHERE job_id = $1 ORDER BY id LIMIT 10000";
-    Ok(on_either!(tx, c => sqlx::query_as(text).bind(job.id).fetch_all(c).await?))
+    Ok(sql!(tx, query_as(text, job.id).fetch_all)?)
 }

@@ -1,13 +1,14 @@
 //! The one query behind every read of jobs: live and finished rows under the same predicate, newest first.
 //!
-//! Only predicates that are wanted stand in the text, so each combination finds its index. For the same reason jobs of
+//! The text holds only the predicates that are asked for, so each combination finds its index. For the same reason jobs of
 //! deliveries and jobs without one are two branches of a union wherever it matters whose they are.
 
-use super::read::{Filter, JobView, Row, view};
-use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, Timestamp};
+use super::read::{Filter, JobView};
+use crate::ids::Scope;
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Ended, State};
-use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type};
+use crate::on_either;
+use sqlx::QueryBuilder;
 
 /// Columns that both tables have.
 const SHARED: &str = "j.id, j.kind, q.name AS queue, j.priority, j.delivery_id, j.receipt_id, j.parent_id, j.retry_of, j.attempt, \
@@ -16,7 +17,7 @@ const SHARED: &str = "j.id, j.kind, q.name AS queue, j.priority, j.delivery_id, 
 /// Which jobs a branch reads, by what says whose they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owned {
-    /// All of them: few rows are looked at, or nobody asks whose they are.
+    /// All of them: few rows are read, or the owner does not matter.
     Either,
     /// Those of a delivery.
     ByDelivery,
@@ -36,28 +37,21 @@ impl Owned {
         }
     }
 
-    const fn source(self) -> &'static str {
+    /// A column that says whose a job is.
+    fn column(self, name: &str) -> String {
         match self {
-            Self::Either => "COALESCE(d.source, r.source)",
-            Self::ByDelivery => "d.source",
-            Self::ByReceipt => "r.source",
+            Self::Either => format!("COALESCE(d.{name}, r.{name})"),
+            Self::ByDelivery => format!("d.{name}"),
+            Self::ByReceipt => format!("r.{name}"),
         }
     }
 
-    const fn customer(self) -> &'static str {
-        match self {
-            Self::Either => "COALESCE(d.customer, r.customer)",
-            Self::ByDelivery => "d.customer",
-            Self::ByReceipt => "r.customer",
-        }
-    }
-
-    fn columns(self, Dialect { text, .. }: &Dialect) -> String {
+    fn columns(self) -> String {
         let [category, type_, group] = match self {
             Self::Either | Self::ByDelivery => ["d.category", "d.type", "d.grp"],
-            Self::ByReceipt => [*text; 3],
+            Self::ByReceipt => ["CAST(NULL AS text)"; 3],
         };
-        let (source, customer) = (self.source(), self.customer());
+        let (source, customer) = (self.column("source"), self.column("customer"));
         format!(
             "{SHARED}, {source} AS source, {customer} AS customer, {category} AS category, {type_} AS type, {group} AS grp"
         )
@@ -79,138 +73,95 @@ impl Owned {
     }
 }
 
-/// How a store writes a NULL of a type (only Postgres asks for one in a UNION) and the current time.
-struct Dialect {
-    smallint: &'static str,
-    instant: &'static str,
-    json: &'static str,
-    text: &'static str,
-    now: &'static str,
-}
-
-const PG: Dialect = Dialect {
-    smallint: "NULL::smallint",
-    instant: "NULL::timestamptz",
-    json: "NULL::jsonb",
-    text: "NULL::text",
-    now: "now()",
-};
-const LITE: Dialect = Dialect {
-    smallint: "NULL",
-    instant: "NULL",
-    json: "NULL",
-    text: "NULL",
-    now: "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
-};
-
+/// Jobs that match, newest first, at most `limit`.
 pub async fn select(
     scope: &Scope,
     tx: &mut Tx<'_>,
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<JobView>, DbError> {
-    let rows: Vec<Row> = match tx {
-        Tx::Pg(connection) => {
-            build::<Postgres>(&PG, scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
-        Tx::Lite(connection) => {
-            build::<Sqlite>(&LITE, scope, filter, limit).build_query_as().fetch_all(&mut **connection).await?
-        }
+    let now = match tx {
+        Tx::Pg(_) => "now()",
+        Tx::Lite(_) => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
     };
-    rows.into_iter().map(view).collect()
+    let branches = branches(now, scope, filter);
+    let live = filter.state.filter(|state| !state.is_final());
+    let live = live.map(|state| format!(" AND {}", live_state(state, now))).unwrap_or_default();
+    let (end, limit) = (filter.state.and_then(Ended::of_state), i64::from(limit));
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new("");
+        let mut union = "";
+        for (owned, text, name) in &branches {
+            query.push(union).push(text);
+            for (column, wanted) in texts(*owned, scope, filter) {
+                if let Some(wanted) = wanted {
+                    query.push(format!(" AND {column} = ")).push_bind(wanted);
+                }
+            }
+            if let Some(since) = filter.since {
+                query.push(" AND j.created_at >= ").push_bind(since);
+            }
+            if let Some(id) = filter.delivery_id {
+                query.push(" AND j.delivery_id = ").push_bind(id);
+            }
+            if let Some(id) = filter.receipt_id {
+                query.push(" AND j.receipt_id = ").push_bind(id);
+            }
+            let ids = [("id =", filter.id), ("retry_of =", filter.retry_of), ("id <", filter.before)];
+            for (condition, id) in ids {
+                if let Some(id) = id {
+                    query.push(format!(" AND j.{condition} ")).push_bind(id);
+                }
+            }
+            if let Some(end) = end {
+                query.push(" AND j.outcome = ").push_bind(end.code());
+            }
+            query.push(&live);
+            query.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit).push(format!(") {name}"));
+            union = " UNION ALL ";
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        query.build_query_as().fetch_all(c).await?
+    }))
 }
 
-fn build<DB>(dialect: &Dialect, scope: &Scope, filter: &Filter, limit: u32) -> QueryBuilder<DB>
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    JobId: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
-    i16: for<'q> Encode<'q, DB> + Type<DB>,
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let Dialect { smallint, instant, json, text, now } = dialect;
+/// The branches of the union (in Postgres its NULLs need a type): whose jobs each reads, its text up to the predicates with values, and its name.
+fn branches(now: &str, scope: &Scope, filter: &Filter) -> Vec<(Owned, String, &'static str)> {
     let live = format!(
-        "j.lane, j.lease_until, {smallint} AS outcome, j.run_at, {instant} AS finished_at, j.wait_reason, j.progress,
-         {json} AS report, {now} AS now FROM job j"
+        "j.lane, j.lease_until, CAST(NULL AS smallint) AS outcome, j.run_at, CAST(NULL AS timestamptz) AS finished_at, j.wait_reason, j.progress,
+         CAST(NULL AS jsonb) AS report, {now} AS now FROM job j"
     );
     let done = format!(
-        "{smallint} AS lane, {instant} AS lease_until, j.outcome, {instant} AS run_at, j.finished_at, {text} AS wait_reason,
-         {json} AS progress, j.report, {now} AS now FROM job_done j"
+        "CAST(NULL AS smallint) AS lane, CAST(NULL AS timestamptz) AS lease_until, j.outcome, CAST(NULL AS timestamptz) AS run_at, j.finished_at, CAST(NULL AS text) AS wait_reason,
+         CAST(NULL AS jsonb) AS progress, j.report, {now} AS now FROM job_done j"
     );
     let tables = [
         (live, filter.state.is_none_or(|state| !state.is_final()), "live"),
         (done, filter.state.is_none_or(State::is_final), "done"),
     ];
-    let mut query = QueryBuilder::<DB>::new("");
-    let mut union = "";
-    for (rest, _, name) in tables.iter().filter(|(_, wanted, _)| *wanted) {
+    let mut branches = Vec::new();
+    for (rest, _, name) in tables.into_iter().filter(|(_, wanted, _)| *wanted) {
         for &owned in Owned::branches(scope, filter) {
-            query.push(format!(
-                "{union}SELECT * FROM (SELECT {}, {rest}{}",
-                owned.columns(dialect),
-                owned.joins()
-            ));
-            predicates(&mut query, owned, scope, filter);
-            if let Some(end) = filter.state.and_then(Ended::of_state) {
-                query.push(" AND j.outcome = ").push_bind(end.code());
-            } else if let Some(state) = filter.state {
-                query.push(" AND ").push(live_state(state, now));
-            }
-            query.push(" ORDER BY j.id DESC LIMIT ").push_bind(i64::from(limit)).push(format!(") {name}"));
-            union = " UNION ALL ";
+            let (columns, joins) = (owned.columns(), owned.joins());
+            branches.push((owned, format!("SELECT * FROM (SELECT {columns}, {rest}{joins}"), name));
         }
     }
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-    query
+    branches
 }
 
-fn predicates<DB>(query: &mut QueryBuilder<DB>, owned: Owned, scope: &Scope, filter: &Filter)
-where
-    DB: Database,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    JobId: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    ReceiptId: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    let texts = [
-        (owned.customer(), scope.customer()),
-        ("q.name", filter.queue.as_deref()),
-        (owned.source(), filter.source.as_deref()),
-        (owned.customer(), filter.customer.as_deref()),
-        ("d.category", filter.category.as_deref()),
-        ("d.type", filter.type_.as_deref()),
-        ("d.grp", filter.group.as_deref()),
-    ];
-    for (column, wanted) in texts {
-        if let Some(wanted) = wanted {
-            query.push(format!(" AND {column} = ")).push_bind(wanted.to_owned());
-        }
-    }
-    if let Some(since) = filter.since {
-        query.push(" AND j.created_at >= ").push_bind(since);
-    }
-    if let Some(id) = filter.delivery_id {
-        query.push(" AND j.delivery_id = ").push_bind(id);
-    }
-    if let Some(id) = filter.receipt_id {
-        query.push(" AND j.receipt_id = ").push_bind(id);
-    }
-    if let Some(id) = filter.id {
-        query.push(" AND j.id = ").push_bind(id);
-    }
-    if let Some(id) = filter.retry_of {
-        query.push(" AND j.retry_of = ").push_bind(id);
-    }
-    if let Some(before) = filter.before {
-        query.push(" AND j.id < ").push_bind(before);
-    }
+fn texts<'a>(owned: Owned, scope: &'a Scope, filter: &'a Filter) -> [(String, Option<&'a str>); 7] {
+    [
+        (owned.column("customer"), scope.customer()),
+        ("q.name".into(), filter.queue.as_deref()),
+        (owned.column("source"), filter.source.as_deref()),
+        (owned.column("customer"), filter.customer.as_deref()),
+        ("d.category".into(), filter.category.as_deref()),
+        ("d.type".into(), filter.type_.as_deref()),
+        ("d.grp".into(), filter.group.as_deref()),
+    ]
 }
 
-/// The predicate of a live state: [`State::of_live`] in SQL. A test compares the two.
+/// The predicate of a live state: [`State::try_from`] in SQL. A test compares the two.
 fn live_state(state: State, now: &str) -> String {
     match state {
         State::Available => "j.lane = 0 AND j.lease_until IS NULL".into(),

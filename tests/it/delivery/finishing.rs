@@ -7,7 +7,7 @@ use headworks::delivery::store::{get, stored_ends};
 use headworks::delivery::{Created, Rows, Work, recover};
 use headworks::ids::{Coordinates, LeaseToken};
 use headworks::infra::db::{DbError, DbErrorKind, View};
-use headworks::job::{Became, Finished, FinishedEnd, Kind, NewJob, QueueRow, State};
+use headworks::job::{Became, Ended, Finished, FinishedEnd, Kind, NewJob, QueueRow, State};
 use headworks::load::{NewLoad, Source};
 use module_api::{Place, Row};
 use std::path::Path;
@@ -23,7 +23,8 @@ impl Doors {
     }
 
     async fn finish(&self, job: &Job, work: Work) -> Result<Became, DbError> {
-        let finished = Finished { job: job.clone(), work: Some(work), end: FinishedEnd::Completed };
+        let finished =
+            Finished { job: job.clone(), work: Some(work), end: FinishedEnd::Ended(Ended::Completed, None) };
         self.finisher.finish(finished).await
     }
 }

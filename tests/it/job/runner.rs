@@ -111,17 +111,15 @@ async fn finish_in(
 ) -> Result<Became, DbError> {
     let Finished { job, work, end } = finished;
     let (end, error) = match end {
-        FinishedEnd::Held(reason, detail) => {
-            return store::put_back(tx, job.id, job.lease_token, &PutBack::Hold { reason, detail }).await;
+        FinishedEnd::PutBack(how) => {
+            let became = store::put_back(tx, job.id, job.lease_token, &how).await?;
+            return if matches!(how, PutBack::Wait { .. }) {
+                write(tx, &job, became, work).await
+            } else {
+                Ok(became)
+            };
         }
-        FinishedEnd::Waiting { until, reason } => {
-            let became =
-                store::put_back(tx, job.id, job.lease_token, &PutBack::Wait { until, reason }).await?;
-            return write(tx, &job, became, work).await;
-        }
-        FinishedEnd::Completed => (Ended::Completed, None),
-        FinishedEnd::Failed(error) => (Ended::Failed, Some(error)),
-        FinishedEnd::Cancelled => (Ended::Cancelled, None),
+        FinishedEnd::Ended(end, error) => (end, error),
     };
     let end = End { id: job.id, token: job.lease_token, end, error, report: None };
     let won = !store::end(tx, &[end]).await?.is_empty();

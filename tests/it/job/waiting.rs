@@ -30,7 +30,8 @@ async fn wait_with_work(jobs: &Jobs, job: Job) -> Became {
         entries: vec![log::Entry { topic, key: None, headers: BTreeMap::new(), body: b"asked".to_vec() }],
         ..Work::default()
     };
-    let end = FinishedEnd::Waiting { until: Timestamp::now().after(LONG), reason: "verdict".into() };
+    let end =
+        FinishedEnd::PutBack(PutBack::Wait { until: Timestamp::now().after(LONG), reason: "verdict".into() });
     finisher.finish(Finished { job, work: Some(work), end }).await.unwrap()
 }
 
