@@ -436,7 +436,7 @@ async fn damaged_trees_are_found_and_repaired() {
         let troubles = shell.run(&["verify", "--json"]);
         assert_eq!(troubles.status.code(), Some(1));
         let said = String::from_utf8(troubles.stdout).unwrap();
-        for trouble in ["holds other bytes", "its copy is gone", "\"stray\""] {
+        for trouble in ["has other bytes", "its copy is missing", "\"stray\""] {
             assert!(said.contains(trouble), "{trouble}: {said}");
         }
         assert_eq!(shell.exit(&["verify", "--repair"]), 4, "a server runs");
