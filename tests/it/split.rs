@@ -13,7 +13,7 @@ use uuid::Uuid;
 const TO: &str = "bobs@ingest.example.com";
 const HTTP: [&str; 2] = ["--roles", "http"];
 const MAIL: [&str; 2] = ["--roles", "mail"];
-const WORKER: [&str; 2] = ["--roles", "worker,relay"];
+const WORKER: [&str; 2] = ["--roles", "worker"];
 
 /// Runs `body` with an installation on Postgres, where there is one.
 async fn on_postgres(body: impl Fn(&Installation)) {
