@@ -1,55 +1,26 @@
-//! A spool of its own per test, and calls of the program as Postfix makes them.
+//! Calls of the program as Postfix makes them.
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use headworks_spool::{EntryName, Envelope, Spool, State};
-use tempfile::TempDir;
+pub use crate::bench::Bench;
+use crate::bench::read;
+use headworks_spool::{Envelope, State};
 use uuid::Uuid;
 
-/// A fresh spool in a directory that vanishes with it.
-pub struct Bench {
-    pub dir: TempDir,
-    pub spool: Spool,
-}
-
 impl Bench {
-    pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let spool = Spool::create(&dir.path().join("spool")).unwrap();
-        Self { dir, spool }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("spool")
-    }
-
     pub fn call(&self) -> Call {
         Call::new(&self.path(), self.spool.id())
-    }
-
-    pub fn names(&self, state: State) -> Vec<EntryName> {
-        self.spool.list().unwrap().into_iter().filter(|name| name.state == state).collect()
     }
 
     /// Every accepted entry, read and verified.
     pub fn mails(&self) -> Vec<(Envelope, Vec<u8>)> {
         self.names(State::Whole).into_iter().map(|name| read(&self.spool, name)).collect()
     }
-}
-
-/// Reads and verifies an entry.
-pub fn read(spool: &Spool, name: EntryName) -> (Envelope, Vec<u8>) {
-    let mut entry = spool.read(name).unwrap();
-    entry.verify().unwrap();
-    let mut message = Vec::new();
-    entry.message().unwrap().read_to_end(&mut message).unwrap();
-    assert_eq!(message.len() as u64, entry.message_bytes());
-    (entry.envelope().clone(), message)
 }
 
 /// One run of the program.

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
+/// The fresh spool of a test, as the tests of the spool have it.
+#[path = "../../../spool/tests/it/harness.rs"]
+mod bench;
 mod faults;
 mod harness;
 mod linking;
