@@ -3,7 +3,7 @@
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Period, Role, StoreKind};
 use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, RowWriters};
-use crate::ids::{BootId, VolumeName};
+use crate::ids::BootId;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
 use crate::infra::telemetry::metrics::Metrics;
@@ -72,11 +72,11 @@ pub(super) async fn core(
     let boot = BootId::fresh();
     let writers: RowWriters = FEATURES.iter().flat_map(|spec| spec.rows.iter().copied()).collect();
     let worker = enter(&db, &config, boot, &roles, &writers).await?;
-    let volumes = volumes::open(&db, &config, FEATURES, &roles).await?;
+    let used = volumes::used(FEATURES, &roles);
+    let volumes = volumes::open(&db, &config, &used).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
-    let needs_sandbox = VolumeName::ALL.iter().any(|&name| volumes::is_used(FEATURES, &roles, name));
-    let host = if needs_sandbox { Host::start(settings).await? } else { Host::idle(settings).await? };
+    let host = if used.is_empty() { Host::idle(settings).await? } else { Host::start(settings).await? };
     let tables = Tables::new(host.declarations())?;
     let made = load::ensure(&db, &tables, TABLES_LOCK).await?;
     if !made.is_empty() {

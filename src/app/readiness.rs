@@ -23,19 +23,13 @@ pub fn checks(core: &Arc<Core>, features: &[Feature], stop: &CancellationToken) 
             async move { db.ping().await.map(|()| None).map_err(|error| error.to_string()) }
         }),
     ];
-    let used = used_volumes(core);
+    let used = super::volumes::used(FEATURES, &core.roles);
     checks.extend(used.iter().map(|&name| volume_check(name, core.volumes.get(name))));
     if !used.is_empty() {
         checks.push(sandbox_check(core.host.clone()));
     }
     checks.extend(features.iter().flat_map(|feature| feature.checks.clone()));
     checks
-}
-
-/// The volumes that the features of this process use.
-fn used_volumes(core: &Core) -> Vec<VolumeName> {
-    let is_used = |name: &VolumeName| super::volumes::is_used(FEATURES, &core.roles, *name);
-    VolumeName::ALL.iter().copied().filter(is_used).collect()
 }
 
 /// Asks whether a volume is the one that was opened and can say how much is left. One question at a time: a file system that

@@ -55,7 +55,7 @@ fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
     (!limits.paused).then(|| QueueRules {
         concurrency: limits.concurrency.get(),
         prefetch: limits.prefetch,
-        max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
+        max_attempts: limits.max_attempts,
         soft_timeout: limits.soft_timeout,
         hard_timeout: limits.hard_timeout,
         backoff: Backoff { base: config.jobs.backoff_base.get(), max: config.jobs.backoff_max.get() },

@@ -10,11 +10,10 @@ use crate::infra::volume::{Volume, Volumes};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Whether a feature uses a volume in one of these roles.
-pub fn is_used(features: &[FeatureSpec], roles: &BTreeSet<Role>, name: VolumeName) -> bool {
-    features
-        .iter()
-        .any(|spec| spec.volumes.contains(&name) && spec.roles.iter().any(|role| roles.contains(role)))
+/// The volumes that the features use in these roles.
+pub fn used(features: &[FeatureSpec], roles: &BTreeSet<Role>) -> BTreeSet<VolumeName> {
+    let works = |spec: &&FeatureSpec| spec.roles.iter().any(|role| roles.contains(role));
+    features.iter().filter(works).flat_map(|spec| spec.volumes).copied().collect()
 }
 
 /// Opens the volumes in use: the marker of each must be the one the store knows, which on first use is registered. Of the
@@ -22,15 +21,10 @@ pub fn is_used(features: &[FeatureSpec], roles: &BTreeSet<Role>, name: VolumeNam
 ///
 /// # Errors
 /// When one in use is not there, or another one, or the store fails.
-pub async fn open(
-    db: &Db,
-    config: &Config,
-    features: &[FeatureSpec],
-    roles: &BTreeSet<Role>,
-) -> Result<Volumes, BuildError> {
+pub async fn open(db: &Db, config: &Config, used: &BTreeSet<VolumeName>) -> Result<Volumes, BuildError> {
     Volumes::open(async |name| {
         let settings = config.volume.get(name);
-        if is_used(features, roles, name) {
+        if used.contains(&name) {
             open_one(db, name, settings).await
         } else {
             Ok(look_for(db, name, settings).await?)

@@ -75,8 +75,8 @@ pub struct QueueLimits {
     pub concurrency: NonZeroU32,
     /// Jobs claimed ahead of free places.
     pub prefetch: u32,
-    /// Failed attempts before a job fails for good.
-    pub max_attempts: NonZeroU32,
+    /// Failed attempts before a job fails for good; at most what a job's row can hold.
+    pub max_attempts: u16,
     /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Duration,
     /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
@@ -91,7 +91,7 @@ impl QueueLimits {
         let mut limits = Self {
             concurrency: jobs.concurrency,
             prefetch: jobs.prefetch,
-            max_attempts: jobs.max_attempts,
+            max_attempts: attempts(jobs.max_attempts),
             soft_timeout: jobs.soft_timeout.get(),
             hard_timeout: jobs.hard_timeout.get(),
             paused: false,
@@ -100,7 +100,7 @@ impl QueueLimits {
             limits = Self {
                 concurrency: exception.concurrency.unwrap_or(limits.concurrency),
                 prefetch: exception.prefetch.unwrap_or(limits.prefetch),
-                max_attempts: exception.max_attempts.unwrap_or(limits.max_attempts),
+                max_attempts: exception.max_attempts.map_or(limits.max_attempts, attempts),
                 soft_timeout: exception.soft_timeout.map_or(limits.soft_timeout, Period::get),
                 hard_timeout: exception.hard_timeout.map_or(limits.hard_timeout, Period::get),
                 paused: exception.paused.unwrap_or(limits.paused),
@@ -108,4 +108,8 @@ impl QueueLimits {
         }
         limits
     }
+}
+
+fn attempts(configured: NonZeroU32) -> u16 {
+    u16::try_from(configured.get()).unwrap_or(u16::MAX)
 }

@@ -45,6 +45,12 @@ pub struct NewReceipt {
     pub rows: Vec<FeatureRow>,
 }
 
+impl NewReceipt {
+    fn delivery_id(&self) -> Option<DeliveryId> {
+        self.delivery.as_ref().map(|delivery| delivery.id)
+    }
+}
+
 /// Bytes with coordinates, to be inserted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewDelivery {
@@ -187,7 +193,7 @@ impl Acceptor {
             jobs.push(NewJob {
                 queue,
                 priority: first.priority,
-                delivery_id: new.delivery.as_ref().map(|delivery| delivery.id),
+                delivery_id: new.delivery_id(),
                 receipt_id: Some(id),
                 parent_id: None,
                 retry_of: None,
@@ -327,16 +333,14 @@ async fn insert(
     let (mut ids, mut receipts, mut rows) = (ids.into_iter(), Vec::new(), Vec::new());
     for &(item, key_reused) in fresh {
         let jobs: Vec<JobId> = ids.by_ref().take(item.jobs.len()).collect();
-        let delivery_id = item.new.delivery.as_ref().map(|delivery| delivery.id);
-        let origin = Origin { receipt_id: Some(item.id), delivery_id, job_id: None };
+        let origin = Origin { receipt_id: Some(item.id), delivery_id: item.new.delivery_id(), job_id: None };
         rows.extend(item.new.rows.iter().map(|row| (origin, row)));
         receipts.push(store::ReceiptRecord { id: item.id, new: &item.new, key_reused, jobs });
     }
     store::insert_receipts(tx, &receipts).await?;
     writers.insert(tx, &rows).await?;
     let written = receipts.into_iter().map(|receipt| {
-        let delivery = receipt.new.delivery.as_ref();
-        let delivery_id = delivery.map(|delivery| delivery.id);
+        let delivery_id = receipt.new.delivery_id();
         (receipt.id, Earlier { delivery_id, sealed: false, jobs: receipt.jobs })
     });
     Ok(written.collect())

@@ -85,12 +85,12 @@ impl Operator {
         let scope = self.scope.clone();
         let note = self.note("released", None);
         act!(self, tx => {
-                let job = held(&scope, tx, id).await?;
-                still_held(job::store::release(tx, id).await?)?;
-                if let Some(delivery) = to_be_sorted(&job) {
-                    store::start_over(tx, delivery).await?;
-                }
-                no_longer_held(tx, &job, note).await
+            let job = held(&scope, tx, id).await?;
+            still_held(job::store::release(tx, id).await?)?;
+            if let Some(delivery) = to_be_sorted(&job) {
+                store::start_over(tx, delivery).await?;
+            }
+            no_longer_held(tx, &job, note).await
         })
     }
 
@@ -100,20 +100,19 @@ impl Operator {
     /// See [`OperateError`].
     pub async fn assign(&self, id: JobId, coordinates: Coordinates) -> ActResult<()> {
         let scope = self.scope.clone();
-        let Coordinates { customer, category, type_, group } = &coordinates;
-        let note = self.note("assigned", Some(format!("{customer}/{category}/{type_}/{group}")));
+        let note = self.note("assigned", Some(coordinates.words().join("/")));
         act!(self, tx => {
-                let job = held(&scope, tx, id).await?;
-                let Some(delivery) = to_be_sorted(&job) else {
-                    return wrong("only mail that waits to be sorted can be given coordinates");
-                };
-                let foreign = scope.customer().is_some_and(|own| own != coordinates.customer.as_str());
-                if foreign || !store::is_customer(tx, &coordinates.customer).await? {
-                    return Err(OperateError::UnknownCustomer(coordinates.customer));
-                }
-                still_held(job::store::release(tx, id).await?)?;
-                store::assign(tx, delivery, &coordinates).await?;
-                no_longer_held(tx, &job, note).await
+            let job = held(&scope, tx, id).await?;
+            let Some(delivery) = to_be_sorted(&job) else {
+                return wrong("only mail that waits to be sorted can be given coordinates");
+            };
+            let foreign = scope.customer().is_some_and(|own| own != coordinates.customer.as_str());
+            if foreign || !store::is_customer(tx, &coordinates.customer).await? {
+                return Err(OperateError::UnknownCustomer(coordinates.customer));
+            }
+            still_held(job::store::release(tx, id).await?)?;
+            store::assign(tx, delivery, &coordinates).await?;
+            no_longer_held(tx, &job, note).await
         })
     }
 
@@ -125,9 +124,9 @@ impl Operator {
         let (scope, why) = (self.scope.clone(), format!("discarded by {}", self.actor));
         let note = self.note("discarded", None);
         act!(self, tx => {
-                let job = held(&scope, tx, id).await?;
-                still_held(job::store::discard(tx, id, &why).await?)?;
-                no_longer_held(tx, &job, note).await
+            let job = held(&scope, tx, id).await?;
+            still_held(job::store::discard(tx, id, &why).await?)?;
+            no_longer_held(tx, &job, note).await
         })
     }
 
@@ -139,18 +138,18 @@ impl Operator {
         let (scope, why) = (self.scope.clone(), format!("cancelled by {}", self.actor));
         let note = self.note("cancelled", None);
         act!(self, tx => {
-                let job = job::store::get(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
-                let came = match job::store::cancel(tx, id, &why).await? {
-                    Act::Done => Cancelled::Ended,
-                    Act::Requested => Cancelled::Requested,
-                    Act::WrongState | Act::NotFound => return wrong("the job has ended"),
-                };
-                if job.state == State::Held {
-                    no_longer_held(tx, &job, note).await?;
-                } else {
-                    job::store::note(tx, &[of_job(note, &job)]).await?;
-                }
-                Ok(came)
+            let job = job::store::get(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
+            let came = match job::store::cancel(tx, id, &why).await? {
+                Act::Done => Cancelled::Ended,
+                Act::Requested => Cancelled::Requested,
+                Act::WrongState | Act::NotFound => return wrong("the job has ended"),
+            };
+            if job.state == State::Held {
+                no_longer_held(tx, &job, note).await?;
+            } else {
+                job::store::note(tx, &[of_job(note, &job)]).await?;
+            }
+            Ok(came)
         })
     }
 
@@ -162,30 +161,30 @@ impl Operator {
         let scope = self.scope.clone();
         let note = self.note("retried", Some(format!("repeats job {id}")));
         act!(self, tx => {
-                let job = job::store::get(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
-                match job.state {
-                    State::Failed | State::Cancelled | State::Discarded => {}
-                    State::Completed => return wrong("the job completed; replay its delivery instead"),
-                    _ => return wrong("the job has not ended"),
-                }
-                match (job.delivery_id, job.receipt_id) {
-                    (Some(delivery), _) => drop(store::lock(&scope, tx, delivery).await?),
-                    (None, Some(receipt)) => store::lock_receipt(tx, receipt).await?,
-                    (None, None) => {}
-                }
-                if let Some(other) = job::store::repetition(tx, &job).await? {
-                    return wrong(format!("job {other} repeats it"));
-                }
-                let args = job::store::arguments(tx, id).await?.ok_or(OperateError::NotFound)?;
-                let Ok(queue) = job.queue.parse::<QueueName>() else {
-                    return wrong(format!("this version does not know jobs of kind {}", job.kind));
-                };
-                let queue = job::store::queue_row(tx, &queue).await?;
-                let new = repetition(&job, queue, args);
-                let made = job::store::insert(tx, &[new]).await?;
-                let &made = made.first().ok_or(OperateError::NotFound)?;
-                job::store::note(tx, &[of_job(note, &JobView { id: made, ..job })]).await?;
-                Ok(made)
+            let job = job::store::get(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
+            match job.state {
+                State::Failed | State::Cancelled | State::Discarded => {}
+                State::Completed => return wrong("the job completed; replay its delivery instead"),
+                _ => return wrong("the job has not ended"),
+            }
+            match (job.delivery_id, job.receipt_id) {
+                (Some(delivery), _) => drop(store::lock(&scope, tx, delivery).await?),
+                (None, Some(receipt)) => store::lock_receipt(tx, receipt).await?,
+                (None, None) => {}
+            }
+            if let Some(other) = job::store::repetition(tx, &job).await? {
+                return wrong(format!("job {other} repeats it"));
+            }
+            let args = job::store::arguments(tx, id).await?.ok_or(OperateError::NotFound)?;
+            let Ok(queue) = job.queue.parse::<QueueName>() else {
+                return wrong(format!("this version does not know jobs of kind {}", job.kind));
+            };
+            let queue = job::store::queue_row(tx, &queue).await?;
+            let new = repetition(&job, queue, args);
+            let made = job::store::insert(tx, &[new]).await?;
+            let &made = made.first().ok_or(OperateError::NotFound)?;
+            job::store::note(tx, &[of_job(note, &JobView { id: made, ..job })]).await?;
+            Ok(made)
         })
     }
 

@@ -39,21 +39,21 @@ impl Operator {
         let queue = queue(&delivery, from, modules)?;
         let (scope, max_attempts, note) = (self.scope.clone(), attempts(&queue), self.note("replayed", None));
         act!(self, tx => {
-                store::lock(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
-                let jobs = job::store::of_delivery(&scope, tx, id).await?;
-                if let Some(live) = jobs.iter().find(|job| !job.state.is_final()) {
-                    return wrong(format!("job {} of it is {}", live.id, live.state.word()));
-                }
-                let row = job::store::queue_row(tx, &queue).await?;
-                let new = first_job(&delivery, row, max_attempts, &jobs);
-                let made = job::store::insert(tx, &[new]).await?;
-                let &made = made.first().ok_or(OperateError::NotFound)?;
-                if from == Again::Sort {
-                    store::start_over(tx, id).await?;
-                }
-                let note = Note { delivery_id: Some(id), job_id: Some(made), ..note };
-                job::store::note(tx, &[note]).await?;
-                Ok(made)
+            store::lock(&scope, tx, id).await?.ok_or(OperateError::NotFound)?;
+            let jobs = job::store::of_delivery(&scope, tx, id).await?;
+            if let Some(live) = jobs.iter().find(|job| !job.state.is_final()) {
+                return wrong(format!("job {} of it is {}", live.id, live.state.word()));
+            }
+            let row = job::store::queue_row(tx, &queue).await?;
+            let new = first_job(&delivery, row, max_attempts, &jobs);
+            let made = job::store::insert(tx, &[new]).await?;
+            let &made = made.first().ok_or(OperateError::NotFound)?;
+            if from == Again::Sort {
+                store::start_over(tx, id).await?;
+            }
+            let note = Note { delivery_id: Some(id), job_id: Some(made), ..note };
+            job::store::note(tx, &[note]).await?;
+            Ok(made)
         })
     }
 }
@@ -65,10 +65,10 @@ fn queue(delivery: &DeliveryRow, from: Again, modules: &BTreeSet<String>) -> Act
             None => wrong("it is not a mail, so there is nothing to sort"),
         };
     }
-    let (Some(category), Some(kind)) = (&delivery.category, &delivery.type_) else {
+    let (Some(category), Some(type_)) = (&delivery.category, &delivery.type_) else {
         return wrong("it has no coordinates; replay it with sort=true");
     };
-    let module = format!("{category}/{kind}");
+    let module = format!("{category}/{type_}");
     if modules.contains(&module) {
         Ok(QueueName::parse(&module))
     } else {

@@ -11,8 +11,8 @@ pub use accept::{
     take_keys,
 };
 pub use read::{
-    DeliveryRow, Filter, Unsealed, by_receipt, get, held_without_tree, is_customer, knows_key, list, lock,
-    of_ids, sealed_with_stale_path, unsealed,
+    DeliveryRow, Filter, Unsealed, get, held_without_tree, is_customer, knows_key, list, lock, of_ids,
+    sealed_with_stale_path, unsealed,
 };
 pub use receipt::{FACTS, ReceiptFacts, lock_receipt, receipt_facts, sources};
 pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};

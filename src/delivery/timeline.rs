@@ -43,24 +43,27 @@ pub struct JobStory {
 impl JobStory {
     /// Gathers it for a job that `scope` may see. Of its load at most `findings` are read.
     pub async fn of(db: &Db, scope: &Scope, job: &JobView, findings: u32) -> Result<Self, DbError> {
-        let trace = match job.delivery_id {
-            Some(delivery) => Trace::of(db, scope, delivery, findings).await?,
+        let mut loads = match job.delivery_id {
+            Some(delivery) => loads_of_delivery(db, scope, delivery).await?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
+        let load = match loads.find(|load| load.job_id == job.id) {
+            Some(load) => Some(Loaded::of(db, scope, load, findings).await?),
             None => None,
         };
         let notes = job::store::timeline_of_job(&mut db.reader(View::State).await?.tx(), job).await?;
-        if let Some(Trace { mut timeline, loads, .. }) = trace {
-            timeline.retain(|event| event.job_id == Some(job.id));
-            // Notes from before the job had a delivery.
-            let earlier: Vec<Event> = notes.into_iter().filter(|note| !timeline.contains(note)).collect();
-            timeline.extend(earlier);
-            timeline.sort_by_key(|event| event.at);
-            let load = loads.into_iter().find(|loaded| loaded.load.job_id == job.id);
-            return Ok(Self { timeline, load });
-        }
         let mut timeline = of_job(job);
+        timeline.extend(load.iter().map(|loaded| of_load(&loaded.load)));
         timeline.extend(notes);
         timeline.sort_by_key(|event| event.at); // stable: equal times stay in the order of causes
-        Ok(Self { timeline, load: None })
+        Ok(Self { timeline, load })
+    }
+}
+
+impl Loaded {
+    async fn of(db: &Db, scope: &Scope, load: LoadRow, findings: u32) -> Result<Self, DbError> {
+        let findings = findings_of_load(db, scope, load.id, 0, findings).await?;
+        Ok(Self { load, findings })
     }
 }
 
@@ -74,8 +77,7 @@ impl Trace {
         drop(state);
         let mut loads = Vec::new();
         for load in loads_of_delivery(db, scope, id).await? {
-            let findings = findings_of_load(db, scope, load.id, 0, findings).await?;
-            loads.push(Loaded { load, findings });
+            loads.push(Loaded::of(db, scope, load, findings).await?);
         }
         let timeline = timeline(&delivery, &jobs, notes, &loads);
         Ok(Some(Self { delivery, jobs, timeline, loads }))

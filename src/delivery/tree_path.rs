@@ -87,9 +87,7 @@ pub fn fresh(
 
 fn parent(place: &Place) -> Result<SubPath, BadSubPath> {
     let parent = match place {
-        Place::Delivered(Coordinates { customer, category, type_, group }) => {
-            format!("{customer}/{category}/{type_}/{group}")
-        }
+        Place::Delivered(coordinates) => coordinates.words().join("/"),
         Place::Held { source, reason } => format!("{HELD}/{source}/{reason}/none"),
     };
     parent.parse()

@@ -102,6 +102,12 @@ pub struct Coordinates {
 }
 
 impl Coordinates {
+    /// The four words, in order.
+    #[must_use]
+    pub fn words(&self) -> [&str; 4] {
+        [&self.customer, &self.category, &self.type_, &self.group].map(Slug::as_str)
+    }
+
     /// Id of the module that reads this category and type.
     #[must_use]
     pub fn module(&self) -> String {

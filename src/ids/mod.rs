@@ -15,7 +15,7 @@ pub use kind::{Exhausted, Home, Kind, KindFacts, StoredKind};
 pub use queue::QueueName;
 pub use role::Role;
 pub use scope::{Grant, Scope};
-pub use time::Timestamp;
+pub use time::{Timestamp, micros};
 pub use volume::VolumeName;
 
 use serde::{Deserialize, Serialize};

@@ -41,7 +41,9 @@ impl Timestamp {
     }
 }
 
-fn micros(span: Duration) -> i64 {
+/// Whole microseconds, at most a thousand years, which both stores can add to the current time and subtract from it.
+#[must_use]
+pub fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(MAX_SPAN).min(MAX_SPAN)
 }
 

@@ -150,9 +150,9 @@ impl Leases {
 
     /// Removes the lease of a job that was finished or put back. A newer lease on the same job stays.
     pub fn drop(&self, id: JobId, token: LeaseToken) {
-        let mut handle = lock(&self.handles);
-        if handle.get(&id).is_some_and(|handle| handle.token == token) {
-            handle.remove(&id);
+        let mut handles = lock(&self.handles);
+        if handles.get(&id).is_some_and(|handle| handle.token == token) {
+            handles.remove(&id);
         }
     }
 

@@ -17,7 +17,7 @@ pub struct Linked<T> {
 }
 
 /// Where to read on.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Links {
     /// The entry itself.
     #[serde(rename = "self")]

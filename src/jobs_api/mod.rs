@@ -93,8 +93,7 @@ impl Api {
 
     /// Failed runs a job of a queue may have.
     fn attempts(&self, queue: &QueueName) -> u16 {
-        let limits = self.live.config().queue_limits(queue);
-        u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX)
+        self.live.config().queue_limits(queue).max_attempts
     }
 }
 

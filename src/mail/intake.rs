@@ -199,7 +199,7 @@ pub fn receipt(
     problems: &[&str],
 ) -> NewReceipt {
     let envelope = entry.envelope();
-    let max_attempts = config.queue_limits(&QueueName::sort(home)).max_attempts.get();
+    let queue = QueueName::sort(home);
     let digest = Digest(entry.digest());
     NewReceipt {
         key: headworks_spool::mail_key(envelope.spool_id, &envelope.queue_id, &envelope.recipient),
@@ -220,11 +220,11 @@ pub fn receipt(
             settings: serde_json::json!({}),
         }),
         jobs: vec![FirstJob {
-            queue: QueueName::sort(home),
             priority: Priority::Normal,
-            max_attempts: u16::try_from(max_attempts).unwrap_or(u16::MAX),
+            max_attempts: config.queue_limits(&queue).max_attempts,
             delay: Duration::ZERO,
             args: serde_json::json!({}),
+            queue,
         }],
         rows: Vec::new(),
     }

@@ -49,9 +49,9 @@ impl Sorter {
     async fn steps(&self, run: &Run) -> Result<Outcome<Work>, Interrupted> {
         let delivery = self.delivery(&run.job).await?;
         let message = message::open(&self.spool, &self.core.volume(VolumeName::Inbox), &delivery).await?;
-        let turn = run.wait(self.core.host.slot()).await?;
+        let slot = run.wait(self.core.host.slot()).await?;
         run.at("split");
-        let split = run.in_time(self.split(turn, &message)).await?;
+        let split = run.in_time(self.split(slot, &message)).await?;
         run.at("tree");
         let verdict = decision::decide(&delivery, &split.head, &split.parts, &self.core.live.config());
         let path = self.path(&run.job, &delivery, &verdict).await?;
@@ -70,9 +70,9 @@ impl Sorter {
             .ok_or_else(|| Interrupted::Failed(format!("there is no delivery {id}")))
     }
 
-    async fn split(&self, turn: Slot, message: &Message) -> Result<SplitOutput, Interrupted> {
+    async fn split(&self, slot: Slot, message: &Message) -> Result<SplitOutput, Interrupted> {
         let limits = self.core.live.config().mail.limits();
-        Ok(turn.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
+        Ok(slot.split(message.file.try_clone()?, message.stored.len_bytes, limits).await?)
     }
 
     /// Stores where the tree will be, under the lease: from here on the place is this delivery's.
@@ -173,7 +173,7 @@ impl Sorter {
             parent_id: None,
             retry_of: None,
             signals: None,
-            max_attempts: u16::try_from(limits.max_attempts.get()).unwrap_or(u16::MAX),
+            max_attempts: limits.max_attempts,
             delay: Duration::ZERO,
             args: serde_json::json!({}),
         })

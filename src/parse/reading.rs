@@ -18,16 +18,14 @@ use crate::infra::volume::{BadSubPath, Stored, SubPath, Volume, VolumeError, Vol
 use crate::job::Interrupted;
 use module_api::frame::{self, Input, MAX_REQUEST_BYTES, MimeLimits, Range};
 use module_api::{Content, Envelope};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Left in a request for what does not come from the mail.
 const REST_OF_REQUEST_BYTES: usize = MAX_REQUEST_BYTES / 4;
-const BUFFER_BYTES: usize = 64 << 10;
 
 /// What one run reads.
 pub struct Reading {
@@ -174,18 +172,31 @@ impl Reading {
 impl Copy {
     fn write_to(&self, spill: &File, inbox: &Volume) -> io::Result<()> {
         let file = inbox.open_file(&self.path).map_err(volume_error)?;
-        let mut end = self.offset;
         // One byte more than there should be: a longer file is damaged too.
-        let copied = read_all((&file).take(self.stored.len_bytes + 1), self.stored.len_bytes, |bytes| {
-            spill.write_all_at(bytes, end)?;
-            end += bytes.len() as u64;
-            Ok(())
-        })?;
-        if copied == self.stored {
+        let bytes = (&file).take(self.stored.len_bytes + 1);
+        if Stored::copy(bytes, &mut At { file: spill, offset: self.offset })? == self.stored {
             Ok(())
         } else {
             Err(io::Error::new(io::ErrorKind::InvalidData, damaged(&self.path)))
         }
+    }
+}
+
+/// Writes to a place in a file whose cursor may be anywhere.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Write for At<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(bytes, self.offset)?;
+        self.offset += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -212,31 +223,7 @@ fn prove(
     place: &impl std::fmt::Display,
 ) -> Result<(), Interrupted> {
     let content = Content::Range { file, offset: range.offset, len: range.len };
-    let found = read_all(content.reader(), range.len, |_| Ok(()))?;
-    if found == stored { Ok(()) } else { Err(Interrupted::Failed(damaged(place))) }
-}
-
-/// Reads to the end, hands on what was read, and says what it was. A buffer of `expected` bytes is enough for what is small.
-fn read_all(
-    mut from: impl Read,
-    expected: u64,
-    mut take: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<Stored> {
-    let mut buffer = vec![0; usize::try_from(expected + 1).unwrap_or(usize::MAX).min(BUFFER_BYTES)];
-    let mut hash = Sha256::new();
-    let mut len_bytes = 0;
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(Stored { digest: Digest(hash.finalize().into()), len_bytes }),
-            Ok(got) => {
-                hash.update(&buffer[..got]);
-                take(&buffer[..got])?;
-                len_bytes += got as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    if Stored::read(content.reader())? == stored { Ok(()) } else { Err(Interrupted::Failed(damaged(place))) }
 }
 
 fn damaged(place: &impl std::fmt::Display) -> String {

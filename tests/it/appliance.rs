@@ -244,7 +244,8 @@ pub fn metrics() -> Metrics {
 
 /// The delivery of a receipt.
 pub async fn delivery(db: &Db, receipt: ReceiptId) -> Option<DeliveryRow> {
-    look!(db, tx => store::by_receipt(&mut tx, receipt)).unwrap()
+    let filter = store::Filter { receipt: Some(receipt), ..store::Filter::default() };
+    look!(db, tx => store::list(&Scope::All, &mut tx, &filter, 1)).unwrap().pop()
 }
 
 /// Deposits a mail into any spool.

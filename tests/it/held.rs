@@ -1,6 +1,7 @@
 //! Mail that waits for an operator: why, where its tree is meanwhile, and where it goes when it is let go on.
 
 use crate::appliance::{Appliance, Site, delivery, each_site, fixture};
+use crate::stores::jobs_of;
 use headworks::app::App;
 use headworks::delivery::store::DeliveryRow;
 use headworks::delivery::tree::{self, Found};
@@ -227,8 +228,7 @@ fn operator(appliance: &Appliance) -> Operator {
 
 /// The held job of a receipt.
 async fn job_of(appliance: &Appliance, receipt: ReceiptId) -> JobId {
-    let jobs =
-        look!(appliance.app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+    let jobs = jobs_of(&appliance.app.core.db, receipt).await;
     jobs.iter().find(|job| job.state == State::Held).unwrap().id
 }
 

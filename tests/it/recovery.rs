@@ -3,6 +3,7 @@
 
 use crate::appliance::{Site, delivery, each_site, fixture};
 use crate::promises::mail;
+use crate::stores::jobs_of;
 use headworks::app::App;
 use headworks::delivery::store::stored_ends;
 use headworks::delivery::tree::{self, Found};
@@ -136,7 +137,7 @@ async fn a_held_tree_is_made_again_as_it_was_whatever_became_of_its_job() {
 }
 
 async fn discard(app: &App, receipt: ReceiptId) {
-    let jobs = look!(app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+    let jobs = jobs_of(&app.core.db, receipt).await;
     let held = jobs.iter().find(|job| job.state == State::Held).unwrap().id;
     let (db, wake) = (app.core.db.clone(), app.core.wake.clone());
     Operator { db, wake, scope: Scope::All, actor: "test".into() }.discard(held).await.unwrap();
@@ -200,8 +201,7 @@ async fn applied_once(end: FinishedEnd, state: State) {
     pause(&first.app, &queue, true).await;
     let receipt = first.deposit("4E1", TO, &fixture("alert/01_warning"));
     let parse = loop {
-        let jobs =
-            look!(first.app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let jobs = jobs_of(&first.app.core.db, receipt).await;
         if let Some(parse) = jobs.iter().find(|job| job.kind.known() == Some(Kind::Parse)) {
             break parse.id;
         }
@@ -225,7 +225,7 @@ async fn applied_once(end: FinishedEnd, state: State) {
 
     for start in 1..=2 {
         let app = site.build().await;
-        let jobs = look!(app.core.db, tx => job::store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let jobs = jobs_of(&app.core.db, receipt).await;
         let ended = jobs.iter().find(|job| job.id == parse).unwrap();
         assert_eq!(ended.state, state, "after start {start}");
         assert_eq!(jobs.iter().filter(|job| job.parent_id == Some(parse)).count(), 1);

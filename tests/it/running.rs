@@ -2,9 +2,10 @@
 
 use crate::appliance::{Appliance, each_site};
 use crate::programs::hostile_modules;
-use headworks::ids::{ReceiptId, Scope};
+use crate::stores::jobs_of;
+use headworks::ids::ReceiptId;
 use headworks::job::State;
-use headworks::job::store::{self, JobView};
+use headworks::job::store::JobView;
 use std::time::Duration;
 
 /// A rule for a module that never returns, and limits that make it end soon.
@@ -26,8 +27,7 @@ name = "hydrastor-report""#;
 async fn parse_job(running: &Appliance, receipt: ReceiptId, wanted: impl Fn(&JobView) -> bool) -> JobView {
     let mut last = None;
     for _ in 0..600 {
-        let jobs =
-            look!(running.app.core.db, tx => store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let jobs = jobs_of(&running.app.core.db, receipt).await;
         last = jobs.into_iter().find(|job| job.queue.starts_with("parse:")).or(last);
         if let Some(job) = last.take_if(|job| wanted(job)) {
             return job;

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         program: crate::programs::modules(),
         tmp: std::env::temp_dir(),

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -135,18 +134,7 @@ fn about() -> About {
 }
 
 async fn host(program: PathBuf) -> Host {
-    let settings = Settings {
-        program,
-        tmp: std::env::temp_dir(),
-        children: 1,
-        warm: 4,
-        queue: 8,
-        cpu_seconds: 10,
-        data_bytes: 256 << 20,
-        wall: Duration::from_secs(20),
-        spill_bytes: 32 << 20,
-        recycle_after: 256,
-    };
+    let settings = Settings { program, spill_bytes: 32 << 20, ..crate::sandboxed_modules::settings() };
     Host::start(settings).await.unwrap()
 }
 

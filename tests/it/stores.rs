@@ -5,7 +5,9 @@
 //! Postgres half is left out, unless `HEADWORKS_TEST_REQUIRE` names `postgres`: then that is a failure.
 
 use futures_util::FutureExt;
+use headworks::ids::{ReceiptId, Scope};
 use headworks::infra::db::{Db, Lite, LiteSettings, Pg, PgSettings, View};
+use headworks::job::store::{Filter, JobView, list};
 use headworks::on_either;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -34,6 +36,12 @@ where
         eprintln!("store: postgres");
         on_postgres(&server, body).await;
     }
+}
+
+/// All jobs of a receipt, newest first.
+pub async fn jobs_of(db: &Db, receipt: ReceiptId) -> Vec<JobView> {
+    let filter = Filter { receipt_id: Some(receipt), ..Filter::default() };
+    look!(db, tx => list(&Scope::All, &mut tx, &filter, 1000)).unwrap()
 }
 
 /// A SQLite store in `directory`.

@@ -194,7 +194,7 @@ fn the_most_specific_section_of_a_queue_wins_setting_by_setting() {
     let config = setup.load().unwrap_or_else(|errors| panic!("{errors}")).config().clone();
     let limits = |name: &str| {
         let limits = config.queue_limits(&name.parse().unwrap());
-        (limits.max_attempts.get(), limits.prefetch, limits.paused)
+        (u32::from(limits.max_attempts), limits.prefetch, limits.paused)
     };
     assert_eq!(limits("parse:other/alert"), (2, 1, false));
     assert_eq!(limits("parse:hydra/alert"), (2, 1, false));

@@ -278,9 +278,7 @@ pub async fn follow(
         entries.extend(consequences.entries);
     }
     job::store::note(tx, &notes).await?;
-    if !fenced.signals.is_empty() {
-        job::store::signal(tx, &fenced.signals).await?;
-    }
+    job::store::signal(tx, &fenced.signals).await?;
     if entries.is_empty() { Ok(()) } else { log::append(tx, &entries).await.map(|_| ()) }
 }
 

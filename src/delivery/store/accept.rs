@@ -1,10 +1,8 @@
 //! Keys, receipts and deliveries of one accepting commit: one statement per table for the whole batch.
 
-use super::write::words;
 use crate::delivery::accept::{Item, NewDelivery, NewReceipt, Reuse};
-use crate::ids::{DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex};
+use crate::ids::{DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex, micros};
 use crate::infra::db::{DbError, Tx};
-use crate::job::store::micros;
 use crate::sql;
 use serde_json::json;
 use sqlx::types::Json;
@@ -286,7 +284,7 @@ pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[DeliveryRecord<'_>]) ->
         .bind(all(items, |i| i.receipt_id))
         .bind(all(items, |i| i.source.to_owned()));
     for at in 0..4 {
-        query = query.bind(all(items, |i| i.delivery.coordinates.as_ref().map(|c| words(c)[at].to_owned())));
+        query = query.bind(all(items, |i| i.delivery.coordinates.as_ref().map(|c| c.words()[at].to_owned())));
     }
     query
         .bind(all(items, |i| Json(&i.delivery.settings)))

@@ -130,12 +130,6 @@ pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Result<Optio
     Ok(sql!(tx, query_as(text, id, scope.customer()).fetch_optional)?)
 }
 
-/// The delivery of a receipt, for headworks itself.
-pub async fn by_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<DeliveryRow>, DbError> {
-    let text = concat!("SELECT ", columns!(), " FROM delivery WHERE receipt_id = $1");
-    Ok(sql!(tx, query_as(text, id).fetch_optional)?)
-}
-
 /// The deliveries among `ids` that the scope may see, in no order.
 pub async fn of_ids(scope: &Scope, tx: &mut Tx<'_>, ids: &[DeliveryId]) -> Result<Vec<DeliveryRow>, DbError> {
     Ok(on_either!(tx, c => {

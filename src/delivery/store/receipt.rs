@@ -2,7 +2,8 @@
 
 use crate::ids::{ReceiptId, Timestamp};
 use crate::infra::db::{DbError, Tx};
-use crate::sql;
+use crate::{on_either, sql};
+use sqlx::QueryBuilder;
 
 /// What the store knows of a receipt and all of its jobs.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -54,11 +55,11 @@ pub async fn lock_receipt(tx: &mut Tx<'_>, id: ReceiptId) -> Result<(), DbError>
 
 /// The sources of receipts.
 pub async fn sources(tx: &mut Tx<'_>, ids: &[ReceiptId]) -> Result<Vec<(ReceiptId, String)>, DbError> {
-    let text = "SELECT id, source FROM receipt WHERE id = $1";
-    let mut sources = Vec::with_capacity(ids.len());
-    for id in ids {
-        let source: Option<_> = sql!(&mut *tx, query_as(text, id).fetch_optional)?;
-        sources.extend(source);
-    }
-    Ok(sources)
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new("SELECT id, source FROM receipt WHERE id IN (NULL");
+        for id in ids {
+            query.push(", ").push_bind(*id);
+        }
+        query.push(")").build_query_as().fetch_all(c).await?
+    }))
 }

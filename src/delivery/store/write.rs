@@ -1,7 +1,7 @@
 //! Changes to a delivery after it was accepted. Each is one row by its key, in text that both stores understand.
 
 use crate::delivery::finish::Sorted;
-use crate::ids::{Coordinates, DeliveryId, JobId, LeaseToken, Slug, Timestamp};
+use crate::ids::{Coordinates, DeliveryId, JobId, LeaseToken, Timestamp};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::sql;
 use sqlx::types::Json;
@@ -100,7 +100,7 @@ async fn set_sorted_pg(connection: &mut PgConnection, sorted: &[&Sorted]) -> Res
     }
     let mut query = sqlx::query(text).bind(all(&sorted, |s| s.id.0));
     for at in 0..4 {
-        query = query.bind(all(&sorted, |s| s.coordinates.as_ref().map(|c| words(c)[at])));
+        query = query.bind(all(&sorted, |s| s.coordinates.as_ref().map(|c| c.words()[at])));
     }
     query
         .bind(all(&sorted, |s| s.rule.as_deref()))
@@ -119,7 +119,7 @@ async fn set_sorted_lite(connection: &mut SqliteConnection, sorted: &[&Sorted]) 
                archive = $9, held_reason = $10, sorted_at = $11, sealed_at = NULL
         WHERE id = $1";
     for sorted in sorted {
-        let coordinates = sorted.coordinates.as_ref().map(words);
+        let coordinates = sorted.coordinates.as_ref().map(Coordinates::words);
         let mut query = sqlx::query(text).bind(sorted.id);
         for at in 0..4 {
             query = query.bind(coordinates.map(|words| words[at]));
@@ -144,16 +144,11 @@ pub async fn set_held(tx: &mut Tx<'_>, id: DeliveryId, reason: Option<&str>) -> 
     Ok(())
 }
 
-/// The four words of coordinates, in order.
-pub(super) fn words(Coordinates { customer, category, type_, group }: &Coordinates) -> [&str; 4] {
-    [customer, category, type_, group].map(Slug::as_str)
-}
-
 /// Sets the coordinates by hand; the next run of its `sort` takes them instead of asking the rules.
 pub async fn assign(tx: &mut Tx<'_>, id: DeliveryId, coordinates: &Coordinates) -> Result<(), DbError> {
     let text =
         "UPDATE delivery SET customer = $2, category = $3, type = $4, grp = $5, rule = NULL WHERE id = $1";
-    let [customer, category, type_, group] = words(coordinates);
+    let [customer, category, type_, group] = coordinates.words();
     sql!(tx, query(text, id, customer, category, type_, group).execute)?;
     Ok(())
 }

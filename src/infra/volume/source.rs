@@ -3,7 +3,7 @@
 use crate::ids::Digest;
 use sha2::Digest as _;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 /// Where the bytes of a new file come from.
 pub enum Source<'a> {
@@ -48,8 +48,16 @@ impl Stored {
     /// # Errors
     /// When reading fails.
     pub fn read(reader: impl Read) -> io::Result<Self> {
+        Self::copy(reader, &mut io::sink())
+    }
+
+    /// As [`read`](Self::read), and writes everything to `writer`.
+    ///
+    /// # Errors
+    /// When reading or writing fails.
+    pub fn copy(reader: impl Read, writer: &mut impl Write) -> io::Result<Self> {
         let mut hashing = Hashing::new(reader);
-        io::copy(&mut hashing, &mut io::sink())?;
+        io::copy(&mut hashing, writer)?;
         Ok(hashing.stored())
     }
 }

@@ -12,14 +12,14 @@ mod select;
 pub use leave::{cancel, discard, put_back, release};
 pub use read::{
     Event, Filter, HeldCount, JobView, QueueDepth, arguments, get, held_counts, list, of_delivery,
-    of_receipt, queue_depths, repetition, timeline_of_delivery, timeline_of_job,
+    queue_depths, repetition, timeline_of_delivery, timeline_of_job,
 };
 
 use super::outcome::HoldReason;
 use super::priority::Priority;
 use super::queue::QueueRow;
 use super::state::Ended;
-use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, QueueName, ReceiptId, Timestamp};
+use crate::ids::{BootId, DeliveryId, JobId, LeaseToken, QueueName, ReceiptId, Timestamp, micros};
 use crate::infra::db::{DbError, Tx, days};
 use crate::sql;
 use leave::{Change, Changed};
@@ -230,13 +230,6 @@ pub fn storable(text: &str) -> String {
     let mut kept = text[..text.floor_char_boundary(TEXT_BYTES)].replace('\0', "\u{FFFD}");
     kept.truncate(kept.floor_char_boundary(TEXT_BYTES));
     kept
-}
-
-/// Whole microseconds, at most a thousand years, which both stores can add to the current time and subtract from it.
-#[must_use]
-pub fn micros(span: Duration) -> i64 {
-    const MOST: i64 = 1_000 * 365 * 86_400 * 1_000_000;
-    i64::try_from(span.as_micros()).unwrap_or(MOST).min(MOST)
 }
 
 /// Declares the functions whose statements differ between the stores: one signature, two bodies elsewhere.

@@ -184,6 +184,9 @@ pub async fn promote(connection: &mut PgConnection, limit: i32) -> Result<u64, D
 
 /// Two statements, because the second must see rows as they are once their locks are ours: a wait may begin in between.
 pub async fn signal(connection: &mut PgConnection, jobs: &[JobId]) -> Result<u64, DbError> {
+    if jobs.is_empty() {
+        return Ok(0);
+    }
     let lock = "SELECT id FROM job WHERE id = ANY($1) ORDER BY id FOR UPDATE";
     let live: Vec<JobId> = sqlx::query_scalar(lock).bind(jobs).fetch_all(&mut *connection).await?;
     if live.is_empty() {

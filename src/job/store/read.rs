@@ -127,11 +127,6 @@ pub async fn of_delivery(scope: &Scope, tx: &mut Tx<'_>, id: DeliveryId) -> Resu
     select(scope, tx, &Filter { delivery_id: Some(id), ..Filter::default() }, 1000).await
 }
 
-/// All jobs of a receipt, newest first.
-pub async fn of_receipt(scope: &Scope, tx: &mut Tx<'_>, id: ReceiptId) -> Result<Vec<JobView>, DbError> {
-    select(scope, tx, &Filter { receipt_id: Some(id), ..Filter::default() }, 1000).await
-}
-
 /// The job that repeats a finished one, if there is one. Both are of the same receipt and delivery.
 pub async fn repetition(tx: &mut Tx<'_>, job: &JobView) -> Result<Option<JobId>, DbError> {
     let filter = Filter {

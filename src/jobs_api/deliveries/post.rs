@@ -95,12 +95,11 @@ impl Api {
             let known = self.module_ids.iter().cloned().collect::<Vec<_>>().join(", ");
             return Err(Problem::new(Kind::Invalid, format!("no module reads {wanted}; there are {known}")));
         }
-        let customer = coordinates.customer.clone();
-        let registered = store::is_customer(&mut self.db.reader(View::State).await?.tx(), &customer).await?;
-        if registered {
+        let customer = &coordinates.customer;
+        if store::is_customer(&mut self.db.reader(View::State).await?.tx(), customer).await? {
             return Ok(());
         }
-        Err(Problem::new(Kind::Invalid, format!("customer {} is not registered", coordinates.customer)))
+        Err(Problem::new(Kind::Invalid, format!("customer {customer} is not registered")))
     }
 
     /// Makes the tree and seals it.
@@ -182,10 +181,8 @@ fn key(post: &Post) -> [u8; 32] {
     match &post.idempotency_key {
         Some(named) => headworks_spool::key("rest", &[principal, b"key", named.as_bytes()]),
         None => {
-            let Coordinates { customer, category, type_, group } = &post.coordinates;
+            let [customer, category, type_, group] = post.coordinates.words().map(str::as_bytes);
             let name = post.name.as_deref().unwrap_or_default();
-            let place = [customer, category, type_, group].map(|slug| slug.as_str().as_bytes());
-            let [customer, category, type_, group] = place;
             let (name, media_type, bytes) =
                 (name.as_bytes(), post.media_type.as_bytes(), &post.stored.digest.0[..]);
             headworks_spool::key(
@@ -206,9 +203,7 @@ fn envelope(post: &Post) -> Envelope {
 
 /// Identifies what the key was used for: these bytes, for this place.
 fn fingerprint(post: &Post) -> Digest {
-    let Coordinates { customer, category, type_, group } = &post.coordinates;
-    let [customer, category, type_, group] =
-        [customer, category, type_, group].map(|slug| slug.as_str().as_bytes());
+    let [customer, category, type_, group] = post.coordinates.words().map(str::as_bytes);
     let digest = &post.stored.digest.0[..];
     Digest(headworks_spool::key("rest fingerprint", &[digest, customer, category, type_, group]))
 }

@@ -95,9 +95,7 @@ impl From<DeliveryRow> for Delivery {
             trace: Some(format!("{this}/trace")),
             this,
             receipt: Some(format!("{BASE}/receipts/{}", row.receipt_id)),
-            delivery: None,
-            parent: None,
-            retry_of: None,
+            ..Links::default()
         };
         Self { row, links }
     }

@@ -20,7 +20,7 @@ pub struct HeldJob {
     pub reason: Option<String>,
     /// What exactly.
     pub detail: Option<String>,
-    /// Way in.
+    /// Its source.
     pub source: Option<String>,
     /// Whose it is, where that is known.
     pub customer: Option<String>,

@@ -43,7 +43,7 @@ impl From<JobView> for Job {
             receipt: row.receipt_id.map(|id| format!("{BASE}/receipts/{id}")),
             parent: row.parent_id.map(|id| format!("{BASE}/jobs/{id}")),
             retry_of: row.retry_of.map(|id| format!("{BASE}/jobs/{id}")),
-            trace: None,
+            ..Links::default()
         };
         Self { row, links }
     }

@@ -1,14 +1,15 @@
 //! The second commit: deliveries, rows and children of a run, and nothing where the lease was lost.
 
 use super::*;
-use crate::stores::{each_store, open_lite};
+use crate::load::new_load;
+use crate::stores::{each_store, jobs_of, open_lite};
 use futures_util::future::join_all;
 use headworks::delivery::store::{get, stored_ends};
 use headworks::delivery::{Created, Rows, Work, recover};
-use headworks::ids::{Coordinates, LeaseToken};
+use headworks::ids::LeaseToken;
 use headworks::infra::db::{DbError, DbErrorKind, View};
 use headworks::job::{Became, Ended, Finished, FinishedEnd, Kind, NewJob, QueueRow, State};
-use headworks::load::{NewLoad, Source};
+use headworks::load::NewLoad;
 use module_api::{Place, Row};
 use std::path::Path;
 
@@ -57,24 +58,7 @@ fn work(job: &Job, word: &str, adopt: bool) -> Work {
 
 /// A load of one row that is published.
 fn one_row(job: &Job, name: &str) -> (NewLoad, Rows) {
-    let slug = |text: &str| text.parse().unwrap();
-    let load = NewLoad {
-        delivery: DeliveryId::fresh(),
-        module: "test/report".into(),
-        parser_version: "1.0.0".into(),
-        job: job.id,
-        profile: None,
-        outcome: "ok".into(),
-        coordinates: Coordinates {
-            customer: slug("acme"),
-            category: slug("test"),
-            type_: slug("report"),
-            group: slug("grid"),
-        },
-        received_at: Timestamp(1_000_000),
-        parts: vec![Source { path: "parts/001-a.txt".into(), sha256: Digest::of(b"part") }],
-        findings: Vec::new(),
-    };
+    let load = NewLoad { job: job.id, ..new_load(1) };
     let mut rows = Rows::new(Path::new("/"), usize::MAX);
     let values = vec![name.into(), 1.into()];
     let place = Place::line(0, 1);
@@ -205,7 +189,7 @@ async fn a_stored_end_brings_delivery_children_and_rows_once_after_a_crash() {
         assert_eq!(recover(&db, &writers()).await.unwrap(), applied, "start {start}");
         let row = look!(db, tx => get(&Scope::All, &mut tx, id)).unwrap().unwrap();
         assert_eq!((row.receipt_id, row.source.as_str()), (receipt, "test"));
-        let seen = look!(db, tx => store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let seen = jobs_of(&db, receipt).await;
         let seen: Vec<_> = seen.iter().map(|job| (job.state, job.delivery_id)).collect();
         assert_eq!(seen, [(State::Available, Some(id)), (State::Completed, Some(id))]);
         assert_eq!(notices(&db).await.len(), 1);

@@ -4,6 +4,7 @@ mod accepting;
 mod finishing;
 mod receipts;
 
+use crate::stores::jobs_of;
 use headworks::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use headworks::delivery::{
     Acceptor, BatchSettings, FeatureRow, Finisher, FirstJob, NewDelivery, NewReceipt, Origin, Reuse,
@@ -112,7 +113,7 @@ impl Doors {
     }
 
     async fn jobs(&self, receipt: ReceiptId) -> Vec<JobView> {
-        let mut jobs = look!(self.db, tx => store::of_receipt(&Scope::All, &mut tx, receipt)).unwrap();
+        let mut jobs = jobs_of(&self.db, receipt).await;
         jobs.sort_by_key(|job| job.id);
         jobs
     }

@@ -54,7 +54,7 @@ async fn prepared(db: &Db) -> Tables {
 }
 
 /// A load of a fresh delivery; `number` gives its job and time.
-fn new_load(number: i64) -> NewLoad {
+pub fn new_load(number: i64) -> NewLoad {
     let slug = |text: &str| Slug::try_from(text.to_owned()).unwrap();
     NewLoad {
         delivery: DeliveryId::fresh(),
