@@ -4,6 +4,7 @@
 //! instant and nothing is opened in the sandbox.
 
 use crate::{Doubt, Read, is_null, number::fold_width};
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 use module_api::Micros;
@@ -35,6 +36,57 @@ impl std::str::FromStr for DateOrder {
         }
     }
 }
+
+/// Abbreviations that mean one offset wherever they are printed, and that offset in minutes. EST, CST, IST, BST and others
+/// that several countries use are left out: a source that prints them needs its own table.
+const ABBREVIATIONS: [(&str, i32); 46] = [
+    ("Z", 0),
+    ("UTC", 0),
+    ("GMT", 0),
+    ("WET", 0),
+    ("WEST", 60),
+    ("CET", 60),
+    ("MEZ", 60),
+    ("WAT", 60),
+    ("CEST", 120),
+    ("MESZ", 120),
+    ("EET", 120),
+    ("CAT", 120),
+    ("SAST", 120),
+    ("EEST", 180),
+    ("IDT", 180),
+    ("MSK", 180),
+    ("TRT", 180),
+    ("EAT", 180),
+    ("PKT", 300),
+    ("NPT", 345),
+    ("WIB", 420),
+    ("AWST", 480),
+    ("HKT", 480),
+    ("SGT", 480),
+    ("WITA", 480),
+    ("JST", 540),
+    ("KST", 540),
+    ("WIT", 540),
+    ("ACST", 570),
+    ("AEST", 600),
+    ("ACDT", 630),
+    ("AEDT", 660),
+    ("NZST", 720),
+    ("NZDT", 780),
+    ("NDT", -150),
+    ("BRT", -180),
+    ("ART", -180),
+    ("NST", -210),
+    ("EDT", -240),
+    ("MDT", -360),
+    ("PDT", -420),
+    ("AKDT", -480),
+    ("AKST", -540),
+    ("HDT", -540),
+    ("HST", -600),
+    ("ChST", 600),
+];
 
 /// Reads the times of one source.
 #[derive(Debug, Clone)]
@@ -147,13 +199,11 @@ impl Clock {
         if let Some(zone) = self.abbreviations.get(word) {
             return Some(zone.clone());
         }
-        match word {
-            "Z" | "UTC" | "GMT" => Some(TimeZone::UTC),
-            _ if word.starts_with(['+', '-']) || word.contains('/') => {
-                find_zone(&TimeZoneDatabase::bundled(), word)
-            }
-            _ => None,
+        if word.starts_with(['+', '-']) || word.contains('/') {
+            return find_zone(&TimeZoneDatabase::bundled(), word);
         }
+        let (_, minutes) = ABBREVIATIONS.iter().find(|(abbreviation, _)| *abbreviation == word)?;
+        Offset::from_seconds(minutes * 60).ok().map(TimeZone::fixed)
     }
 }
 
@@ -198,6 +248,7 @@ impl Printed {
     fn of(text: &str, order: DateOrder) -> Result<Self, Doubt> {
         let spaced = spaced(text);
         let (mut date, mut time, mut zone) = (None, None, None);
+        let mut added = SignedDuration::ZERO;
         let (mut month, mut numbers, mut afternoon) = (None, Vec::new(), None);
         let words: Vec<&str> = spaced.split_whitespace().take(Self::WORDS + 1).collect();
         if words.len() > Self::WORDS {
@@ -209,7 +260,8 @@ impl Printed {
                 let end = word
                     .find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.')))
                     .unwrap_or(word.len());
-                time = Some(time_of(&word[..end])?);
+                let (clock, more) = time_of(&word[..end])?;
+                (time, added) = (Some(clock), more);
                 zone = zone.or_else(|| (end < word.len()).then(|| word[end..].to_owned()));
             } else if let Some(fields) = three_numbers(word).filter(|_| date.is_none()) {
                 date = Some(date_of(fields, word.contains('.'), order)?);
@@ -229,7 +281,8 @@ impl Printed {
             _ => return Err(malformed()),
         };
         let time = with_half(time.ok_or_else(malformed)?, afternoon)?;
-        Ok(Self { local: date.to_datetime(time), zone })
+        let local = date.to_datetime(time).checked_add(added).map_err(|_| malformed())?;
+        Ok(Self { local, zone })
     }
 }
 
@@ -288,7 +341,10 @@ fn date_from(year: i16, month: i16, day: i16) -> Result<Date, Doubt> {
     Date::new(year, small(month)?, small(day)?).map_err(|_| malformed())
 }
 
-fn time_of(text: &str) -> Result<Time, Doubt> {
+/// The time of day, and what is to be added to it: a day for 24:00:00, the end of a day, and a second for a leap second,
+/// which has the number of the second after it, as in POSIX. Offsets are whole quarters of an hour, so a leap second ends
+/// one.
+fn time_of(text: &str) -> Result<(Time, SignedDuration), Doubt> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut fields = clock.split(':').map(|f| f.parse::<i8>().map_err(|_| malformed()));
     let (hour, minute) = (fields.next().ok_or_else(malformed)??, fields.next().ok_or_else(malformed)??);
@@ -297,7 +353,13 @@ fn time_of(text: &str) -> Result<Time, Doubt> {
         return Err(malformed());
     }
     let nanos: i32 = format!("{fraction:0<9}").parse().map_err(|_| malformed())?;
-    Time::new(hour, minute, second, nanos).map_err(|_| malformed())
+    let (hour, second, added) = match (hour, minute, second, nanos) {
+        (24, 0, 0, 0) => (0, 0, SignedDuration::from_hours(24)),
+        (_, 14 | 29 | 44 | 59, 60, _) => (hour, 59, SignedDuration::from_secs(1)),
+        _ => (hour, second, SignedDuration::ZERO),
+    };
+    let time = Time::new(hour, minute, second, nanos).map_err(|_| malformed())?;
+    Ok((time, added))
 }
 
 fn with_half(time: Time, afternoon: Option<bool>) -> Result<Time, Doubt> {
@@ -381,6 +443,44 @@ mod tests {
         let elsewhere = clock.in_zone_of("2023/01/13 09:00:00 EST").unwrap();
         assert_eq!(seconds(&elsewhere, "2023/01/12 22:00:03"), Ok(NOON_IN_TOKYO));
         assert!(clock.in_zone_of("2023/01/13 09:00:00").is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_day_and_a_leap_second_are_times() {
+        let clock = clock("UTC", DateOrder::Ymd);
+        for (printed, meant) in [
+            ("2026-12-31 24:00:00", "2027-01-01 00:00:00"),
+            ("2026-12-31T24:00", "2027-01-01 00:00:00"),
+            ("2016-12-31 23:59:60", "2017-01-01 00:00:00"),
+            ("2016-12-31T23:59:60Z", "2017-01-01 00:00:00"),
+            ("2017-01-01 05:29:60 +05:30", "2017-01-01 00:00:00"),
+        ] {
+            assert_eq!(seconds(&clock, printed), seconds(&clock, meant), "{printed}");
+            assert!(seconds(&clock, printed).is_ok(), "{printed}");
+        }
+        let wrong = ["24:00:01", "24:01:00", "24:00:00.5", "25:00:00", "12:10:60", "23:59:61", "24:00:00 PM"];
+        for wrong in wrong.map(|time| format!("2026-12-31 {time}")) {
+            assert_eq!(seconds(&clock, &wrong), Err("time_malformed"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn abbreviations_that_mean_one_offset_are_known_and_others_are_not() {
+        let clock = clock("UTC", DateOrder::Ymd);
+        for (printed, meant) in [
+            ("2026-01-31 12:00 CET", "2026-01-31 12:00 +01:00"),
+            ("2026-07-31 12:00 CEST", "2026-07-31 12:00 +02:00"),
+            ("2026-07-31 12:00 AEST", "2026-07-31 12:00 +10:00"),
+            ("2026-07-31 12:00 ACST", "2026-07-31 12:00 +09:30"),
+            ("Fri Jul 31 12:00:00 PDT 2026", "2026-07-31 12:00 -07:00"),
+        ] {
+            assert_eq!(seconds(&clock, printed), seconds(&clock, meant), "{printed}");
+        }
+        for ambiguous in ["CST", "IST", "BST", "AST", "cet"] {
+            assert_eq!(seconds(&clock, &format!("2026-01-31 12:00 {ambiguous}")), Err("zone_unknown"));
+        }
+        let words: std::collections::BTreeSet<_> = ABBREVIATIONS.iter().map(|(word, _)| word).collect();
+        assert_eq!(words.len(), ABBREVIATIONS.len());
     }
 
     #[test]
