@@ -7,7 +7,7 @@ use headworks::infra::db::{DbError, View};
 use headworks::infra::telemetry::metrics::Metrics;
 use headworks::on_either;
 use headworks_spool::{Door, Envelope, Spool};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,17 @@ impl Site {
         environment.extend(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())));
         let file = Some(self.directory.path().join("headworks.toml"));
         let loaded = config::load(&Layers { file, environment, ..Layers::default() })?;
-        Ok(Arc::new(App::build(Live::new(loaded), Metrics::install()?).await?))
+        Ok(Arc::new(App::build(Live::new(loaded), metrics()?).await?))
+    }
+}
+
+/// The recorder is one for the whole process, and so for all sites in it.
+fn metrics() -> anyhow::Result<Metrics> {
+    static METRICS: Mutex<Option<Metrics>> = Mutex::new(None);
+    let mut installed = METRICS.lock().map_err(|_| anyhow::anyhow!("installing the recorder panicked"))?;
+    match &*installed {
+        Some(metrics) => Ok(metrics.clone()),
+        None => Ok(installed.insert(Metrics::install()?).clone()),
     }
 }
 

@@ -119,3 +119,17 @@ async fn wait_for(appliance: &Appliance, mails: usize, pause: Duration) -> anyho
         tokio::time::sleep(pause).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_round_of_a_process_has_a_site_of_its_own() {
+        for _ in 0..2 {
+            let site = Site::make(None).expect("a directory can be made");
+            let rate = throughput(&site, 3).await.expect("the mails become rows");
+            assert!(rate > 0.0);
+        }
+    }
+}
