@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The one build: the three programs that are shipped, in target/dist. Demo, tests and benches use only these.
+# The one build: the three programs that are shipped, in target/dist, and their debug files. Demo, tests and benches use only these.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
 
@@ -18,6 +18,13 @@ cargo build --release --locked --workspace --bins --exclude mailhandler --exclud
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" CARGO_PROFILE_RELEASE_PANIC=abort \
     cargo build --release --locked -p mailhandler --bin mailhandler --target "$host"
 
-mkdir -p "$target/dist"
-install -m 755 "$target/release/headworks" "$target/release/headworks-modules" "$target/$host/release/mailhandler" \
-    "$target/dist/"
+# Shipped without debug information, which stands beside it in `.debug`, where gdb and Rust's backtraces look.
+mkdir -p "$target/dist/.debug"
+for program in "$target/release/headworks" "$target/release/headworks-modules" "$target/$host/release/mailhandler"; do
+    name=${program##*/}
+    debug=$target/dist/.debug/$name.debug
+    objcopy --only-keep-debug "$program" "$debug"
+    objcopy --strip-debug --add-gnu-debuglink="$debug" "$program" "$target/dist/$name.new"
+    chmod 755 "$target/dist/$name.new"
+    mv "$target/dist/$name.new" "$target/dist/$name"
+done
