@@ -215,7 +215,7 @@ pub fn host_settings(config: &Config) -> host::Settings {
         queue: 1024,
         cpu_seconds: modules.cpu.get().as_secs().max(1),
         data_bytes: modules.memory_bytes.bytes(),
-        wall: modules.wall.get(),
+        wall: config.longest_hard_timeout(),
         spill_bytes: modules.spill_bytes.bytes() + config.mail.message_bytes.bytes(),
         recycle_after: modules.recycle_after.get(),
     }

@@ -57,7 +57,7 @@ fn queue_rules(config: &Config, queue: &QueueName) -> Option<QueueRules> {
         prefetch: limits.prefetch,
         max_attempts: limits.max_attempts,
         soft_timeout: limits.soft_timeout,
-        hard_timeout: limits.hard_timeout,
+        hard_timeout: limits.hard_timeout(),
         backoff: Backoff { base: config.jobs.backoff_base.get(), max: config.jobs.backoff_max.get() },
     })
 }

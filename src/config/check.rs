@@ -78,17 +78,15 @@ impl Check<'_> {
 
     fn times(&mut self, config: &Config) {
         let (jobs, keeper, modules) = (&config.jobs, &config.keeper, &config.modules);
-        let positive: [([&str; 2], Period); 17] = [
+        let positive: [([&str; 2], Period); 15] = [
             (["store", "statement_timeout"], config.store.statement_timeout),
             (["http", "request_timeout"], config.http.request_timeout),
             (["modules", "cpu"], modules.cpu),
-            (["modules", "wall"], modules.wall),
             (["jobs", "lease"], jobs.lease),
             (["jobs", "poll_min"], jobs.poll_min),
             (["jobs", "sweep"], jobs.sweep),
             (["jobs", "backoff_base"], jobs.backoff_base),
             (["jobs", "soft_timeout"], jobs.soft_timeout),
-            (["jobs", "hard_timeout"], jobs.hard_timeout),
             (["history", "retention"], config.history.retention),
             (["log", "retention"], config.log.retention),
             (["keeper", "promote_every"], keeper.promote_every),
@@ -110,19 +108,9 @@ impl Check<'_> {
             ["jobs", "backoff_base"],
             "must not be longer than jobs.backoff_max",
         );
-        self.expect(
-            jobs.soft_timeout <= jobs.hard_timeout,
-            ["jobs", "soft_timeout"],
-            "must not be longer than jobs.hard_timeout",
-        );
         let renewed = jobs.heartbeat() > jobs.claim_lag.get().max(jobs.finish_linger.get());
         let lease = "must be more than three times jobs.claim_lag and jobs.finish_linger, or it ends before it is renewed";
         self.expect(renewed, ["jobs", "lease"], lease);
-        self.expect(
-            modules.wall <= jobs.soft_timeout,
-            ["modules", "wall"],
-            "must not be longer than jobs.soft_timeout",
-        );
         let pages = config.http.default_page <= config.http.max_page;
         self.expect(pages, ["http", "default_page"], "must not be more than http.max_page");
     }
@@ -147,17 +135,11 @@ impl Check<'_> {
 
     fn queues(&mut self, config: &Config) {
         for (name, exception) in &config.queue {
-            let queue: QueueName = match name.parse() {
-                Ok(queue) => queue,
-                Err(message) => {
-                    self.expect(false, ["queue", name], message);
-                    continue;
-                }
-            };
-            let limits = config.queue_limits(&queue);
-            let fits = limits.soft_timeout <= limits.hard_timeout;
-            let key = if exception.soft_timeout.is_some() { "soft_timeout" } else { "hard_timeout" };
-            self.expect(fits, ["queue", name, key], "leaves soft_timeout longer than hard_timeout");
+            if let Err(message) = name.parse::<QueueName>() {
+                self.expect(false, ["queue", name], message);
+            }
+            let positive = exception.soft_timeout.is_none_or(|limit| !limit.get().is_zero());
+            self.expect(positive, ["queue", name, "soft_timeout"], "must be longer than zero");
         }
     }
 

@@ -38,8 +38,6 @@ pub struct Jobs {
     pub backoff_max: Period,
     /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Period,
-    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
-    pub hard_timeout: Period,
 }
 
 impl Jobs {
@@ -62,8 +60,6 @@ pub struct QueueException {
     pub max_attempts: Option<NonZeroU32>,
     /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Option<Period>,
-    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
-    pub hard_timeout: Option<Period>,
     /// Jobs are taken in but not run.
     pub paused: Option<bool>,
 }
@@ -79,8 +75,6 @@ pub struct QueueLimits {
     pub max_attempts: u16,
     /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
     pub soft_timeout: Duration,
-    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
-    pub hard_timeout: Duration,
     /// Jobs are taken in but not run.
     pub paused: bool,
 }
@@ -93,7 +87,6 @@ impl QueueLimits {
             prefetch: jobs.prefetch,
             max_attempts: attempts(jobs.max_attempts),
             soft_timeout: jobs.soft_timeout.get(),
-            hard_timeout: jobs.hard_timeout.get(),
             paused: false,
         };
         for exception in exceptions {
@@ -102,12 +95,22 @@ impl QueueLimits {
                 prefetch: exception.prefetch.unwrap_or(limits.prefetch),
                 max_attempts: exception.max_attempts.map_or(limits.max_attempts, attempts),
                 soft_timeout: exception.soft_timeout.map_or(limits.soft_timeout, Period::get),
-                hard_timeout: exception.hard_timeout.map_or(limits.hard_timeout, Period::get),
                 paused: exception.paused.unwrap_or(limits.paused),
             };
         }
         limits
     }
+
+    /// Longest run of a job, without what it waits for a module process; then it is given up, which costs an attempt.
+    #[must_use]
+    pub fn hard_timeout(&self) -> Duration {
+        hard_timeout(self.soft_timeout)
+    }
+}
+
+/// A run may take twice as long as the work of its module, for what stands around that work.
+pub(super) fn hard_timeout(soft_timeout: Duration) -> Duration {
+    soft_timeout.saturating_mul(2)
 }
 
 fn attempts(configured: NonZeroU32) -> u16 {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 /// What takes effect without a restart: settings, and sections with everything in them. [`Live::reload`] takes over exactly
 /// these, so whatever uses one must ask [`Live`] each time. The head of `config.default.toml` lists the same (a test compares
 /// them).
-pub(super) const RELOADED: [&[&str]; 24] = [
+pub(super) const RELOADED: [&[&str]; 23] = [
     &["customer"],
     &["rule"],
     &["source"],
@@ -24,7 +24,6 @@ pub(super) const RELOADED: [&[&str]; 24] = [
     &["jobs", "backoff_base"],
     &["jobs", "backoff_max"],
     &["jobs", "soft_timeout"],
-    &["jobs", "hard_timeout"],
     &["modules", "rows"],
     &["modules", "row_bytes"],
     &["modules", "findings"],

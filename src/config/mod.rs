@@ -70,6 +70,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that can be set. `config.default.toml` holds the defaults; the structs have none, so that there is one
 /// place to look. Its comments and the comments of these fields are the same text (a test compares them).
@@ -179,6 +180,14 @@ impl Config {
         // A prefix sorts before the names below it.
         let sections = self.queue.iter().filter(|(name, _)| queue.is_below(name));
         QueueLimits::new(&self.jobs, sections.map(|(_, exception)| exception))
+    }
+
+    /// The longest `hard_timeout` of any queue.
+    #[must_use]
+    pub fn longest_hard_timeout(&self) -> Duration {
+        let exceptions = self.queue.values().filter_map(|exception| exception.soft_timeout);
+        let longest = exceptions.chain([self.jobs.soft_timeout]).map(Period::get).max();
+        jobs::hard_timeout(longest.unwrap_or_default())
     }
 
     /// Puts relative paths below the state directory.

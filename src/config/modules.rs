@@ -21,8 +21,6 @@ pub struct Modules {
     pub recycle_after: NonZeroU32,
     /// CPU time per delivery.
     pub cpu: Period,
-    /// Elapsed time per delivery.
-    pub wall: Period,
     /// Most memory of a process.
     pub memory_bytes: ByteSize,
     /// Most rows from a delivery.

@@ -12,7 +12,6 @@ use std::time::Duration;
 const ENDLESS: &str = r#"
 [queue.parse]
 soft_timeout = "3s"
-hard_timeout = "1m"
 max_attempts = 1
 
 [[rule]]

@@ -131,7 +131,6 @@ fn what_a_reload_says_it_took_over_is_what_it_took_over() {
         "jobs.backoff_base = '7s'",
         "jobs.backoff_max = '7h'",
         "jobs.soft_timeout = '6m'",
-        "jobs.hard_timeout = '7h'",
         "queue.parse.paused = true",
         "history.retention = '1d'",
         "log.retention = '1d'",

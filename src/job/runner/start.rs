@@ -75,7 +75,7 @@ async fn perform<W>(running: &Running, handler: &Handler<W>) -> Outcome<W> {
             outcome.unwrap_or_else(|_| Outcome::Retry { error: "its handler panicked".into() })
         }
         () = lease.at_work_for(rules.hard_timeout) => {
-            Outcome::Retry { error: format!("stopped after hard_timeout of {:?}", rules.hard_timeout) }
+            Outcome::Retry { error: format!("stopped after {:?}, twice soft_timeout", rules.hard_timeout) }
         }
     }
 }
