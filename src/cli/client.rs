@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A body to send, with its media type.
-pub type Upload = (&'static str, reqwest::Body);
+pub type Upload = (String, reqwest::Body);
 
 /// A server, and how to reach it.
 pub struct Client {

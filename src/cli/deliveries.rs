@@ -1,5 +1,7 @@
 //! `headworks deliveries`, `headworks trace`, `headworks replay`: deliveries, their history, and parsing them again.
 
+mod post;
+
 use super::gateway::Gateway;
 use super::held::PARTS;
 use super::jobs::{self, EVENTS, FINDINGS};
@@ -23,9 +25,10 @@ const COLUMNS: [Column; 9] = [
     ("bytes", "/bytes"),
 ];
 
-/// List and show deliveries.
+/// Post, list and show deliveries.
 #[derive(Debug, Subcommand)]
 pub enum Deliveries {
+    Post(post::Post),
     /// List deliveries, newest first.
     List {
         #[command(flatten)]
@@ -72,6 +75,7 @@ impl Deliveries {
     /// Runs the command.
     pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         match self {
+            Self::Post(post) => return post.run(global, api).await,
             Self::List { listing, held, coordinates } => {
                 let query = coordinates.query().with("held", held.then_some("true"));
                 listing.print(global, api, &query.at("/deliveries"), &COLUMNS).await?;
@@ -148,7 +152,8 @@ async fn rules(api: &Gateway, trace: &Value) -> Result<Value, Failure> {
     let query = Query::default()
         .with("recipient", Some(envelope("recipient").unwrap_or_default()))
         .with("sender", envelope("sender"));
-    api.post_mail(&query.at("/rules/test"), mail).await
+    let mail = reqwest::Body::wrap_stream(mail.into_data_stream());
+    api.post_bytes(&query.at("/rules/test"), "message/rfc822", mail).await
 }
 
 fn print_trace(trace: &Value) -> Result<(), Failure> {

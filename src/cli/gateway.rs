@@ -110,14 +110,18 @@ impl Gateway {
 
     /// Posts JSON; null where the answer is empty.
     pub async fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        let upload = ("application/json", body.to_string().into());
+        let upload = ("application/json".into(), body.to_string().into());
         self.json(Method::POST, &format!("{BASE}{path}"), Some(upload)).await
     }
 
-    /// Posts a mail, of any length.
-    pub async fn post_mail(&self, path: &str, mail: Body) -> Result<Value, Failure> {
-        let upload = ("message/rfc822", reqwest::Body::wrap_stream(mail.into_data_stream()));
-        self.json(Method::POST, &format!("{BASE}{path}"), Some(upload)).await
+    /// Posts bytes of any length, with their media type.
+    pub async fn post_bytes(
+        &self,
+        path: &str,
+        media_type: &str,
+        bytes: reqwest::Body,
+    ) -> Result<Value, Failure> {
+        self.json(Method::POST, &format!("{BASE}{path}"), Some((media_type.to_owned(), bytes))).await
     }
 
     /// Which build of headworks answers.

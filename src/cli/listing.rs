@@ -63,7 +63,7 @@ impl Query {
     pub fn with(mut self, name: &str, value: Option<&str>) -> Self {
         if let Some(value) = value {
             self.0.push(if self.0.is_empty() { '?' } else { '&' });
-            self.0.push_str(&format!("{name}={}", encoded(value)));
+            self.0.push_str(&format!("{}={}", encoded(name), encoded(value)));
         }
         self
     }
@@ -107,6 +107,24 @@ impl Listing {
         path: &str,
         columns: &[Column],
     ) -> Result<(), Failure> {
+        let (items, cursor) = self.fetch(api, path).await?;
+        print::list(self.json, columns, &items)?;
+        say_how_to_continue(global, cursor);
+        Ok(())
+    }
+
+    /// As [`Self::print`], with the fields of the entries as columns.
+    pub async fn print_all_fields(&self, global: &Global, api: &Gateway, path: &str) -> Result<(), Failure> {
+        let (items, cursor) = self.fetch(api, path).await?;
+        let fields = items.first().and_then(Value::as_object).into_iter().flat_map(|item| item.keys());
+        let columns: Vec<_> = fields.map(|field| (field.clone(), format!("/{field}"))).collect();
+        print::list(self.json, &columns, &items)?;
+        say_how_to_continue(global, cursor);
+        Ok(())
+    }
+
+    /// Entries up to the limit, and where to continue if there are more.
+    async fn fetch(&self, api: &Gateway, path: &str) -> Result<(Vec<Value>, Option<String>), Failure> {
         let mut pages = Pages::new(api, path, self.cursor.clone());
         let mut items = Vec::new();
         while items.len() < self.limit {
@@ -114,11 +132,13 @@ impl Listing {
             let Some(page) = pages.next(wanted).await? else { break };
             items.extend(page);
         }
-        print::list(self.json, columns, &items)?;
-        if let Some(cursor) = pages.cursor.filter(|_| !pages.ended) {
-            global.say(&format!("there are more: continue with --cursor {cursor}"));
-        }
-        Ok(())
+        Ok((items, pages.cursor.filter(|_| !pages.ended)))
+    }
+}
+
+fn say_how_to_continue(global: &Global, cursor: Option<String>) {
+    if let Some(cursor) = cursor {
+        global.say(&format!("there are more: continue with --cursor {cursor}"));
     }
 }
 

@@ -1,17 +1,21 @@
 //! `headworks log tail`: the events of a topic, in the order of their commits.
 
 use super::gateway::{Gateway, encoded};
-use super::{Exit, Failure, Global, print};
+use super::print::{self, Column};
+use super::{Exit, Failure, Global};
 use clap::Subcommand;
 use std::time::Duration;
 
 /// How often a topic is polled for new entries.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// When, and the event: as JSON, or in base64 where it is something else.
+const COLUMNS: [Column; 3] = [("at", "/at"), ("event", "/body"), ("event in base64", "/body_base64")];
+
 /// Read the log of events.
 #[derive(Debug, Subcommand)]
 pub enum Log {
-    /// Print the entries of a topic, one JSON object per line.
+    /// Print the entries of a topic, one per line.
     Tail {
         /// Name of the topic.
         topic: String,
@@ -21,7 +25,7 @@ pub enum Log {
         /// Wait for more entries until Ctrl-C.
         #[arg(long, short)]
         follow: bool,
-        /// Accepted as in other commands; the output is always JSON.
+        /// Print one JSON object per line, with position, key and headers.
         #[arg(long)]
         json: bool,
     },
@@ -30,7 +34,7 @@ pub enum Log {
 impl Log {
     /// Runs the command.
     pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
-        let Self::Tail { topic, mut after, follow, json: _ } = self;
+        let Self::Tail { topic, mut after, follow, json } = self;
         if follow && matches!(api, Gateway::Here(_)) {
             let why = "no server is running here, so there will be no new entries";
             return Err(Failure::new(Exit::Unreachable, why));
@@ -44,7 +48,7 @@ impl Log {
                 eprintln!("headworks: entries after {place} are missing: they have expired");
             }
             let items = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-            print::list(true, &[], items)?;
+            print::more(json, &COLUMNS, items)?;
             after = page["next"].as_str().map(str::to_owned);
             if !items.is_empty() {
                 continue;

@@ -20,6 +20,8 @@ mod owner;
 mod postfix;
 mod print;
 mod queues;
+mod receipts;
+mod rows;
 mod rules;
 mod serve;
 mod shell;
@@ -45,6 +47,7 @@ struct Cli {
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Configuration file [default: /etc/headworks/headworks.toml if it exists].
     #[arg(long, global = true, env = "HEADWORKS_CONFIG", value_name = "FILE")]
@@ -88,6 +91,9 @@ enum Command {
     Held(held::HeldJobs),
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),
+    #[command(subcommand)]
+    Receipts(receipts::Receipts),
+    Rows(rows::Rows),
     Trace(deliveries::Trace),
     Replay(deliveries::Replay),
     #[command(subcommand)]
@@ -180,6 +186,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Jobs(jobs) => ask(global, async |api| jobs.run(global, api).await).await,
         Command::Held(held) => ask(global, async |api| held.run(global, api).await).await,
         Command::Deliveries(deliveries) => ask(global, async |api| deliveries.run(global, api).await).await,
+        Command::Receipts(receipts) => ask(global, async |api| receipts.run(api).await).await,
+        Command::Rows(rows) => ask(global, async |api| rows.run(global, api).await).await,
         Command::Trace(trace) => ask(global, async |api| trace.run(global, api).await).await,
         Command::Replay(replay) => ask(global, async |api| replay.run(global, api).await).await,
         Command::Rules(rules) => rules.run(global).await,

@@ -25,7 +25,7 @@ pub fn out(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints objects: one per line with `json`, otherwise as a table.
-pub fn list(json: bool, columns: &[Column], items: &[Value]) -> Result<(), Failure> {
+pub fn list<C: AsRef<str>>(json: bool, columns: &[(C, C)], items: &[Value]) -> Result<(), Failure> {
     if json {
         return out(&items.iter().map(json_line).collect::<String>());
     }
@@ -55,13 +55,24 @@ pub fn json_line(object: &Value) -> String {
 }
 
 /// Objects as a table, with a border on a terminal; an empty list prints the heading only.
-pub fn table(columns: &[Column], items: &[Value]) -> String {
-    let mut table = blank();
-    table.set_header(columns.iter().map(|(heading, _)| heading.to_uppercase()));
-    for item in items {
-        table.add_row(columns.iter().map(|(_, pointer)| cell(pointer, item)));
-    }
+pub fn table<C: AsRef<str>>(columns: &[(C, C)], items: &[Value]) -> String {
+    let mut table = filled(columns, items);
+    table
+        .set_header(columns.iter().map(|(heading, _)| escape(&heading.as_ref().to_uppercase()).into_owned()));
     lines(&table)
+}
+
+/// As [`list`], for the next lines of an output that goes on: as a table, it has no heading.
+pub fn more(json: bool, columns: &[Column], items: &[Value]) -> Result<(), Failure> {
+    if json { list(true, columns, items) } else { out(&lines(&filled(columns, items))) }
+}
+
+fn filled<C: AsRef<str>>(columns: &[(C, C)], items: &[Value]) -> Table {
+    let mut table = blank();
+    for item in items {
+        table.add_row(columns.iter().map(|(_, pointer)| cell(pointer.as_ref(), item)));
+    }
+    table
 }
 
 fn fields(object: &Value) -> String {

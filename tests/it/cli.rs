@@ -1,6 +1,7 @@
 //! The command line: the real program, as operators and scripts call it.
 
 mod live;
+mod post;
 mod tls;
 
 use crate::appliance::{Site, deposit, fixture};
