@@ -6,13 +6,14 @@
 #
 # Environment:
 #   HEADWORKS_TEST_REQUIRE   backends that may not be missing, for example "sqlite postgres"; set in .ci/run
-#   HEADWORKS_TEST_CARGO     further arguments of `cargo test`, for example "-p headworks job::"
+#   HEADWORKS_TEST_CARGO     which tests, as arguments of `cargo nextest run`, for example "-p headworks job::"
 #
 # Installing packages and Postfix need root; without it, what is there is used and the rest is named at the end.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")/.."
 
 cargo_deny_version=0.20.2
+cargo_nextest_version=0.9.140
 backends=(sqlite postgres postfix strace schemathesis)
 repository=$PWD
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$repository/target/tools/bin:$PATH"
@@ -21,7 +22,10 @@ export CARGO_TERM_COLOR=never
 # Readable by everyone: Postfix and PostgreSQL run as users of their own.
 work=$(mktemp -d /tmp/headworks-test.XXXXXX)
 chmod 755 "$work"
-log=$work/tests.log
+# What nextest says of every test, and what cargo says of documentation tests.
+report=$work/junit.xml
+doc_log=$work/doc.log
+touch "$report" "$doc_log"
 
 cleanup() {
     local status=$?
@@ -35,13 +39,20 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
+# took NAME BEGAN: says how long a part took, and remembers it for the summary.
+times=()
+took() {
+    printf '==> %s: %d s\n' "$1" "$((SECONDS - $2))"
+    times+=("$(printf '%6d  %s' "$((SECONDS - $2))" "$1")")
+}
+
 # step NAME COMMAND…: announces a step, says how long it took, and ends the run where it fails.
 step() {
     local name=$1 began=$SECONDS
     shift
     printf '\n==> %s\n' "$name"
     "$@"
-    printf '==> %s: %d s\n' "$name" "$((SECONDS - began))"
+    took "$name" "$began"
 }
 
 # check NAME COMMAND…: a step whose failure is remembered, so that one run shows everything that is wrong.
@@ -51,7 +62,7 @@ check() {
     shift
     printf '\n==> %s\n' "$name"
     "$@" || failed+=("$name")
-    printf '==> %s: %d s\n' "$name" "$((SECONDS - began))"
+    took "$name" "$began"
 }
 
 is_installed() {
@@ -78,6 +89,9 @@ install_missing() {
     cargo clippy --version
     if [[ $(cargo deny --version 2>/dev/null) != "cargo-deny $cargo_deny_version" ]]; then
         cargo install cargo-deny --version "$cargo_deny_version" --locked
+    fi
+    if [[ $(cargo nextest --version 2>/dev/null) != "cargo-nextest $cargo_nextest_version "* ]]; then
+        cargo install cargo-nextest --version "$cargo_nextest_version" --locked --no-default-features --features default-no-update
     fi
 }
 
@@ -120,16 +134,31 @@ run_tests() {
     # What a killed test leaves behind goes with the directory.
     mkdir "$work/tmp"
     chmod 1777 "$work/tmp"
-    local arguments
+    local arguments status=0 written=${CARGO_TARGET_DIR:-target}/nextest/default/junit.xml
     read -ra arguments <<<"${HEADWORKS_TEST_CARGO:---workspace}"
-    TMPDIR=$work/tmp cargo test --locked --no-fail-fast "${arguments[@]}" 2>&1 | tee "$log"
+    rm -f "$written"
+    TMPDIR=$work/tmp cargo nextest run --locked "${arguments[@]}" || status=$?
+    # Without it nothing was compiled, so nothing ran.
+    if [[ -e $written ]]; then mv "$written" "$report"; fi
+    return "$status"
+}
+
+# nextest leaves these to cargo.
+run_doc_tests() {
+    cargo test --locked --doc --workspace 2>&1 | tee "$doc_log"
+}
+
+# Prints the slowest tests, longest first, with their seconds.
+slowest() {
+    sed -nE 's/.*<testcase name="([^"]*)" classname="([^"]*)".* time="([0-9.]+)".*/\3 \2 \1/p' "$report" |
+        sort -rn | head -n "$1"
 }
 
 # Names every backend as exercised or not, counts the tests, and fails where anything did.
 summary() {
     local exercised=() missing=() backend
     for backend in "${backends[@]}"; do
-        if grep -qx "$backend" "$work/available" && ! grep -qF "skipped: needs $backend," "$log"; then
+        if grep -qx "$backend" "$work/available" && ! grep -qF "skipped: needs $backend," "$report"; then
             exercised+=("$backend")
         else
             missing+=("$backend")
@@ -138,12 +167,19 @@ summary() {
             fi
         fi
     done
+    printf '\nslowest tests, in seconds:\n%s\n' "$(slowest 10)"
+    printf '\nseconds by part:\n'
+    printf '%s\n' "${times[@]}"
     printf '\nexercised: %s\n' "${exercised[*]}"
     printf 'not exercised: %s\n' "${missing[*]:-none}"
     if ((${#failed[@]})); then
         printf 'failed: %s\n' "${failed[@]}"
     fi
-    awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
+    # `<testsuites … tests="N" failures="N" errors="N" …>`, and cargo's `test result: ok. N passed; N failed; …`.
+    {
+        sed -nE '/<testsuites /{s/.* tests="([0-9]+)" failures="([0-9]+)" errors="([0-9]+)".*/\1 \2 \3/p;q}' "$report"
+        awk '/^test result:/ { print $4 + $6, $6, 0 }' "$doc_log"
+    } | awk '{ failed += $2 + $3; passed += $1 - $2 - $3 } END { printf "%d passed, %d failed\n", passed, failed }'
     ((${#failed[@]} == 0))
 }
 
@@ -156,4 +192,5 @@ step 'build' build
 make_user
 step 'servers' start_servers
 check 'tests' run_tests
+if [[ -z ${HEADWORKS_TEST_CARGO:-} ]]; then check 'documentation tests' run_doc_tests; fi
 summary
