@@ -1,6 +1,6 @@
 //! The store goes away and comes back: nobody is blamed, nothing is lost, nothing is done twice.
 
-use super::runner::{RULES, SETTINGS, Working, handler};
+use super::runner::{BRIEF_LEASE, RULES, Working, handler};
 use super::server::Server;
 use super::*;
 use headworks::job::{Outcome, QueueRules};
@@ -14,11 +14,11 @@ async fn an_outage_of_two_leases_poisons_nothing_and_every_job_is_done_once() {
         tokio::time::sleep(Duration::from_millis(400)).await;
         Outcome::Done("written".into())
     });
-    let working = Working::start(&jobs, SETTINGS, QueueRules { concurrency: COUNT as u32, ..RULES }, slow);
+    let working = Working::start(&jobs, BRIEF_LEASE, QueueRules { concurrency: COUNT as u32, ..RULES }, slow);
     let ids = jobs.insert_plain(COUNT).await;
     jobs.wait_for(ids[COUNT - 1], State::Running).await;
     server.stop_at_once();
-    tokio::time::sleep(SETTINGS.lease * 2).await;
+    tokio::time::sleep(BRIEF_LEASE.lease * 2).await;
     server.start();
     for id in &ids {
         jobs.wait_for(*id, State::Completed).await;

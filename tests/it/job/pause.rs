@@ -3,7 +3,7 @@
 use super::runner::{RULES, SETTINGS, Working, handler};
 use super::*;
 use crate::stores::each_store;
-use headworks::job::{Outcome, QueueRules, RunnerSettings};
+use headworks::job::{Outcome, QueueRules};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -22,8 +22,7 @@ async fn after_a_pause_nothing_starts_and_jobs_claimed_ahead_are_given_back() {
                 Outcome::Done("written".into())
             }
         });
-        let settings = RunnerSettings { lease: LONG, ..SETTINGS };
-        let working = Working::start(&jobs, settings, QueueRules { concurrency: 1, ..RULES }, perform);
+        let working = Working::start(&jobs, SETTINGS, QueueRules { concurrency: 1, ..RULES }, perform);
         let ids = jobs.insert_plain(4).await;
         working.wake.wake();
         for id in &ids {

@@ -4,34 +4,91 @@ use super::*;
 use crate::stores::each_store;
 use headworks::job::HoldReason;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Times each race is run.
 const ROUNDS: usize = 1000;
 /// Races run beside each other.
 const ABREAST: usize = 8;
 
+/// One round of a race.
+struct Round {
+    jobs: Jobs,
+    number: usize,
+    contest: Arc<Contest>,
+}
+
+/// What the rounds of a race saw.
+#[derive(Default)]
+struct Contest {
+    left_first: AtomicUsize,
+    right_first: AtomicUsize,
+    overlapping: AtomicUsize,
+}
+
+impl Round {
+    /// Sends both at once; which one is sent first changes every round.
+    async fn both<L: Future, R: Future>(&self, left: L, right: R) -> (L::Output, R::Output) {
+        let (left, right) = (timed(left), timed(right));
+        let ((left, left_begun, left_done), (right, right_begun, right_done)) =
+            if self.number.is_multiple_of(2) {
+                tokio::join!(left, right)
+            } else {
+                let (right, left) = tokio::join!(right, left);
+                (left, right)
+            };
+        let first = if left_done < right_done { &self.contest.left_first } else { &self.contest.right_first };
+        first.fetch_add(1, Ordering::SeqCst);
+        let overlap = left_begun < right_done && right_begun < left_done;
+        self.contest.overlapping.fetch_add(usize::from(overlap), Ordering::SeqCst);
+        (left, right)
+    }
+}
+
+/// Runs `work`; also returns when it began and when it ended.
+async fn timed<F: Future>(work: F) -> (F::Output, Instant, Instant) {
+    let begun = Instant::now();
+    (work.await, begun, Instant::now())
+}
+
+impl Contest {
+    /// A race that one side always wins, or that never happens, shows nothing.
+    fn assert_contested(&self, rounds: usize) {
+        let [left, right, both] = [&self.left_first, &self.right_first, &self.overlapping]
+            .map(|count| count.load(Ordering::SeqCst));
+        eprintln!(
+            "of {rounds} rounds left was first in {left}, right in {right}; both were under way in {both}"
+        );
+        assert_eq!(left + right, rounds);
+        assert!(left >= rounds / 20 && right >= rounds / 20 && both >= rounds / 2);
+    }
+}
+
 impl Jobs {
-    /// Runs `race` on every one of `runs`, several at a time.
-    async fn each<T, R>(&self, runs: Vec<T>, race: impl Fn(Self, T) -> R + Send + Sync + 'static)
+    /// Runs `race` on every one of `runs`, several at a time, and sees to it that the races were contested.
+    async fn each<T, R>(&self, runs: Vec<T>, race: impl Fn(Round, T) -> R + Send + Sync + 'static)
     where
         T: Send + 'static,
         R: Future<Output = ()> + Send,
     {
-        let race = Arc::new(race);
+        let (race, contest, rounds) = (Arc::new(race), Arc::new(Contest::default()), runs.len());
         let mut lanes: Vec<Vec<T>> = (0..ABREAST).map(|_| Vec::new()).collect();
         for (n, run) in runs.into_iter().enumerate() {
             lanes[n % ABREAST].push(run);
         }
         let mut tasks = tokio::task::JoinSet::new();
         for lane in lanes {
-            let (jobs, race) = (self.clone(), Arc::clone(&race));
+            let (jobs, race, contest) = (self.clone(), Arc::clone(&race), Arc::clone(&contest));
             tasks.spawn(async move {
-                for run in lane {
-                    race(jobs.clone(), run).await;
+                for (number, run) in lane.into_iter().enumerate() {
+                    let round = Round { jobs: jobs.clone(), number, contest: Arc::clone(&contest) };
+                    race(round, run).await;
                 }
             });
         }
         tasks.join_all().await;
+        contest.assert_contested(rounds);
     }
 }
 
@@ -42,15 +99,16 @@ async fn a_late_end_and_a_new_claim_cannot_both_have_the_job() {
         jobs.insert_plain(ROUNDS).await;
         let expired = jobs.claim_for(ROUNDS, GONE).await;
         let rounds = expired.len();
-        jobs.each(expired, |jobs, old| async move {
-            let (ended, taken) = tokio::join!(jobs.end(&old, Ended::Completed), jobs.claim_for(1, RACE));
+        jobs.each(expired, |round, old| async move {
+            let (ended, taken) =
+                round.both(round.jobs.end(&old, Ended::Completed), round.jobs.claim_for(1, RACE)).await;
             if let Some(new) = taken.first()
                 && new.id == old.id
             {
                 assert!(!ended, "both had {}", old.id);
             }
             for new in taken {
-                assert!(jobs.end(&new, Ended::Completed).await);
+                assert!(round.jobs.end(&new, Ended::Completed).await);
             }
         })
         .await;
@@ -68,9 +126,11 @@ async fn a_job_ends_once_however_often_its_end_is_repeated() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let runs = jobs.claim(ROUNDS).await;
-        jobs.each(runs, |jobs, run| async move {
+        jobs.each(runs, |round, run| async move {
             let twice = [run.clone(), run.clone()];
-            let (a, b) = tokio::join!(jobs.end_all(&twice, Ended::Completed), jobs.end(&run, Ended::Failed));
+            let (a, b) = round
+                .both(round.jobs.end_all(&twice, Ended::Completed), round.jobs.end(&run, Ended::Failed))
+                .await;
             assert_eq!(a.len() + usize::from(b), 1);
         })
         .await;
@@ -85,11 +145,15 @@ async fn a_heartbeat_never_revives_a_lease_that_somebody_else_took() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let expired = jobs.claim_for(ROUNDS, GONE).await;
-        jobs.each(expired, |jobs, old| async move {
-            let (_, taken) = tokio::join!(jobs.renew(&old, LONG), jobs.claim_for(1, RACE));
+        jobs.each(expired, |round, old| async move {
+            let (_, taken) = round.both(round.jobs.renew(&old, LONG), round.jobs.claim_for(1, RACE)).await;
             for new in &taken {
-                assert!(jobs.stands(new).await, "the newer lease on {}", new.id);
-                assert!(new.id != old.id || !jobs.renew(&old, LONG).await, "the older lease on {}", new.id);
+                assert!(round.jobs.stands(new).await, "the newer lease on {}", new.id);
+                assert!(
+                    new.id != old.id || !round.jobs.renew(&old, LONG).await,
+                    "the older lease on {}",
+                    new.id
+                );
             }
         })
         .await;
@@ -104,8 +168,9 @@ async fn a_cancelled_job_is_completed_or_cancelled_and_never_both() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let runs = jobs.claim(ROUNDS).await;
-        jobs.each(runs, |jobs, run| async move {
-            let (ended, act) = tokio::join!(jobs.end(&run, Ended::Completed), jobs.cancel(run.id));
+        jobs.each(runs, |round, run| async move {
+            let (ended, act) =
+                round.both(round.jobs.end(&run, Ended::Completed), round.jobs.cancel(run.id)).await;
             assert!(ended, "a lease that stands is honoured");
             assert!(matches!(act, Act::Requested | Act::NotFound), "{act:?}");
         })
@@ -121,8 +186,9 @@ async fn a_job_that_is_called_off_while_it_is_put_back_ends_as_cancelled() {
         let jobs = Jobs::on(db).await;
         jobs.insert_plain(ROUNDS).await;
         let runs = jobs.claim(ROUNDS).await;
-        jobs.each(runs, |jobs, run| async move {
-            let (back, act) = tokio::join!(jobs.put_back(&run, retry(LONG)), jobs.cancel(run.id));
+        jobs.each(runs, |round, run| async move {
+            let (back, act) =
+                round.both(round.jobs.put_back(&run, retry(LONG)), round.jobs.cancel(run.id)).await;
             assert!(back && matches!(act, Act::Requested | Act::Done), "{act:?}");
         })
         .await;
@@ -138,8 +204,8 @@ async fn a_due_job_that_is_cancelled_is_gone_whoever_comes_first() {
         let jobs = Jobs::on(db).await;
         let due = vec![NewJob { delay: Duration::from_micros(1), ..jobs.new_job() }; ROUNDS];
         let ids = jobs.insert(due).await;
-        jobs.each(ids, |jobs, id| async move {
-            let (promoted, act) = tokio::join!(jobs.promote_some(1), jobs.cancel(id));
+        jobs.each(ids, |round, id| async move {
+            let (promoted, act) = round.both(round.jobs.promote_some(1), round.jobs.cancel(id)).await;
             assert!(promoted <= 1);
             assert_eq!(act, Act::Done);
         })
@@ -158,12 +224,11 @@ async fn a_signal_and_a_deadline_let_a_job_go_on_once() {
         for run in &runs {
             jobs.put_back(run, wait(Duration::ZERO)).await;
         }
-        jobs.each(runs, |jobs, run| async move {
+        jobs.each(runs, |round, run| async move {
             let id = run.id;
-            let (signalled, _) =
-                tokio::join!(async { commit!(jobs.db, tx => store::signal(&mut tx, &[id])) }, async {
-                    commit!(jobs.db, tx => store::promote(&mut tx, 1))
-                });
+            let signal = async { commit!(round.jobs.db, tx => store::signal(&mut tx, &[id])) };
+            let promote = async { commit!(round.jobs.db, tx => store::promote(&mut tx, 1)) };
+            let (signalled, _) = round.both(signal, promote).await;
             assert!(signalled.unwrap() <= 1);
         })
         .await;
@@ -180,7 +245,7 @@ async fn batches_that_name_their_jobs_in_opposite_orders_never_wait_for_each_oth
         jobs.insert_plain(BATCH).await;
         let forth = jobs.claim(BATCH).await;
         let back: Vec<Job> = forth.iter().rev().cloned().collect();
-        jobs.each((0..ROUNDS / 10).collect(), move |jobs, _| {
+        jobs.each((0..ROUNDS / 10).collect(), move |round, _| {
             let (forth, back) = (forth.clone(), back.clone());
             async move {
                 let held =
@@ -195,12 +260,13 @@ async fn batches_that_name_their_jobs_in_opposite_orders_never_wait_for_each_oth
                 };
                 let (c, d): (Vec<End>, Vec<End>) =
                     (forth.iter().map(hold).collect(), back.iter().map(hold).collect());
-                let (a, b, c, d) = tokio::join!(
-                    async { commit!(jobs.db, tx => store::renew(&mut tx, &a, LONG)) },
-                    async { commit!(jobs.db, tx => store::renew(&mut tx, &b, LONG)) },
-                    async { commit!(jobs.db, tx => store::end(&mut tx, &c)) },
-                    async { commit!(jobs.db, tx => store::end(&mut tx, &d)) }
-                );
+                let db = &round.jobs.db;
+                let renew =
+                    |held: Vec<_>| async move { commit!(db, tx => store::renew(&mut tx, &held, LONG)) };
+                let end = |ends: Vec<End>| async move { commit!(db, tx => store::end(&mut tx, &ends)) };
+                let forth = async { tokio::join!(renew(a), end(c)) };
+                let back = async { tokio::join!(renew(b), end(d)) };
+                let ((a, c), (b, d)) = round.both(forth, back).await;
                 assert!(a.is_ok() && b.is_ok() && c.is_ok() && d.is_ok());
             }
         })
@@ -250,9 +316,10 @@ async fn a_held_job_is_released_or_discarded_and_never_both() {
             let hold = PutBack::Hold { reason: HoldReason::NoRule, detail: String::new() };
             jobs.put_back(run, hold).await;
         }
-        jobs.each(runs, |jobs, run| async move {
-            let (released, discarded) = tokio::join!(jobs.release(run.id), jobs.discard(run.id));
-            let state = jobs.state(run.id).await;
+        jobs.each(runs, |round, run| async move {
+            let (released, discarded) =
+                round.both(round.jobs.release(run.id), round.jobs.discard(run.id)).await;
+            let state = round.jobs.state(run.id).await;
             match (released, discarded) {
                 (Act::Done, Act::WrongState) => assert_eq!(state, State::Available),
                 (Act::NotFound, Act::Done) => assert_eq!(state, State::Discarded),

@@ -13,11 +13,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// No lease expires, however slow the machine is.
 pub const SETTINGS: RunnerSettings = RunnerSettings {
-    lease: Duration::from_millis(300),
+    lease: LONG,
     claim_lag: Duration::from_millis(20),
     sweep: Duration::from_millis(100),
     poll_min: Duration::from_millis(5),
@@ -27,6 +29,8 @@ pub const SETTINGS: RunnerSettings = RunnerSettings {
     max_finishing: 512,
     grace: Duration::from_secs(5),
 };
+/// For tests about leases: heartbeats every 100 ms.
+pub const BRIEF_LEASE: RunnerSettings = RunnerSettings { lease: Duration::from_millis(300), ..SETTINGS };
 pub const RULES: QueueRules = QueueRules {
     concurrency: 4,
     prefetch: 4,
@@ -175,7 +179,8 @@ pub async fn obey(run: Run) -> Outcome<Work> {
         }
         "wait for others" => {
             let freed = async {
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                // Longer than any limit here.
+                tokio::time::sleep(Duration::from_millis(1500)).await;
                 Ok::<_, Interrupted>("written".to_owned())
             };
             run.wait(freed).await.map_or_else(Outcome::from, Outcome::Done)
@@ -251,7 +256,7 @@ async fn a_mail_that_is_out_of_attempts_is_held() {
 async fn a_run_hears_at_the_next_heartbeat_that_it_was_called_off() {
     each_store(|db| async move {
         let jobs = Jobs::on(db).await;
-        let working = Working::start(&jobs, SETTINGS, RULES, handler(obey));
+        let working = Working::start(&jobs, BRIEF_LEASE, RULES, handler(obey));
         let id = jobs.insert(vec![jobs.job_that("for ever")]).await[0];
         jobs.wait_for(id, State::Running).await;
         assert_eq!(jobs.cancel(id).await, Act::Requested);
@@ -276,7 +281,7 @@ async fn a_run_that_lost_its_lease_is_stopped_and_writes_nothing() {
                 outcome
             }
         });
-        let working = Working::start(&jobs, SETTINGS, RULES, watching);
+        let working = Working::start(&jobs, BRIEF_LEASE, RULES, watching);
         let id = jobs.insert(vec![jobs.job_that("for ever")]).await[0];
         jobs.wait_for(id, State::Running).await;
         // Somebody else took it, and holds it for long.
@@ -313,7 +318,7 @@ async fn work_is_stopped_in_time_and_a_run_given_up_and_what_waits_for_others_is
         let jobs = Jobs::on(db).await;
         let rules = QueueRules {
             soft_timeout: Duration::from_millis(100),
-            hard_timeout: Duration::from_millis(200),
+            hard_timeout: Duration::from_secs(1),
             max_attempts: 1,
             ..RULES
         };
@@ -321,7 +326,7 @@ async fn work_is_stopped_in_time_and_a_run_given_up_and_what_waits_for_others_is
         let once = |word: &str| NewJob { max_attempts: 1, ..jobs.job_that(word) };
         let words = ["work in time", "for ever", "wait for others"];
         let ids = jobs.insert(words.map(once).to_vec()).await;
-        let errors = ["stopped after soft_timeout of 100ms", "stopped after hard_timeout of 200ms"];
+        let errors = ["stopped after soft_timeout of 100ms", "stopped after 1s, twice soft_timeout"];
         for (id, error) in ids.iter().zip(errors) {
             jobs.wait_for(*id, State::Failed).await;
             assert_eq!(jobs.view(*id).await.last_error.as_deref(), Some(error));
@@ -336,8 +341,7 @@ async fn work_is_stopped_in_time_and_a_run_given_up_and_what_waits_for_others_is
 async fn a_stop_gives_back_what_runs_too_long_and_what_was_never_started() {
     each_store(|db| async move {
         let jobs = Jobs::on(db).await;
-        let settings =
-            RunnerSettings { grace: Duration::from_millis(50), lease: Duration::from_secs(600), ..SETTINGS };
+        let settings = RunnerSettings { grace: Duration::from_millis(50), ..SETTINGS };
         let rules = QueueRules { concurrency: 2, ..RULES };
         let working = Working::start(&jobs, settings, rules, handler(obey));
         let ids = jobs.insert(vec![jobs.job_that("for ever"); 3]).await;
@@ -379,7 +383,7 @@ async fn a_job_whose_lease_was_lost_too_often_is_held() {
         for _ in 0..SETTINGS.max_lost {
             jobs.claim_for(1, GONE).await;
         }
-        let working = Working::start(&jobs, SETTINGS, RULES, handler(obey));
+        let working = Working::start(&jobs, BRIEF_LEASE, RULES, handler(obey));
         jobs.wait_for(id, State::Held).await;
         let view = jobs.view(id).await;
         assert_eq!((view.wait_reason.as_deref(), view.lost), (Some("lost"), 10));
@@ -392,16 +396,37 @@ async fn a_job_whose_lease_was_lost_too_often_is_held() {
 async fn a_slow_commit_keeps_its_lease() {
     each_store(|db| async move {
         let jobs = Jobs::on(db.clone()).await;
-        let inner = finish(db);
+        let (inner, gate) = (finish(db), Arc::new(Semaphore::new(0)));
+        let may_commit = Arc::clone(&gate);
         let slow: Finish<Work> = Arc::new(move |finished| {
-            let commit = inner(finished);
+            let (commit, may_commit) = (inner(finished), Arc::clone(&may_commit));
             Box::pin(async move {
-                tokio::time::sleep(SETTINGS.lease * 3).await;
+                may_commit.acquire().await.unwrap().forget();
                 commit.await
             })
         });
-        let working = Working::finishing_with(&jobs, SETTINGS, RULES, handler(obey), slow);
+        let settings = RunnerSettings { lease: Duration::from_secs(2), ..SETTINGS };
+        let working = Working::finishing_with(&jobs, settings, RULES, handler(obey), slow);
         let id = jobs.insert_one().await;
+        jobs.wait_for(id, State::Running).await;
+        // Four renewals are more than one lease.
+        let lease_until = format!("SELECT lease_until FROM job WHERE id = {id}");
+        let lease_until = if jobs.db.is_pg() {
+            lease_until
+                .replace("lease_until FROM", "(extract(epoch FROM lease_until) * 1000000)::bigint FROM")
+        } else {
+            lease_until
+        };
+        let (mut last, mut renewals) = (number(&jobs.db, &lease_until).await, 0);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while renewals < 4 {
+            assert!(Instant::now() < deadline, "{renewals} renewals");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = number(&jobs.db, &lease_until).await;
+            renewals += i32::from(now > last);
+            last = now;
+        }
+        gate.add_permits(1);
         jobs.wait_for(id, State::Completed).await;
         assert_eq!((jobs.view(id).await.lost, jobs.timeline(id).await.as_str()), (0, "work"));
         working.stop().await;
@@ -448,7 +473,7 @@ async fn two_processes_run_every_job_once_and_no_more_at_once_than_allowed() {
                     obey(run).await
                 }
             });
-            Working::start(jobs, RunnerSettings { lease: LONG, ..SETTINGS }, RULES, count)
+            Working::start(jobs, SETTINGS, RULES, count)
         };
         let both = [start(&jobs), start(&jobs)];
         let ids = jobs.insert_plain(COUNT).await;
@@ -481,15 +506,19 @@ async fn a_wake_up_beats_the_poll_within_and_across_processes() {
             })
             .into_iter()
             .collect();
-        tokio::time::sleep(Duration::from_millis(300)).await;
         let mut wakers = vec![&working.wake];
         if db.is_pg() {
             wakers.push(&elsewhere);
         }
         for wake in wakers {
+            // Nobody says when a relay has begun to listen, so it is woken until it hears. The poll would be minutes away.
             let id = jobs.insert_one().await;
-            wake.wake();
-            jobs.wait_for(id, State::Completed).await;
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while jobs.state(id).await != State::Completed {
+                assert!(Instant::now() < deadline, "the wake-up was not heard");
+                wake.wake();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         stop.cancel();
         for relay in relays {
