@@ -78,9 +78,11 @@ impl Check<'_> {
 
     fn times(&mut self, config: &Config) {
         let (jobs, keeper, modules) = (&config.jobs, &config.keeper, &config.modules);
-        let positive: [([&str; 2], Period); 17] = [
+        let positive: [([&str; 2], Period); 19] = [
             (["store", "statement_timeout"], config.store.statement_timeout),
             (["http", "request_timeout"], config.http.request_timeout),
+            (["http", "body_window"], config.http.body_window),
+            (["http", "body_time"], config.http.body_time),
             (["modules", "cpu"], modules.cpu),
             (["modules", "wall"], modules.wall),
             (["jobs", "lease"], jobs.lease),
@@ -123,6 +125,8 @@ impl Check<'_> {
             ["modules", "wall"],
             "must not be longer than jobs.soft_timeout",
         );
+        let brings_bytes = config.http.body_rate.bytes() > 0;
+        self.expect(brings_bytes, ["http", "body_rate"], "must be at least one byte");
         let pages = config.http.default_page <= config.http.max_page;
         self.expect(pages, ["http", "default_page"], "must not be more than http.max_page");
     }
