@@ -1,6 +1,7 @@
 //! The REST API, through a real server on a free port, on every store.
 
 mod bounds;
+mod content;
 mod customers;
 mod deliveries;
 mod document;
