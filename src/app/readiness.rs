@@ -53,7 +53,13 @@ fn volume_check(name: VolumeName, volume: &Arc<Volume>) -> Check {
 fn sandbox_check(modules: Host) -> Check {
     Check::new("modules", move || {
         let walls = modules.state().walls;
-        let note = walls.landlock_abi.is_none().then(|| "this kernel has no landlock".to_owned());
-        async move { if walls.seccomp_calls > 0 { Ok(note) } else { Err("the sandbox is not active".to_owned()) } }
+        let landlock = match walls.landlock_abi {
+            Some(version) => format!("Landlock, version {version}"),
+            None => "no Landlock: this kernel does not have it".to_owned(),
+        };
+        let note = format!("sandbox: seccomp, which allows {} system calls; {landlock}", walls.seccomp_calls);
+        async move {
+            if walls.seccomp_calls > 0 { Ok(Some(note)) } else { Err("the sandbox is not active".to_owned()) }
+        }
     })
 }

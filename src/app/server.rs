@@ -1,9 +1,10 @@
 //! A server at work: an [`App`] that runs and is served.
 
 use super::App;
-use crate::config::{Config, Door, Role};
+use crate::config::{Config, Door, Network, Role};
 use crate::web::control::Control;
 use crate::web::listen::{self, Limits, Listen, ListenError, Serving};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio_util::task::TaskTracker;
 
 /// Longest wait for the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Open files besides connections: of the store, the volumes and the module processes.
+const OTHER_FILES: u64 = 256;
 
 /// A server at work.
 pub struct Server {
@@ -77,11 +80,26 @@ async fn serve(app: &App, config: &Config, stop: &CancellationToken) -> Result<S
     let path = config.server.control_socket.clone();
     let control = Control { path, router: app.router(&[Door::Api].into(), &health)? };
     let http = &config.http;
+    allow_files(http.connections.get().saturating_add(http.reserved_connections.get()));
     let limits = Limits {
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
         header_fields: http.header_fields.get() as usize,
         header_timeout: HEADER_TIMEOUT,
         connections: http.connections.get() as usize,
+        reserved_connections: http.reserved_connections.get() as usize,
+        trusted_proxies: http.trusted_proxies.iter().map(Network::get).collect(),
     };
     Ok(listen::start(listens, Some(control), limits).await?)
+}
+
+/// Raises the limit of open files as far as this process may: without a free one no connection is accepted.
+fn allow_files(connections: u32) {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    let needed = u64::from(connections) + OTHER_FILES;
+    if let Some(allowed) = limit.maximum.filter(|allowed| *allowed < needed) {
+        tracing::warn!(allowed, needed, "http.connections needs more open files than this process may have");
+    }
 }

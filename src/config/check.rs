@@ -78,9 +78,11 @@ impl Check<'_> {
 
     fn times(&mut self, config: &Config) {
         let (jobs, keeper, modules) = (&config.jobs, &config.keeper, &config.modules);
-        let positive: [([&str; 2], Period); 15] = [
+        let positive: &[([&str; 2], Period)] = &[
             (["store", "statement_timeout"], config.store.statement_timeout),
             (["http", "request_timeout"], config.http.request_timeout),
+            (["http", "body_window"], config.http.body_window),
+            (["http", "body_time"], config.http.body_time),
             (["modules", "cpu"], modules.cpu),
             (["jobs", "lease"], jobs.lease),
             (["jobs", "poll_min"], jobs.poll_min),
@@ -95,7 +97,7 @@ impl Check<'_> {
             (["keeper", "spool_every"], keeper.spool_every),
             (["keeper", "tmp_every"], keeper.tmp_every),
         ];
-        for (key, period) in positive {
+        for &(key, period) in positive {
             self.expect(!period.get().is_zero(), key, "must be longer than zero");
         }
         self.expect(
@@ -111,6 +113,8 @@ impl Check<'_> {
         let renewed = jobs.heartbeat() > jobs.claim_lag.get().max(jobs.finish_linger.get());
         let lease = "must be more than three times jobs.claim_lag and jobs.finish_linger, or it ends before it is renewed";
         self.expect(renewed, ["jobs", "lease"], lease);
+        let brings_bytes = config.http.body_rate.bytes() > 0;
+        self.expect(brings_bytes, ["http", "body_rate"], "must be at least one byte");
         let pages = config.http.default_page <= config.http.max_page;
         self.expect(pages, ["http", "default_page"], "must not be more than http.max_page");
     }

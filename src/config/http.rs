@@ -1,10 +1,11 @@
 //! HTTP: where it listens and what one request may cost.
 
 use super::{ByteSize, Period};
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// One address to listen on. A list in a configuration file replaces this one.
@@ -37,10 +38,47 @@ pub struct Http {
     pub header_fields: NonZeroU32,
     /// Time limit from the first byte of a request to its answer.
     pub request_timeout: Period,
-    /// Most open connections per listening address.
+    /// Least bytes per second that a request body must bring, on average over any `body_window`.
+    pub body_rate: ByteSize,
+    /// Time over which `body_rate` is averaged, and so the longest silence of a sender.
+    pub body_window: Period,
+    /// A body must have arrived within this time and that of its length at `body_rate`.
+    pub body_time: Period,
+    /// Most open connections per listening address. One peer can have half of them.
     pub connections: NonZeroU32,
+    /// Further connections per listening address when those are taken, for `/healthz`, `/readyz` and operators' keys.
+    pub reserved_connections: NonZeroU32,
+    /// Addresses or networks of proxies: such a peer can have all `connections`.
+    pub trusted_proxies: Vec<Network>,
+    /// Most open requests of one key.
+    pub key_requests: NonZeroU32,
     /// Entries on a page when the caller gives no limit.
     pub default_page: NonZeroU32,
     /// Most entries on a page.
     pub max_page: NonZeroU32,
 }
+
+/// A network, or a single address.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Its addresses.
+    #[must_use]
+    pub const fn get(&self) -> IpNet {
+        self.0
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let single = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_| single()).map(Self).map_err(|_| {
+            format!("{text:?} is neither an address nor a network such as \"192.0.2.7\" or \"10.0.0.0/8\"")
+        })
+    }
+}
+
+super::text_setting!(Network, "an address or a network such as \"10.0.0.0/8\"", { "type": "string" });

@@ -45,7 +45,7 @@ mod volume;
 pub use crate::ids::Role;
 pub use customer::{Address, Customer, Folded};
 pub use error::{Errors, KeyPath, Mistake};
-pub use http::{Door, Http, Listen};
+pub use http::{Door, Http, Listen, Network};
 pub use jobs::{Jobs, QueueException, QueueLimits};
 pub use layer::Layers;
 pub use live::{Difference, Live};

@@ -9,14 +9,10 @@ use crate::infra::telemetry::metrics::Metrics;
 use crate::infra::volume::{Volume, Volumes};
 use crate::job::{Leases, Queues, Wake};
 use crate::load::Tables;
-use crate::web::{Keys, Kit, Limits};
+use crate::web::{Keys, Kit, Limits, Pace};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Longest silence while a body is read.
-const BODY_IDLE: Duration = Duration::from_secs(30);
 
 /// The parts of a process that features share.
 pub struct Core {
@@ -69,7 +65,12 @@ impl Core {
         let http = &self.live.config().http;
         let limits = Limits {
             body_bytes: http.body_bytes.bytes(),
-            body_idle: BODY_IDLE,
+            pace: Pace {
+                rate: http.body_rate.bytes(),
+                window: http.body_window.get(),
+                time: http.body_time.get(),
+            },
+            key_requests: http.key_requests.get(),
             default_page: http.default_page.get(),
             max_page: http.max_page.get(),
         };

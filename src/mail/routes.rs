@@ -59,7 +59,7 @@ async fn test(
     body: Body,
 ) -> Result<Json<serde_json::Value>, Problem> {
     let (core, config) = (&ctx.core, ctx.core.live.config());
-    let cap = Cap { bytes: config.mail.message_bytes.bytes(), idle: ctx.kit.limits.body_idle };
+    let cap = Cap { bytes: config.mail.message_bytes.bytes(), pace: ctx.kit.limits.pace };
     let message = Capped::new(body, cap).bytes().await?;
     let (bytes, tmp) = (message.len() as u64, core.tmp.clone());
     let staged = tokio::task::spawn_blocking(move || read_only(&tmp, &message)).await;

@@ -1,13 +1,15 @@
 //! Middleware around every request: id, span, log line, metrics.
 
 use super::dialect::{self, Dialect};
-use super::problem;
+use super::open_requests::{Counted, CountedBody};
 use super::request_id::{HEADER, RequestId};
+use super::{host, problem};
 use crate::infra::telemetry::metrics::{HTTP_REQUESTS, HTTP_SECONDS};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
@@ -23,11 +25,19 @@ pub async fn surround(State(dialects): State<Arc<[Dialect]>>, mut request: Reque
     let method = method(request.method());
     let path = request.uri().path().to_owned();
     request.extensions_mut().insert(id.clone());
+    let counted = Counted::default();
+    request.extensions_mut().insert(counted.clone());
     // At level error, so that no filter drops the span and every line has the id.
     let span = tracing::error_span!("request", request_id = id.as_str(), caller = Empty);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = match host::refusal(&request) {
+        Some(refusal) => span.in_scope(|| refusal.into_response()),
+        None => next.run(request).instrument(span.clone()).await,
+    };
     if let Some(problem) = response.extensions_mut().remove::<problem::Body>() {
         response = dialect::translate(&dialects, &path, problem.of_request(id.as_str()), response);
+    }
+    if counted.counts() {
+        response = response.map(|body| Body::new(CountedBody { body, counted }));
     }
     response.headers_mut().insert(HEADER, id.to_header());
     span.in_scope(|| record(method, route, response.status(), began.elapsed()));

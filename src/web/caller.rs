@@ -1,5 +1,6 @@
 //! The caller: by `X-Api-Key`, by `Authorization: Bearer`, or through the control socket.
 
+use super::open_requests::Counted;
 use super::{Kind, Kit, Problem};
 use crate::ids::{Grant, Scope};
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
@@ -33,6 +34,12 @@ impl Caller {
             grants: vec![Grant::Admin],
             scope: Scope::All,
         }
+    }
+
+    /// Whether this caller runs the installation, and is served even when it is full.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.scope == Scope::All && self.has(Grant::Operate)
     }
 
     /// Whether this caller has a permission, by itself or through one that includes it.
@@ -80,7 +87,7 @@ where
 }
 
 /// `None` where no key was sent.
-async fn authenticate(parts: &Parts, kit: &Kit) -> Result<Option<Caller>, Problem> {
+pub(super) async fn authenticate(parts: &Parts, kit: &Kit) -> Result<Option<Caller>, Problem> {
     // Set by the control socket; no header can set it.
     if let Some(caller) = parts.extensions.get::<Caller>() {
         tracing::Span::current().record("caller", &caller.name);
@@ -91,12 +98,25 @@ async fn authenticate(parts: &Parts, kit: &Kit) -> Result<Option<Caller>, Proble
         return Err(unauthorized("the key is unknown, expired or revoked"));
     };
     tracing::Span::current().record("caller", &key.name);
+    count(parts, kit, key.id)?;
     Ok(Some(Caller {
         key_id: Some(key.id),
         name: key.name.clone(),
         grants: key.grants.clone(),
         scope: key.scope.clone(),
     }))
+}
+
+/// Counts the request as one of the key until its answer was sent; too many are refused.
+fn count(parts: &Parts, kit: &Kit, key: Uuid) -> Result<(), Problem> {
+    let Some(counted) = parts.extensions.get::<Counted>().filter(|counted| !counted.counts()) else {
+        return Ok(());
+    };
+    let most = kit.limits.key_requests;
+    let open = kit.keys.open_requests().open(key, most);
+    let open = open.ok_or_else(|| Problem::new(Kind::TooMany, format!("a key may have {most}")))?;
+    counted.keep(open);
+    Ok(())
 }
 
 /// The key that was sent; the empty text, which matches no key, if it is not ASCII.

@@ -8,12 +8,15 @@
 
 use super::Caller;
 use super::listen::{Connections, ListenError, pause};
+use super::places::Place;
 use axum::Router;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tokio::net::UnixListener;
+use std::sync::Arc;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 /// Where the socket is and what is served there, [finished](super::edge::finish).
 #[derive(Debug)]
@@ -72,23 +75,30 @@ fn bind(path: &Path) -> io::Result<Bound> {
 }
 
 async fn accept(bound: Bound, router: Router, connections: Connections) {
-    let places = connections.places();
+    let places = Arc::new(Semaphore::new(connections.most()));
     let own = rustix::process::geteuid().as_raw();
-    while let Some(place) = connections.place(&places).await {
+    loop {
         let accepted = tokio::select! {
-            accepted = bound.listener.accept() => accepted,
+            accepted = waiting(&bound.listener, &places) => accepted,
             () = connections.stop.cancelled() => return,
         };
-        match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
-            Ok((uid, stream)) if is_operator(uid, own) => {
-                connections.serve(stream, router.clone(), Caller::control(uid), place);
+        match accepted.and_then(|(stream, place)| Ok((stream.peer_cred()?.uid(), stream, place))) {
+            Ok((uid, stream, place)) if is_operator(uid, own) => {
+                connections.serve(stream, router.clone(), Caller::control(uid), Arc::new(place));
             }
-            Ok((uid, _)) => {
+            Ok((uid, ..)) => {
                 tracing::warn!(uid, "connection to the control socket refused: the user is not an operator")
             }
             Err(error) => pause(&error).await,
         }
     }
+}
+
+/// The next connection, once there is a place for it.
+async fn waiting(listener: &UnixListener, places: &Arc<Semaphore>) -> io::Result<(UnixStream, Place)> {
+    let permit = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, Place::control(permit)))
 }
 
 const fn is_operator(uid: u32, own: u32) -> bool {

@@ -1,6 +1,6 @@
 //! The outside of every router: what no route answers, panics, time, and the [`access`] line.
 
-use super::{Dialect, Kind, Problem, access};
+use super::{Dialect, Kind, Kit, Problem, access, caller};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
@@ -44,6 +44,29 @@ async fn in_time(
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(elapsed) => Problem::new(Kind::Unavailable, "no answer in time").because(elapsed).into_response(),
+    }
+}
+
+/// Marks a request of a connection in a reserved place: see [`places`](super::places).
+#[derive(Debug, Clone, Copy)]
+pub struct Reserved;
+
+/// Serves a request in a reserved place only if it asks for health or an operator sent it.
+pub fn reserve<S: Clone + Send + Sync + 'static>(router: Router<S>, kit: Kit) -> Router<S> {
+    router.layer(middleware::from_fn_with_state(kit, keep_reserve))
+}
+
+async fn keep_reserve(State(kit): State<Kit>, request: Request, next: Next) -> Response {
+    let is_open = request.extensions().get::<Reserved>().is_none()
+        || ["/healthz", "/readyz"].contains(&request.uri().path());
+    if is_open {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match caller::authenticate(&parts, &kit).await {
+        Ok(Some(caller)) if caller.is_operator() => next.run(Request::from_parts(parts, body)).await,
+        _ => Problem::new(Kind::Busy, "every connection is taken: only health and operators are served")
+            .into_response(),
     }
 }
 

@@ -25,7 +25,7 @@ where
             return Err(Problem::new(Kind::UnsupportedType, "Content-Type must be application/json"));
         }
         let limits = Kit::from_ref(state).limits;
-        let cap = Cap { bytes: limits.body_bytes, idle: limits.body_idle };
+        let cap = Cap { bytes: limits.body_bytes, pace: limits.pace };
         read(&Capped::new(request.into_body(), cap).bytes().await?).map(Self)
     }
 }

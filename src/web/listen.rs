@@ -5,18 +5,22 @@
 //!   drain ─▶ stop accepting ─▶ idle connections close, busy ones finish their request ─▶ after the grace: cut
 //! ```
 //!
-//! A connection costs memory as soon as it is open, so there is a number per address; at that number the kernel's
-//! backlog waits. A head must arrive within [`Limits::header_timeout`], counted from the connection's begin or the
-//! end of the request before; so a connection without a request ends too, and a client that sends one byte at a time
-//! holds its place no longer than one that is fast. HTTP/1.1 only: a proxy in front may speak HTTP/2. What is no
-//! HTTP, or over the limits of a head, never becomes a request: it gets 400 or 431 without a body.
+//! A connection costs memory as soon as it is open, so there is a number per address, and one per peer; see
+//! [`places`](super::places) for what becomes of more. A head must arrive within [`Limits::header_timeout`], counted from
+//! the connection's begin or the end of the request before; so a connection without a request ends too, and a client that
+//! sends one byte at a time holds its place no longer than one that is fast. HTTP/1.1 only: a proxy in front may speak
+//! HTTP/2. What is no HTTP, or over the limits of a head, never becomes a request: it gets 400 or 431 without a body.
 
 use super::control::{self, Control};
+use super::edge::Reserved;
+use super::host;
+use super::places::{Place, Places};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -24,7 +28,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -33,7 +36,7 @@ use tower::ServiceExt;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection may cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest head of a request: request line and all fields.
     pub header_bytes: usize,
@@ -41,8 +44,12 @@ pub struct Limits {
     pub header_fields: usize,
     /// Longest wait for a whole head.
     pub header_timeout: Duration,
-    /// Most connections at once, per address.
+    /// Most connections at once, per address; one peer can have half of them.
     pub connections: usize,
+    /// Further connections when those are taken, for health and operators.
+    pub reserved_connections: usize,
+    /// Peers that can have all connections.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// An address and what is served there, [finished](super::edge::finish).
@@ -137,19 +144,29 @@ impl Serving {
 }
 
 async fn accept(listener: TcpListener, router: Router, connections: Connections) {
-    let places = connections.places();
-    while let Some(place) = connections.place(&places).await {
+    let Limits { connections: most, reserved_connections: reserved, trusted_proxies, .. } =
+        &connections.limits;
+    let places = Places::new(*most, *reserved, trusted_proxies.clone());
+    loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = connections.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {
+                let place = tokio::select! {
+                    place = places.take(peer.ip()) => place,
+                    () = connections.stop.cancelled() => return,
+                };
+                let Some(place) = place else {
+                    tracing::debug!("a connection was closed: its peer can have no more");
+                    continue;
+                };
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection ended before it was served");
                     continue;
                 }
-                connections.serve(stream, router.clone(), ConnectInfo(peer), place);
+                connections.serve(stream, router.clone(), ConnectInfo(peer), Arc::new(place));
             }
             Err(error) => pause(&error).await,
         }
@@ -168,35 +185,37 @@ impl Connections {
         self.tasks.spawn(task);
     }
 
-    /// Places of one address.
-    pub(super) fn places(&self) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(self.limits.connections))
-    }
-
-    /// A free place; `None` when it is over.
-    pub(super) async fn place(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            place = places.clone().acquire_owned() => place.ok(),
-            () = self.stop.cancelled() => None,
-        }
+    /// Most connections at once, per address.
+    pub(super) const fn most(&self) -> usize {
+        self.limits.connections
     }
 
     /// Serves one connection in a task of its own; every request carries `peer` as an extension.
-    pub(super) fn serve<I, P>(&self, stream: I, router: Router, peer: P, place: OwnedSemaphorePermit)
+    pub(super) fn serve<I, P>(&self, stream: I, router: Router, peer: P, place: Arc<Place>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         P: Clone + Send + Sync + 'static,
     {
         let connections = self.clone();
         self.tasks.spawn(async move {
+            let mut http = connections.http();
+            // Who has a reserved place goes as soon as it was served.
+            http.keep_alive(!place.is_reserved());
+            let taken = Arc::clone(&place);
             let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+                taken.head_came();
                 request.extensions_mut().insert(peer.clone());
+                if taken.is_reserved() {
+                    request.extensions_mut().insert(Reserved);
+                }
+                host::check(&mut request);
                 router.clone().oneshot(request)
             });
-            let connection = connections.http().serve_connection(TokioIo::new(stream), service);
+            let connection = http.serve_connection(TokioIo::new(stream), service);
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
+                () = place.lost() => Ok(()),
                 () = connections.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {

@@ -1,7 +1,7 @@
 //! The HTTP kit that all doors are built from; knows none of them.
 //!
 //! ```text
-//!   listen      accept, limits of connections and headers, drain        control   the same on a Unix socket
+//!   listen      accept, places, limits of headers, drain                control   the same on a Unix socket
 //!     └ edge    request id, span, one line per request, panics, unknown routes and methods
 //!         └ a feature's routes: thin handlers that take
 //!             May<Read>        the permission (caller, permit; keys in key/)
@@ -27,34 +27,38 @@ pub mod cursor;
 pub mod dialect;
 pub mod edge;
 pub mod health;
+pub mod host;
 pub mod json;
 pub mod key;
 pub mod listen;
+pub mod open_requests;
 pub mod openapi;
+pub mod pace;
 pub mod page;
 pub mod path;
 pub mod permit;
+pub mod places;
 pub mod problem;
 pub mod query;
+pub mod range;
 pub mod refusal;
 pub mod request_id;
 pub mod since;
 pub mod text;
 
-pub use body::{Cap, Capped};
+pub use body::{BodyError, Cap, Capped};
 pub use caller::Caller;
 pub use dialect::Dialect;
 pub use edge::Streams;
 pub use json::Json;
 pub use key::Keys;
+pub use pace::Pace;
 pub use page::{Listing, Page, Paged, Unfiltered};
 pub use path::Path;
 pub use permit::{May, MayAll};
 pub use problem::{Kind, Problem};
 pub use query::Query;
 pub use since::Since;
-
-use std::time::Duration;
 
 /// What the extractors need: keys and limits.
 #[derive(Debug, Clone)]
@@ -70,8 +74,10 @@ pub struct Kit {
 pub struct Limits {
     /// Largest body, unless a door has its own limit.
     pub body_bytes: u64,
-    /// Longest pause while a body is read.
-    pub body_idle: Duration,
+    /// How fast a body must arrive.
+    pub pace: Pace,
+    /// Most open requests of one key.
+    pub key_requests: u32,
     /// Default number of entries of a page.
     pub default_page: u32,
     /// Most entries of a page.

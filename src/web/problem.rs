@@ -74,6 +74,9 @@ kinds! {
     /// The body is larger than allowed.
     TooLarge = PAYLOAD_TOO_LARGE "too-large" "The body is too large"
         "`detail` gives the limit.";
+    /// No byte of the resource is in the wanted range.
+    Range = RANGE_NOT_SATISFIABLE "range" "The range cannot be satisfied"
+        "Content-Range gives the length.";
     /// The body is of a media type that this route does not accept.
     UnsupportedType = UNSUPPORTED_MEDIA_TYPE "unsupported-type" "Unsupported media type"
         "`detail` lists the accepted types.";
@@ -86,6 +89,9 @@ kinds! {
     /// Something this needs is down.
     Unavailable = SERVICE_UNAVAILABLE "unavailable" "Temporarily unavailable"
         "Send the same request again after Retry-After.";
+    /// A key has too many open requests.
+    TooMany = TOO_MANY_REQUESTS "too-many" "The key has too many open requests"
+        "Wait for the answers to earlier requests, then send the same request again.";
     /// A limit on waiting work is reached.
     Busy = SERVICE_UNAVAILABLE "busy" "Too many requests are waiting"
         "Send the same request again after Retry-After.";
@@ -95,7 +101,7 @@ impl Kind {
     const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Unavailable => Some(Duration::from_secs(5)),
-            Self::Busy => Some(Duration::from_secs(1)),
+            Self::Busy | Self::TooMany => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -354,11 +360,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_source_of_a_failure_is_not_shown_to_the_client() {
+        let second = std::time::Duration::from_secs(1);
+        let pace = crate::web::Pace { rate: 1, window: second, time: second };
         let response = Problem::internal("password of the store is hunter2").into_response();
-        let body = crate::web::Capped::new(
-            response.into_body(),
-            crate::web::Cap { bytes: 10_000, idle: std::time::Duration::from_secs(1) },
-        );
+        let body = crate::web::Capped::new(response.into_body(), crate::web::Cap { bytes: 10_000, pace });
         let body = body.bytes().await.unwrap();
         assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
     }

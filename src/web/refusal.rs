@@ -9,6 +9,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 pub struct Refusals;
 /// Of a route that changes something whose state may not allow it.
 pub struct Conflicts;
+/// Of a route that sends bytes by range.
+pub struct Ranges;
 /// Of a route with a body.
 pub struct Bodies;
 
@@ -24,8 +26,9 @@ fn declared(kinds: &[Kind]) -> BTreeMap<String, RefOr<Response>> {
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Kind::{Forbidden, Internal, Malformed, NotFound, Unauthorized, Unavailable};
-        let mut all = declared(&[Malformed, Unauthorized, Forbidden, NotFound, Internal, Unavailable]);
+        use Kind::{Forbidden, Internal, Malformed, NotFound, TooMany, Unauthorized, Unavailable};
+        let kinds = [Malformed, Unauthorized, Forbidden, NotFound, TooMany, Internal, Unavailable];
+        let mut all = declared(&kinds);
         // Answered before any route is looked for, so without a body.
         let head = ResponseBuilder::new().description("The head of the request is too large");
         all.insert("431".to_owned(), RefOr::T(head.build()));
@@ -36,6 +39,12 @@ impl IntoResponses for Refusals {
 impl IntoResponses for Conflicts {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         declared(&[Kind::Conflict])
+    }
+}
+
+impl IntoResponses for Ranges {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        declared(&[Kind::Range])
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 /// Longest text, in characters.
-const MAX_CHARS: usize = 256;
+pub const MAX_CHARS: usize = 256;
 
 /// At most 256 characters without U+0000, which Postgres cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

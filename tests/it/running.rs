@@ -58,3 +58,18 @@ async fn a_module_run_says_where_it_is_and_ends_there_at_its_soft_deadline() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_names_the_walls_around_the_module_processes() {
+    each_site(|site| async move {
+        let running = site.start().await;
+        let (_, ready) = running.ask("GET", "/readyz?verbose", "").await;
+        let all = ready["dependencies"].as_array().unwrap();
+        let modules = all.iter().find(|it| it["name"] == "modules").unwrap();
+        let note = modules["note"].as_str().unwrap();
+        assert_eq!(modules["ready"], true);
+        assert!(note.contains("seccomp") && note.contains("Landlock"), "{note}");
+        running.stop().await;
+    })
+    .await;
+}

@@ -1,27 +1,21 @@
 //! `POST /deliveries`: a file and its coordinates. The answer comes when both are durable.
 
+use super::form;
 use super::post::Post;
-use super::staging::Staging;
+use super::staging::{Staged, Staging};
 use crate::delivery::Accepted;
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
-use crate::infra::volume::Stored;
 use crate::jobs_api::{Api, BASE, Ctx};
 use crate::web::permit::Ingest;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
 use crate::web::text::{Text, text};
 use crate::web::{Cap, Capped, Json, Kind, May, Problem, Query};
-use axum::body::Body;
-use axum::extract::multipart::{Multipart, MultipartError};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use http_body_util::Limited;
 use serde::Deserialize;
-use std::fs::File;
 use utoipa::{IntoParams, ToSchema};
 
-/// What of a form may surround its file, in bytes.
-const FORM_SLACK_BYTES: u64 = 64 << 10;
 const OCTETS: &str = "application/octet-stream";
 
 /// Where it belongs and what it is.
@@ -58,15 +52,12 @@ pub struct Form {
     file: String,
 }
 
-/// What was read of a body.
-struct Staged {
-    file: File,
-    stored: Stored,
-    name: Option<String>,
-    media_type: Option<String>,
-}
-
 /// Takes a file whose sender knows where it belongs.
+///
+/// A repeat is answered with the first receipt, and its `duplicate` is true. With `Idempotency-Key` that is the same key of the
+/// same sender, for the same bytes and coordinates. Without it, equal bytes from the same sender are one delivery if their
+/// coordinates, name and media type are equal too: who wants to deliver equal bytes twice sends two keys. Both hold for
+/// `key_ttl` of the source of kind rest, which is 24 hours unless the configuration says otherwise.
 #[utoipa::path(post, path = "/deliveries", tag = "deliveries",
     params(Place, ("Idempotency-Key" = Option<String>, Header,
         description = "What the sender calls it: the same again is answered with the first receipt.")),
@@ -89,6 +80,9 @@ pub async fn take(
     let coordinates = place.coordinates(may.scope())?;
     let idempotency_key = idempotency_key(request.headers())?;
     let staged = stage(&api, source.delivery_bytes, request).await?;
+    if staged.stored.len_bytes == 0 {
+        return Err(Problem::new(Kind::Malformed, "the delivery has no bytes"));
+    }
     let post = Post {
         principal: may.caller().name.clone(),
         idempotency_key,
@@ -150,60 +144,19 @@ async fn stage(api: &Api, most: u64, request: Request) -> Result<Staged, Problem
     let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declared = declared.map(str::to_owned);
     let staging = Staging::begin(&api.tmp, most).await?;
-    let cap = Cap { bytes: most, idle: api.kit.limits.body_idle };
-    if declared
-        .as_deref()
-        .is_some_and(|declared| declared.to_ascii_lowercase().starts_with("multipart/form-data"))
-    {
-        form(staging, cap, request).await
+    let cap = Cap { bytes: most, pace: api.kit.limits.pace };
+    let is_form = |declared: &str| declared.to_ascii_lowercase().starts_with("multipart/form-data");
+    if declared.as_deref().is_some_and(is_form) {
+        form::stage(staging, cap, request).await
     } else {
-        raw(staging, cap, request.into_body(), declared).await
+        raw(staging, Capped::new(request.into_body(), cap), declared).await
     }
 }
 
-async fn raw(
-    mut staging: Staging,
-    cap: Cap,
-    body: Body,
-    media_type: Option<String>,
-) -> Result<Staged, Problem> {
-    let mut body = Capped::new(body, cap);
+async fn raw(mut staging: Staging, mut body: Capped, media_type: Option<String>) -> Result<Staged, Problem> {
     while let Some(bytes) = body.next().await? {
         staging.add(&bytes).await?;
     }
     let (file, stored) = staging.end().await?;
     Ok(Staged { file, stored, name: None, media_type })
-}
-
-/// Exactly one field, named `file`.
-async fn form(mut staging: Staging, cap: Cap, request: Request) -> Result<Staged, Problem> {
-    let most = usize::try_from(cap.bytes.saturating_add(FORM_SLACK_BYTES)).unwrap_or(usize::MAX);
-    let mut request = request.map(|body| Body::new(Limited::new(body, most)));
-    axum::extract::DefaultBodyLimit::disable().apply(&mut request);
-    let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|error| Problem::new(Kind::Malformed, error.body_text()))?;
-    let patience = || Problem::new(Kind::Timeout, "the body stopped arriving");
-    let field = tokio::time::timeout(cap.idle, form.next_field()).await.map_err(|_| patience())?;
-    let Some(mut field) = field.map_err(broken)?.filter(|field| field.name() == Some("file")) else {
-        return Err(Problem::new(Kind::Invalid, "the form's first field is not named \"file\""));
-    };
-    let (name, media_type) = (field.file_name().map(str::to_owned), field.content_type().map(str::to_owned));
-    while let Some(bytes) =
-        tokio::time::timeout(cap.idle, field.chunk()).await.map_err(|_| patience())?.map_err(broken)?
-    {
-        staging.add(&bytes).await?;
-    }
-    drop(field);
-    let more = tokio::time::timeout(cap.idle, form.next_field()).await.map_err(|_| patience())?;
-    if more.map_err(broken)?.is_some() {
-        return Err(Problem::new(Kind::Invalid, "the form has more than one field"));
-    }
-    let (file, stored) = staging.end().await?;
-    let name = name.map(|name| name.replace('\0', "\u{FFFD}"));
-    Ok(Staged { file, stored, name, media_type })
-}
-
-fn broken(error: MultipartError) -> Problem {
-    let kind = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { Kind::TooLarge } else { Kind::Malformed };
-    Problem::new(kind, error.body_text())
 }

@@ -8,6 +8,18 @@ use std::fs::File;
 use std::path::Path;
 use tokio::io::AsyncWriteExt;
 
+/// A body that was read to its end.
+pub struct Staged {
+    /// Its bytes.
+    pub file: File,
+    /// Length and digest of them.
+    pub stored: Stored,
+    /// Its name, where the body says one.
+    pub name: Option<String>,
+    /// Its media type, where request or body say one.
+    pub media_type: Option<String>,
+}
+
 /// A file that is being written. Nothing of it remains when it is dropped.
 pub struct Staging {
     file: tokio::fs::File,

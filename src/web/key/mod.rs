@@ -18,9 +18,11 @@ pub use value::KeyValue;
 use crate::ids::{Grant, Scope, Slug, Timestamp};
 use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
+use crate::web::open_requests::OpenRequests;
 use crate::web::{Kind, Problem};
 use recent::Recent;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 use store::Candidate;
@@ -122,13 +124,21 @@ pub struct Keys {
     db: Db,
     recent: Arc<Recent>,
     argon2: Arc<Semaphore>,
+    open: OpenRequests,
 }
 
 impl Keys {
     /// The keys in `db`.
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db, recent: Arc::default(), argon2: Arc::new(Semaphore::new(ARGON2_AT_ONCE)) }
+        let argon2 = Arc::new(Semaphore::new(ARGON2_AT_ONCE));
+        Self { db, recent: Arc::default(), argon2, open: OpenRequests::default() }
+    }
+
+    /// The open requests of each key.
+    #[must_use]
+    pub const fn open_requests(&self) -> &OpenRequests {
+        &self.open
     }
 
     /// The valid key with this value, if any.
@@ -215,7 +225,8 @@ impl Keys {
         if new.grants.is_empty() {
             return Err(KeyError::NoGrants(new.name));
         }
-        let row = new.clone();
+        let (mut row, mut named) = (new.clone(), BTreeSet::new());
+        row.grants.retain(|grant| named.insert(*grant));
         let inserted =
             in_tx!(self.db, Lane::State, tx => store::insert(tx, &row, scheme, &hash, &lookup)).await;
         match (inserted, new.scope) {

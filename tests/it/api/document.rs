@@ -30,6 +30,35 @@ fn collect(value: &serde_json::Value, found: &mut Vec<String>) {
     }
 }
 
+#[tokio::test]
+async fn the_document_says_what_a_repeat_is_and_how_content_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(&open_lite(directory.path()).await).await;
+    let paths = &server.document["paths"];
+    let post = &paths["/api/1.0/deliveries"]["post"];
+    let text = post["description"].as_str().unwrap();
+    for said in ["Without it, equal bytes from the same sender are one delivery", "`key_ttl`", "24 hours"] {
+        assert!(text.contains(said), "{text}");
+    }
+    let answers = |operation: &serde_json::Value| {
+        operation["responses"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert!(answers(post).contains(&"429".to_owned()));
+    for path in ["/api/1.0/deliveries/{id}/message", "/api/1.0/deliveries/{id}/parts/{n}"] {
+        let content = &paths[path]["get"];
+        for status in ["200", "206", "304", "416"] {
+            assert!(answers(content).contains(&status.to_owned()), "{path} {status}");
+        }
+        let parameters = content["parameters"].as_array().unwrap();
+        for field in ["Range", "If-Range", "If-None-Match"] {
+            assert!(
+                parameters.iter().any(|known| known["name"] == field && known["in"] == "header"),
+                "{field}"
+            );
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_answer_that_the_document_does_not_know() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemathesis.sh");

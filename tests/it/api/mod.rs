@@ -1,5 +1,7 @@
 //! The REST API, through a real server on a free port, on every store.
 
+mod bounds;
+mod content;
 mod customers;
 mod deliveries;
 mod document;
@@ -22,7 +24,7 @@ use headworks::job::{self, Ended, HoldReason, Leases, Priority, QueueName, Queue
 use headworks::jobs_api::{Api, BASE, routes};
 use headworks::load::{Tables, ensure};
 use headworks::web::listen::Serving;
-use headworks::web::{Keys, Kit, Limits, openapi};
+use headworks::web::{Keys, Kit, Limits, Pace, openapi};
 use headworks_spool::Spool;
 use http_body_util::Full;
 use hyper::{Request, Response};
@@ -101,7 +103,8 @@ impl Server {
         let live = Live::new(load(&layers(&[&spool_path])).unwrap());
         let limits = Limits {
             body_bytes: 64 << 10,
-            body_idle: Duration::from_secs(2),
+            pace: Pace { rate: 64, window: Duration::from_secs(1), time: Duration::from_secs(60) },
+            key_requests: 64,
             default_page: 100,
             max_page: 1000,
         };

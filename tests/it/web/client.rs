@@ -9,7 +9,7 @@ use headworks::web::control::Control;
 use headworks::web::edge::finish;
 use headworks::web::key::NewKey;
 use headworks::web::listen::{Limits, Listen, Serving, start};
-use headworks::web::{Keys, Kit, Limits as KitLimits};
+use headworks::web::{Keys, Kit, Limits as KitLimits, Pace};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -23,12 +23,8 @@ use tokio::net::{TcpStream, UnixStream};
 pub const BODY_BYTES: u64 = 64;
 
 pub fn kit(db: &Db) -> Kit {
-    let limits = KitLimits {
-        body_bytes: BODY_BYTES,
-        body_idle: Duration::from_millis(200),
-        default_page: 2,
-        max_page: 3,
-    };
+    let limits =
+        KitLimits { body_bytes: BODY_BYTES, pace: PACE, key_requests: 64, default_page: 2, max_page: 3 };
     Kit { keys: Keys::new(db.clone()), limits }
 }
 
@@ -36,8 +32,13 @@ pub const LIMITS: Limits = Limits {
     header_bytes: 16_384,
     header_fields: 32,
     header_timeout: Duration::from_millis(300),
-    connections: 16,
+    connections: 64,
+    reserved_connections: 4,
+    trusted_proxies: Vec::new(),
 };
+
+/// A silence of 200 ms is too long.
+pub const PACE: Pace = Pace { rate: 1, window: Duration::from_millis(200), time: Duration::from_secs(60) };
 
 /// Serves `router` on a free port.
 pub async fn serve(router: Router, limits: Limits) -> (Serving, SocketAddr) {
@@ -62,7 +63,7 @@ pub async fn send_unix(path: &Path, request: Request<Full<Bytes>>) -> Response<B
     exchange(UnixStream::connect(path).await.unwrap(), request).await
 }
 
-async fn exchange<I>(io: I, mut request: Request<Full<Bytes>>) -> Response<Bytes>
+pub async fn exchange<I>(io: I, mut request: Request<Full<Bytes>>) -> Response<Bytes>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -1,6 +1,6 @@
 //! A door with a dialect answers everything below its paths in it, also what no handler of it answered.
 
-use super::client::{LIMITS, get, request, send};
+use super::client::{LIMITS, PACE, get, request, send};
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ fn say(problem: &Body) -> Response {
 }
 
 async fn take(body: axum::body::Body) -> Result<String, Problem> {
-    let cap = Cap { bytes: 4, idle: Duration::from_millis(200) };
+    let cap = Cap { bytes: 4, pace: PACE };
     let bytes = Capped::new(body, cap).bytes().await?;
     Ok(format!("{} bytes", bytes.len()))
 }

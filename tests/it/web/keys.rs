@@ -28,7 +28,8 @@ async fn a_made_key_is_recognised_and_nothing_like_it() {
 async fn an_imported_value_keeps_working_and_its_stored_forms_do_not() {
     each_store(|db| async move {
         let keys = Keys::new(db);
-        keys.import(new_key("old", &[Grant::Read], Scope::All), "s3cret-of-hview").await.unwrap();
+        keys.import(new_key("old", &[Grant::Read; 3], Scope::All), "s3cret-of-hview").await.unwrap();
+        assert_eq!(keys.list(None, 10).await.unwrap()[0].grants, [Grant::Read], "each permission once");
         assert_eq!(keys.verify("s3cret-of-hview").await.unwrap().unwrap().scheme, Scheme::Argon2);
         assert!(keys.verify("s3cret-of-hviev").await.unwrap().is_none());
         let taken = keys.import(new_key("new", &[Grant::Read], Scope::All), "s3cret-of-hview").await;

@@ -4,5 +4,7 @@ pub mod client;
 mod dialect;
 mod keys;
 mod lines;
+mod places;
 mod routes;
 mod serving;
+mod slow;

@@ -1,6 +1,8 @@
 //! What handlers may rely on, and what clients see when it does not hold.
 
-use super::client::{BODY_BYTES, LIMITS, get, json, key, kit, problem, register, request, send, serve, slug};
+use super::client::{
+    BODY_BYTES, LIMITS, PACE, get, json, key, kit, problem, register, request, send, serve, slug,
+};
 use crate::appliance::metrics;
 use crate::stores::{each_store, open_lite};
 use axum::Router;
@@ -14,7 +16,6 @@ use headworks::web::{
 };
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -76,7 +77,7 @@ async fn panic() {
 }
 
 async fn upload(State(_): State<Ctx>, request: Request) -> Result<String, Problem> {
-    let cap = Cap { bytes: 1000, idle: Duration::from_millis(200) };
+    let cap = Cap { bytes: 1000, pace: PACE };
     let taken = Capped::new(request.into_body(), cap).bytes().await?;
     Ok(taken.len().to_string())
 }

@@ -7,7 +7,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get as on_get;
 use headworks::ids::{Grant, Scope};
 use headworks::web::edge::timed;
-use headworks::web::listen::{Limits, Listen, start};
+use headworks::web::listen::{Listen, start};
 use headworks::web::permit::Admin;
 use headworks::web::{Kit, MayAll};
 use std::fs::Permissions;
@@ -74,18 +74,6 @@ async fn a_head_with_too_many_fields_or_bytes_is_refused() {
     let mut large = get("/peer", "");
     large.headers_mut().insert("x-large", "1".repeat(LIMITS.header_bytes).parse().unwrap());
     assert_eq!(send(address, large).await.status(), 431);
-}
-
-#[tokio::test]
-async fn a_connection_past_the_limit_waits_for_a_place() {
-    let (_serving, address) = serve(slow(), Limits { connections: 1, ..LIMITS }).await;
-    let first = TcpStream::connect(address).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let second = tokio::spawn(send(address, get("/peer", "")));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!second.is_finished());
-    drop(first);
-    assert_eq!(second.await.unwrap().status(), 200);
 }
 
 #[tokio::test]
