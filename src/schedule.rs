@@ -5,6 +5,7 @@
 
 mod gauges;
 
+use crate::delivery::pending::LeftOver;
 use crate::delivery::{self, By, Core, Duty, Feature};
 use crate::ids::Timestamp;
 use crate::in_tx;
@@ -38,6 +39,7 @@ pub struct Keeper {
 /// The table.
 fn duties(core: &Arc<Core>) -> Vec<Duty> {
     let attention = (Arc::clone(core), Arc::<Mutex<Attention>>::default());
+    let pending = (Arc::clone(core), Arc::<LeftOver>::default());
     vec![
         Duty::new("promote", By::Leader, |config| config.keeper.promote_every.get(), core, promote),
         Duty::new("expire", By::Leader, |config| config.keeper.expire_every.get(), core, expire),
@@ -49,6 +51,7 @@ fn duties(core: &Arc<Core>) -> Vec<Duty> {
         Duty::new("presence", By::Each, |_| 5 * MINUTE, core, show_presence),
         Duty::new("key_use", By::Each, |_| MINUTE, core, write_key_use),
         Duty::new("metrics", By::Each, |_| MINUTE, core, fold_metrics),
+        Duty::new("pending", By::Each, |config| config.keeper.pending_every.get(), &pending, decide_pending),
         Duty::new("tmp", By::Each, |config| config.keeper.tmp_every.get(), core, clear_tmp),
     ]
 }
@@ -174,6 +177,11 @@ async fn write_key_use(core: Arc<Core>) -> Result<(), DbError> {
 async fn fold_metrics(core: Arc<Core>) -> Result<(), DbError> {
     core.metrics.upkeep();
     Ok(())
+}
+
+/// Decides trees that a crash or an undecided commit left without a row.
+async fn decide_pending((core, left_over): (Arc<Core>, Arc<LeftOver>)) -> Result<(), DbError> {
+    left_over.decide(&core.pending, &core.db, &core.volumes).await
 }
 
 async fn clear_tmp(core: Arc<Core>) -> Result<(), DbError> {

@@ -2,7 +2,7 @@
 
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Period, Role, StoreKind};
-use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, RowWriters};
+use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, Pending, RowWriters};
 use crate::ids::BootId;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
 use crate::infra::host::{self, Host, RunError};
@@ -97,6 +97,7 @@ pub(super) async fn core(
         db,
         boot,
         worker,
+        pending: Pending::below(&config.server.tmp_dir),
         tmp,
         volumes,
         host,

@@ -78,7 +78,7 @@ impl Check<'_> {
 
     fn times(&mut self, config: &Config) {
         let (jobs, keeper, modules) = (&config.jobs, &config.keeper, &config.modules);
-        let positive: [([&str; 2], Period); 17] = [
+        let positive: [([&str; 2], Period); 18] = [
             (["store", "statement_timeout"], config.store.statement_timeout),
             (["http", "request_timeout"], config.http.request_timeout),
             (["modules", "cpu"], modules.cpu),
@@ -95,6 +95,7 @@ impl Check<'_> {
             (["keeper", "expire_every"], keeper.expire_every),
             (["keeper", "partition_every"], keeper.partition_every),
             (["keeper", "spool_every"], keeper.spool_every),
+            (["keeper", "pending_every"], keeper.pending_every),
             (["keeper", "tmp_every"], keeper.tmp_every),
         ];
         for (key, period) in positive {

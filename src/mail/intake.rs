@@ -216,7 +216,6 @@ pub fn receipt(
             envelope: record::envelope(envelope, problems),
             home: Some(home),
             coordinates: None,
-            path: None,
             settings: serde_json::json!({}),
         }),
         jobs: vec![FirstJob {

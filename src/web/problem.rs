@@ -235,9 +235,10 @@ impl Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         let kind = match error.kind() {
-            DbErrorKind::Unavailable | DbErrorKind::Contention | DbErrorKind::MissingPartition => {
-                Kind::Unavailable
-            }
+            DbErrorKind::Unavailable
+            | DbErrorKind::Undecided
+            | DbErrorKind::Contention
+            | DbErrorKind::MissingPartition => Kind::Unavailable,
             DbErrorKind::Content => Kind::Invalid,
             DbErrorKind::Conflict => Kind::Conflict,
             DbErrorKind::Corrupt => Kind::Internal,

@@ -37,6 +37,7 @@ mod sandboxed_modules;
 mod split;
 mod stored_parts;
 mod stores;
+mod strays;
 mod upkeep;
 mod web;
 

@@ -259,17 +259,18 @@ impl Server {
         self.answer("GET", path)?.split_once("\r\n\r\n").map(|(_head, body)| body.to_owned())
     }
 
+    /// Where its control socket is.
+    pub fn control(&self) -> &Path {
+        &self.control
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
     fn answer(&self, method: &str, path: &str) -> Option<String> {
-        let mut socket = UnixStream::connect(&self.control).ok()?;
-        socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        write!(
-            socket,
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        answer(&self.control, method, path, b"")
     }
 
     /// Tells it to read its configuration again.
@@ -311,6 +312,29 @@ impl Server {
         })
         .collect()
     }
+}
+
+/// Posts a file of customer `bobs` over a control socket; status and receipt, if there is an answer and it is whole.
+pub fn post(control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
+    let path = "/api/1.0/deliveries?customer=bobs&category=hydrastor&type=system_report";
+    let answer = answer(control, "POST", path, body)?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    Some((status, body["receipt_id"].as_str().map(|id| id.parse().unwrap())))
+}
+
+fn answer(control: &Path, method: &str, path: &str, body: &[u8]) -> Option<String> {
+    let mut socket = UnixStream::connect(control).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).ok()?;
+    socket.write_all(body).ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 impl Drop for Server {

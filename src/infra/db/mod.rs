@@ -157,8 +157,9 @@ impl Db {
     /// group. Dropping the returned future cancels nothing.
     ///
     /// # Errors
-    /// Those of `f`, of begin and of commit. After [`Unavailable`](DbErrorKind::Unavailable) the commit may or may not
-    /// have happened: callers try again under a key or token that makes the repetition harmless.
+    /// Those of `f`, of begin and of commit. After [`Undecided`](DbErrorKind::Undecided) the commit may or may not
+    /// have happened: callers try again under a key or token that makes the repetition harmless. After any other error
+    /// nothing was written.
     pub async fn write<T, F>(&self, lane: Lane, f: F) -> Result<T, DbError>
     where
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,

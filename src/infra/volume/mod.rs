@@ -141,6 +141,12 @@ impl Volume {
         Self::Away(Arc::new(away::Away::new(name, why.into())))
     }
 
+    /// Whether it is [away](Self::away).
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_))
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
