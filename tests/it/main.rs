@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod mail_walk;
 mod metrics_walk;
+mod modes;
 mod orphans;
 mod owner;
 mod page;

@@ -19,6 +19,7 @@ mod idle;
 mod lite;
 mod lock;
 mod pg;
+pub mod private;
 mod read_only;
 mod writer;
 
