@@ -10,6 +10,7 @@ use crate::delivery::{self, By, Core, Duty, Feature};
 use crate::ids::Timestamp;
 use crate::in_tx;
 use crate::infra::db::{DbError, Lane, View};
+use crate::infra::telemetry::condition::Condition;
 use crate::job::{self, Attention, Leader};
 use crate::log;
 use std::path::Path;
@@ -78,6 +79,7 @@ impl Keeper {
 
 async fn keep(core: Arc<Core>, duty: Duty, stop: CancellationToken) {
     let leader = Leader::new(core.db.clone(), core.boot, TERM);
+    let failing = Condition::of(duty.name.into(), "a periodic duty fails", "a periodic duty is done again");
     loop {
         let turn = async {
             if duty.by == By::Leader && !leader.leads(duty.name).await? {
@@ -85,8 +87,13 @@ async fn keep(core: Arc<Core>, duty: Duty, stop: CancellationToken) {
             }
             (duty.work)().await
         };
-        if let Err(error) = turn.await {
-            tracing::warn!(duty = duty.name, %error, "a periodic duty failed; it runs again at its next turn");
+        match turn.await {
+            Ok(()) => failing.ends(),
+            // That the store is away is said once for all that use it.
+            Err(error) if error.is_outage() => {
+                tracing::debug!(duty = duty.name, %error, "a periodic duty failed")
+            }
+            Err(error) => failing.holds(&error),
         }
         tokio::select! {
             () = stop.cancelled() => return,

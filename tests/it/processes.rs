@@ -186,6 +186,17 @@ impl Installation {
         String::from_utf8(ended.stdout).unwrap()
     }
 
+    /// Mounts an empty file system of so many MiB, which belongs to the server's user, at a new directory.
+    pub fn mount(&self, path: &Path, mebibytes: u32) -> Mount {
+        fs::create_dir_all(path).unwrap();
+        let User { uid, gid, .. } = self.user;
+        let options = format!("size={mebibytes}m,mode=0700,uid={uid},gid={gid}");
+        let mut command = Command::new("mount");
+        let mounted = command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).status().unwrap();
+        assert!(mounted.success(), "tmpfs cannot be mounted");
+        Mount(path.to_owned())
+    }
+
     /// Makes a directory of the server's user.
     pub fn make_directory(&self, path: &Path) {
         fs::create_dir(path).unwrap();
@@ -204,6 +215,12 @@ impl Installation {
             format!("#!/bin/sh\nif rmdir {once} 2>/dev/null; then kill -STOP $$; fi\nexec {real} \"$@\"\n");
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Every line that the server logged.
+    pub fn log_lines(&self) -> Vec<serde_json::Value> {
+        let log = fs::read_to_string(self.log()).unwrap();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The end of what the server logged.
@@ -365,6 +382,50 @@ impl User {
             command.uid(self.uid).gid(self.gid);
         }
     }
+}
+
+/// A small file system, until dropped.
+pub struct Mount(PathBuf);
+
+impl Mount {
+    /// Takes all of its space.
+    pub fn fill(&self) {
+        let mut file = File::create(self.0.join("filler")).unwrap();
+        let zeros = vec![0; 64 << 10];
+        for size in [zeros.len(), 4096, 1] {
+            while file.write_all(&zeros[..size]).is_ok() {}
+        }
+    }
+
+    /// Gives it back.
+    pub fn clear(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: a server that is still stopping may have files open there.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// Whether this user may mount file systems.
+pub fn can_mount() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    let probe = || {
+        let directory = tempfile::tempdir().unwrap();
+        let mount = |program: &str, arguments: &[&str]| {
+            Command::new(program)
+                .args(arguments)
+                .arg(directory.path())
+                .status()
+                .is_ok_and(|ended| ended.success())
+        };
+        mount("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]) && mount("umount", &[])
+    };
+    let missing: &[&str] = if is_root && probe() { &[] } else { &["mount"] };
+    is_available("mount", missing)
 }
 
 /// The receipt in a line of `mailhandler` that says yes.

@@ -140,6 +140,19 @@ macro_rules! in_tx {
     };
 }
 
+/// Logs a failure of the store: `warn_unless_outage!(error, %error, "claiming failed")`. While the store is away it says so at
+/// `debug` only: `/readyz` tells the log once, and everything that uses the store fails.
+#[macro_export]
+macro_rules! warn_unless_outage {
+    ($error:expr, $($line:tt)+) => {
+        if $error.is_outage() {
+            tracing::debug!($($line)+);
+        } else {
+            tracing::warn!($($line)+);
+        }
+    };
+}
+
 impl Tx<'_> {
     /// Lifts the statement timeout of this transaction, which only Postgres' pool for short writes has: for statements
     /// whose time grows with the amount of stored data.
