@@ -12,7 +12,7 @@ mod runner;
 mod server;
 mod volumes;
 
-pub use build::{BuildError, beside_this_program, host_settings, make_directory, open_store};
+pub use build::{BuildError, beside_this_program, host_settings, make_state_directory, open_store};
 pub use server::{Server, StartError};
 
 use crate::config::{Config, Door, Live, Role};

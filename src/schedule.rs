@@ -5,10 +5,12 @@
 
 mod gauges;
 
+use crate::delivery::pending::LeftOver;
 use crate::delivery::{self, By, Core, Duty, Feature};
 use crate::ids::Timestamp;
 use crate::in_tx;
 use crate::infra::db::{DbError, Lane, View};
+use crate::infra::telemetry::condition::Condition;
 use crate::job::{self, Attention, Leader};
 use crate::log;
 use std::path::Path;
@@ -38,6 +40,7 @@ pub struct Keeper {
 /// The table.
 fn duties(core: &Arc<Core>) -> Vec<Duty> {
     let attention = (Arc::clone(core), Arc::<Mutex<Attention>>::default());
+    let pending = (Arc::clone(core), Arc::<LeftOver>::default());
     vec![
         Duty::new("promote", By::Leader, |config| config.keeper.promote_every.get(), core, promote),
         Duty::new("expire", By::Leader, |config| config.keeper.expire_every.get(), core, expire),
@@ -49,6 +52,7 @@ fn duties(core: &Arc<Core>) -> Vec<Duty> {
         Duty::new("presence", By::Each, |_| 5 * MINUTE, core, show_presence),
         Duty::new("key_use", By::Each, |_| MINUTE, core, write_key_use),
         Duty::new("metrics", By::Each, |_| MINUTE, core, fold_metrics),
+        Duty::new("pending", By::Each, |config| config.keeper.pending_every.get(), &pending, decide_pending),
         Duty::new("tmp", By::Each, |config| config.keeper.tmp_every.get(), core, clear_tmp),
     ]
 }
@@ -75,6 +79,7 @@ impl Keeper {
 
 async fn keep(core: Arc<Core>, duty: Duty, stop: CancellationToken) {
     let leader = Leader::new(core.db.clone(), core.boot, TERM);
+    let failing = Condition::of(duty.name.into(), "a periodic duty fails", "a periodic duty is done again");
     loop {
         let turn = async {
             if duty.by == By::Leader && !leader.leads(duty.name).await? {
@@ -82,8 +87,13 @@ async fn keep(core: Arc<Core>, duty: Duty, stop: CancellationToken) {
             }
             (duty.work)().await
         };
-        if let Err(error) = turn.await {
-            tracing::warn!(duty = duty.name, %error, "a periodic duty failed; it runs again at its next turn");
+        match turn.await {
+            Ok(()) => failing.ends(),
+            // That the store is away is said once for all that use it.
+            Err(error) if error.is_outage() => {
+                tracing::debug!(duty = duty.name, %error, "a periodic duty failed")
+            }
+            Err(error) => failing.holds(&error),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -174,6 +184,11 @@ async fn write_key_use(core: Arc<Core>) -> Result<(), DbError> {
 async fn fold_metrics(core: Arc<Core>) -> Result<(), DbError> {
     core.metrics.upkeep();
     Ok(())
+}
+
+/// Decides trees that a crash or an undecided commit left without a row.
+async fn decide_pending((core, left_over): (Arc<Core>, Arc<LeftOver>)) -> Result<(), DbError> {
+    left_over.decide(&core.pending, &core.db, &core.volumes).await
 }
 
 async fn clear_tmp(core: Arc<Core>) -> Result<(), DbError> {

@@ -2,10 +2,11 @@
 
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Period, Role, StoreKind};
-use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, RowWriters};
+use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, Pending, RowWriters};
 use crate::ids::BootId;
-use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings};
+use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, private};
 use crate::infra::host::{self, Host, RunError};
+use crate::infra::telemetry::condition::Condition;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::infra::volume::VolumeError;
 use crate::job::{self, Leases, Queues, Wake};
@@ -97,6 +98,7 @@ pub(super) async fn core(
         db,
         boot,
         worker,
+        pending: Pending::below(&config.server.tmp_dir),
         tmp,
         volumes,
         host,
@@ -135,15 +137,18 @@ pub async fn open_store(config: &Config) -> Result<Db, DbError> {
 
 /// Runs migrations. If `patient`, waits until the server is reachable.
 async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
+    let away = Condition::new("the store is unreachable; waiting for it", "the store is there");
     loop {
         match db.migrate().await {
-            Ok(0) => return Ok(()),
             Ok(steps) => {
-                tracing::info!(steps, "the schema was brought up to date");
+                away.ends();
+                if steps > 0 {
+                    tracing::info!(steps, "the schema was brought up to date");
+                }
                 return Ok(());
             }
             Err(error) if patient && error.kind() == DbErrorKind::Unavailable => {
-                tracing::warn!(%error, "the store is unreachable; waiting for it");
+                away.holds(&error);
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             Err(error) => return Err(error),
@@ -189,16 +194,22 @@ fn make_directories(config: &Config, roles: &BTreeSet<Role>) -> Result<PathBuf, 
     if roles.is_empty() && config.store.kind == StoreKind::Postgres {
         return Ok(std::env::temp_dir());
     }
-    make_directory(&server.state_dir)?;
+    make_state_directory(&server.state_dir)?;
     make_directory(&server.tmp_dir)?;
     Ok(server.tmp_dir.clone())
 }
 
-/// Makes a directory that only we can read: it will hold mail, envelopes and key digests. An existing one keeps its mode.
+/// Makes the state directory, or closes an existing one to others: it will hold mail, envelopes and key digests.
 ///
 /// # Errors
-/// [`BuildError::Directory`].
-pub fn make_directory(path: &Path) -> Result<(), BuildError> {
+/// [`BuildError::Directory`], also if one that is open to others belongs to another user.
+pub fn make_state_directory(path: &Path) -> Result<(), BuildError> {
+    make_directory(path)?;
+    private::directory(path).map_err(|source| BuildError::Directory { path: path.to_owned(), source })
+}
+
+/// Makes a directory that only we can read. An existing one keeps its mode.
+fn make_directory(path: &Path) -> Result<(), BuildError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| BuildError::Directory { path: path.to_owned(), source })
 }

@@ -3,6 +3,7 @@
 use super::App;
 use crate::config::{Config, Door, Network, Role};
 use crate::web::control::Control;
+use crate::web::health::Health;
 use crate::web::listen::{self, Limits, Listen, ListenError, Serving};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
@@ -44,7 +45,9 @@ impl Server {
     pub async fn start(app: App) -> Result<Self, StartError> {
         let (app, stop, tasks) = (Arc::new(app), CancellationToken::new(), TaskTracker::new());
         let config = app.core.live.config();
-        let serving = serve(&app, &config, &stop).await?;
+        let health = app.health(&stop);
+        let serving = serve(&app, &config, &health).await?;
+        tasks.spawn(health.watch(stop.clone()));
         tasks.spawn(app.keeper().run(config.server.roles.contains(&Role::Keeper), stop.clone()));
         let (working, stopping) = (Arc::clone(&app), stop.clone());
         tasks.spawn(async move { working.run(stopping).await });
@@ -72,13 +75,13 @@ impl Server {
 }
 
 /// Serves the control socket, which every process has, and with role `http` every address.
-async fn serve(app: &App, config: &Config, stop: &CancellationToken) -> Result<Serving, StartError> {
-    let (health, mut listens) = (app.health(stop), Vec::new());
+async fn serve(app: &App, config: &Config, health: &Health) -> Result<Serving, StartError> {
+    let mut listens = Vec::new();
     for listen in config.listen.iter().filter(|_| config.server.roles.contains(&Role::Http)) {
-        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, &health)? });
+        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, health)? });
     }
     let path = config.server.control_socket.clone();
-    let control = Control { path, router: app.router(&[Door::Api].into(), &health)? };
+    let control = Control { path, router: app.router(&[Door::Api].into(), health)? };
     let http = &config.http;
     allow_files(http.connections.get().saturating_add(http.reserved_connections.get()));
     let limits = Limits {

@@ -12,9 +12,9 @@
 use super::client::{Client, Upload, cause};
 use super::{Exit, Failure, Global, owner};
 use crate::app::{App, BuildError};
-use crate::config::{Door, Live, Loaded, Role, StoreKind};
+use crate::config::{Config, Door, Live, Loaded, Role, StoreKind};
 use crate::ids::VolumeName;
-use crate::infra::db::DbErrorKind;
+use crate::infra::db::{DbErrorKind, ReadOnly, View, path_of};
 use crate::infra::telemetry::metrics::Metrics;
 use crate::web::Caller;
 use axum::Router;
@@ -48,12 +48,29 @@ pub struct Here {
     router: Router,
 }
 
+/// Whether a command may make the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// It needs one that is there.
+    Found,
+    /// It makes one in an existing state directory, or an empty database.
+    Made,
+}
+
 impl Gateway {
-    /// Finds the API.
+    /// Finds the API, which without a server needs a store that is there.
     ///
     /// # Errors
     /// When there is none, or we may not use it.
     pub async fn open(global: &Global) -> Result<Self, Failure> {
+        Self::open_on(global, Store::Found).await
+    }
+
+    /// As [`open`](Self::open), for a command that may make the store.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_on(global: &Global, store: Store) -> Result<Self, Failure> {
         if let Some(url) = &global.url {
             return Client::at_url(url, key(global)?.as_deref(), global.ca.as_deref()).map(Self::Server);
         }
@@ -67,6 +84,7 @@ impl Gateway {
             Ok(false) | Err(_) => {}
         }
         owner::of_store(config)?;
+        require(config, store).await?;
         Here::open(loaded, BTreeSet::new()).await.map(Self::Here)
     }
 
@@ -81,6 +99,7 @@ impl Gateway {
             return Err(Failure::new(Exit::Refused, "a server is running here: stop it first"));
         }
         owner::become_owner(&server.state_dir)?;
+        require(loaded.config(), Store::Found).await?;
         Here::open(loaded, BTreeSet::from([role])).await
     }
 
@@ -219,6 +238,47 @@ pub(super) async fn answers(socket: &Path) -> Result<bool, Failure> {
             Err(Failure::new(Exit::Refused, why))
         }
         Err(_) => Ok(false),
+    }
+}
+
+/// Refuses where the store is missing. Who only looks makes none; and one that was made by another user than the server's,
+/// the server could not open.
+async fn require(config: &Config, store: Store) -> Result<(), Failure> {
+    let missing = match config.store.kind {
+        StoreKind::Postgres if store == Store::Made => None,
+        StoreKind::Postgres => {
+            let looked = async {
+                let mut look = ReadOnly::at_server(config.store.url.reveal()).await?;
+                let schema = look.schema().await;
+                look.close().await;
+                schema
+            };
+            // What else is wrong with the schema is said when it is used.
+            let is_empty = match looked.await {
+                Err(error) if error.is_outage() => return Err(not_built(&error.into())),
+                schema => schema.is_ok_and(|schema| schema.version.is_none()),
+            };
+            is_empty.then(|| "in the database".to_owned())
+        }
+        StoreKind::Sqlite => {
+            let directory = &config.server.state_dir;
+            let is_there = match store {
+                Store::Made => directory.is_dir(),
+                Store::Found => {
+                    [View::State, View::Results].iter().all(|view| path_of(directory, *view).exists())
+                }
+            };
+            (!is_there).then(|| format!("in {}", directory.display()))
+        }
+    };
+    match missing {
+        None => Ok(()),
+        Some(place) => {
+            let why = format!(
+                "there is no store {place} yet: the first start of the server makes it, or `headworks migrate`"
+            );
+            Err(Failure::new(Exit::NotFound, why))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::gateway::Gateway;
 use super::listing::{Coordinates, Form, Listing};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
+use crate::job::State;
 use clap::{Args, Subcommand};
 
 /// Columns of a list of jobs.
@@ -43,7 +44,7 @@ pub enum Jobs {
         /// Only jobs in this state: available, running, scheduled, retryable, waiting, held, completed, failed, cancelled or
         /// discarded.
         #[arg(long)]
-        state: Option<String>,
+        state: Option<State>,
         /// Only jobs in this queue.
         #[arg(long)]
         queue: Option<String>,
@@ -73,7 +74,7 @@ impl Jobs {
         match self {
             Self::List { listing, state, queue, coordinates } => {
                 let query =
-                    coordinates.query().with("state", state.as_deref()).with("queue", queue.as_deref());
+                    coordinates.query().with("state", state.map(State::word)).with("queue", queue.as_deref());
                 listing.print(global, api, &query.at("/jobs"), &COLUMNS).await?;
             }
             Self::Show(Job { id, form }) => {

@@ -1,6 +1,6 @@
 //! `headworks keys`: manage API keys.
 
-use super::gateway::{Gateway, encoded};
+use super::gateway::{Gateway, Store, encoded};
 use super::listing::Listing;
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
@@ -65,6 +65,15 @@ impl NewKey {
 }
 
 impl Keys {
+    /// The first key of an installation may come before its first start.
+    #[must_use]
+    pub const fn store(&self) -> Store {
+        match self {
+            Self::Create(_) | Self::Import(_) => Store::Made,
+            Self::List { .. } | Self::Revoke { .. } => Store::Found,
+        }
+    }
+
     /// Runs the command.
     pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         match self {

@@ -27,7 +27,7 @@ mod serve;
 mod shell;
 mod verify;
 
-use gateway::Gateway;
+use gateway::{Gateway, Store};
 use print::out;
 
 use crate::config::{Errors, Layers};
@@ -182,7 +182,10 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(demo) => demo.run(global).await,
         Command::Migrate => migrate::run(global).await,
         Command::Config(config) => config.run(global).await,
-        Command::Keys(keys) => ask(global, async |api| keys.run(global, api).await).await,
+        Command::Keys(keys) => {
+            let store = keys.store();
+            ask_on(global, store, async |api| keys.run(global, api).await).await
+        }
         Command::Jobs(jobs) => ask(global, async |api| jobs.run(global, api).await).await,
         Command::Held(held) => ask(global, async |api| held.run(global, api).await).await,
         Command::Deliveries(deliveries) => ask(global, async |api| deliveries.run(global, api).await).await,
@@ -206,7 +209,16 @@ async fn ask(
     global: &Global,
     command: impl AsyncFnOnce(&Gateway) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    let api = Gateway::open(global).await?;
+    ask_on(global, Store::Found, command).await
+}
+
+/// As [`ask`], for a command that may make the store.
+async fn ask_on(
+    global: &Global,
+    store: Store,
+    command: impl AsyncFnOnce(&Gateway) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let api = Gateway::open_on(global, store).await?;
     let ended = command(&api).await;
     api.close().await;
     ended

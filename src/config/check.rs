@@ -95,6 +95,7 @@ impl Check<'_> {
             (["keeper", "expire_every"], keeper.expire_every),
             (["keeper", "partition_every"], keeper.partition_every),
             (["keeper", "spool_every"], keeper.spool_every),
+            (["keeper", "pending_every"], keeper.pending_every),
             (["keeper", "tmp_every"], keeper.tmp_every),
         ];
         for &(key, period) in positive {

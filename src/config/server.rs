@@ -1,6 +1,6 @@
 //! The process itself: what it runs, where it keeps things, what it says about itself.
 
-use super::Period;
+use super::{ByteSize, Period};
 use crate::ids::Role;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +15,8 @@ pub struct Server {
     pub state_dir: PathBuf,
     /// Scratch directory. It must be on the same file system as the volumes.
     pub tmp_dir: PathBuf,
+    /// The server is not ready while the state or the scratch directory has fewer free bytes than this.
+    pub min_free_bytes: ByteSize,
     /// Socket for commands on this host. Every `serve` has its own: several on one host need different names.
     pub control_socket: PathBuf,
     /// What this process does: http, mail, worker, keeper.

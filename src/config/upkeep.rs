@@ -32,6 +32,8 @@ pub struct Keeper {
     pub partition_every: Period,
     /// How often the spool is checked for mail that was cut short and for leftover files.
     pub spool_every: Period,
+    /// How often trees that a crash left without a record are looked for.
+    pub pending_every: Period,
     /// How often scratch files that no process owns are removed.
     pub tmp_every: Period,
 }

@@ -21,6 +21,8 @@ pub struct Volume {
     pub kind: VolumeKind,
     /// Disk: its directory.
     pub path: PathBuf,
+    /// The server is not ready while fewer bytes than this are free there.
+    pub min_free_bytes: ByteSize,
 }
 
 /// Kind of store.

@@ -6,6 +6,7 @@
 use super::batch::{BatchSettings, Batcher};
 use super::envelope::Envelope;
 use super::feature_rows::{FeatureRow, Origin, RowWriters};
+use super::pending::PendingTree;
 use super::store::{self, DeliveryRecord, Earlier};
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, ReceiptId, Slug, SpoolId, Timestamp};
 use crate::in_tx;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
-/// Something a door wants accepted. Bytes of its delivery are durable already.
+/// Something a door wants accepted. Bytes of its delivery are durable already: in a spool, or in a [`PendingTree`].
 #[derive(Debug, Clone)]
 pub struct NewReceipt {
     /// The sender's name for it: 32 bytes, domain-separated per door.
@@ -66,8 +67,6 @@ pub struct NewDelivery {
     pub home: Option<SpoolId>,
     /// Where it belongs, if that is known.
     pub coordinates: Option<Coordinates>,
-    /// Path of its tree, if that is made and sealed.
-    pub path: Option<String>,
     /// Settings for the module.
     pub settings: serde_json::Value,
 }
@@ -145,12 +144,14 @@ pub struct Acceptor {
     batcher: Batcher<Item, Answer>,
 }
 
-type Answer = Result<Accepted, AcceptError>;
+pub(super) type Answer = Result<Accepted, AcceptError>;
 
 /// A receipt on its way into a commit.
 pub struct Item {
     pub id: ReceiptId,
     pub new: NewReceipt,
+    /// The tree of its delivery, where its door made one.
+    tree: Option<PendingTree>,
     /// Its first jobs as the job table takes them.
     jobs: Vec<NewJob>,
 }
@@ -163,7 +164,12 @@ impl Acceptor {
         let batcher = Batcher::start(settings, weigh, move |items| {
             let (db, wake, writers) = (db.clone(), wake.clone(), writers.clone());
             Box::pin(async move {
+                let trees: Vec<_> = items.iter().map(|item: &Item| item.tree.clone()).collect();
+                trees.iter().flatten().for_each(PendingTree::ask);
                 let answers = commit(&db, &writers, items.into()).await;
+                // Here and not where the caller waits, who may be gone by now.
+                let made = trees.iter().zip(&answers);
+                PendingTree::settle(made.filter_map(|(tree, answer)| Some((tree.as_ref()?, answer)))).await;
                 if answers.iter().flatten().any(|accepted| !accepted.duplicate) {
                     wake.wake();
                 }
@@ -178,14 +184,31 @@ impl Acceptor {
     /// # Errors
     /// See [`AcceptError`]; without an `Ok` nothing was promised, though it may have been committed.
     pub async fn accept(&self, new: NewReceipt) -> Answer {
+        self.accept_with(new, None).await
+    }
+
+    /// As [`accept`](Self::accept), with the tree of its delivery. The tree stays if it has a row now; it is removed if it is
+    /// known to have none; otherwise it stays noted, and [`LeftOver`](super::pending::LeftOver) decides.
+    ///
+    /// # Errors
+    /// See [`AcceptError`].
+    pub async fn accept_tree(&self, new: NewReceipt, tree: PendingTree) -> Answer {
+        let answer = self.accept_with(new, Some(tree.clone())).await;
+        if !tree.was_asked() {
+            PendingTree::settle([(&tree, &answer)]).await;
+        }
+        answer
+    }
+
+    async fn accept_with(&self, new: NewReceipt, tree: Option<PendingTree>) -> Answer {
         let bytes = new.delivery.as_ref().map_or(0, |delivery| delivery.bytes);
         let (source, began) = (new.source.clone(), Instant::now());
-        let answer = self.join(new).await;
+        let answer = self.join(new, tree).await;
         measure(source, bytes, &answer, began.elapsed());
         answer
     }
 
-    async fn join(&self, new: NewReceipt) -> Answer {
+    async fn join(&self, new: NewReceipt, tree: Option<PendingTree>) -> Answer {
         let id = receipt_id(&new.key, &new.fingerprint);
         let mut jobs = Vec::with_capacity(new.jobs.len());
         for first in &new.jobs {
@@ -203,7 +226,7 @@ impl Acceptor {
                 args: first.args.clone(),
             });
         }
-        self.batcher.join(Item { id, new, jobs }).await.map_err(|_| AcceptError::Busy)?
+        self.batcher.join(Item { id, new, tree, jobs }).await.map_err(|_| AcceptError::Busy)?
     }
 }
 
@@ -351,6 +374,7 @@ impl Item {
         let delivery = self.new.delivery.as_ref()?;
         Some(DeliveryRecord {
             delivery,
+            path: self.tree.as_ref().map(PendingTree::path),
             receipt_id: self.id,
             source: &self.new.source,
             received_at: self.new.received_at,

@@ -1,6 +1,6 @@
 //! The parts of a process that every feature uses, built once by `app.rs`.
 
-use super::{Acceptor, Finisher};
+use super::{Acceptor, Finisher, Pending};
 use crate::config::{Live, Role};
 use crate::ids::{BootId, VolumeName};
 use crate::infra::db::Db;
@@ -28,6 +28,8 @@ pub struct Core {
     pub worker: Option<i32>,
     /// Scratch directory, on the file system of the volumes.
     pub tmp: PathBuf,
+    /// Notes of trees that are made before their deliveries are accepted.
+    pub pending: Pending,
     /// The volumes, by name.
     pub volumes: Volumes,
     /// The module processes.

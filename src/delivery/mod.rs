@@ -24,6 +24,7 @@ pub mod manifest;
 mod operate;
 pub mod part_name;
 pub mod parts;
+pub mod pending;
 mod receipt;
 mod replay;
 mod rows;
@@ -43,6 +44,7 @@ pub use feature::{ApiRoutes, By, Door, Duty, Feature, FeatureError, FeatureSpec,
 pub use feature_rows::{FeatureRow, InsertRows, Origin, RowWriters};
 pub use finish::{Created, Finisher, Sorted, Work, recover};
 pub use operate::{Cancelled, OperateError, Operator, list_held};
+pub use pending::{Pending, PendingError, PendingTree};
 pub use receipt::{ReceiptState, ReceiptView};
 pub use replay::Again;
 pub use rows::Rows;

@@ -1,6 +1,7 @@
 //! All SQL of the tables `ingest_key`, `receipt`, `delivery` and `customer`.
 
 mod accept;
+mod pending;
 mod read;
 mod receipt;
 mod stored_end;
@@ -10,6 +11,7 @@ pub use accept::{
     DeliveryRecord, Earlier, Fate, ReceiptRecord, earlier, insert_deliveries, insert_receipts, knows,
     take_keys,
 };
+pub use pending::{Recorded, recorded};
 pub use read::{
     DeliveryRow, Filter, Unsealed, get, held_without_tree, is_customer, knows_key, list, lock, of_ids,
     sealed_with_stale_path, unsealed,

@@ -2,8 +2,8 @@
 
 use super::store;
 use crate::ids::{JobId, LeaseToken};
-use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane};
+use crate::{in_tx, warn_unless_outage};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -190,7 +190,7 @@ impl Leases {
                 _ = beat.tick() => {}
             }
             if let Err(error) = self.renew(db, lease).await {
-                tracing::warn!(%error, "heartbeat failed; leases hold until they expire");
+                warn_unless_outage!(error, %error, "heartbeat failed; leases hold until they expire");
             }
         }
     }

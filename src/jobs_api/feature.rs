@@ -25,6 +25,7 @@ fn build(core: &Arc<Core>) -> Feature {
         modules: core.host.declarations().into(),
         module_ids: Arc::clone(&core.modules),
         inbox: core.volume(VolumeName::Inbox),
+        pending: core.pending.clone(),
         acceptor: core.acceptor.clone(),
         tmp: core.tmp.clone(),
         wake: core.wake.clone(),

@@ -28,7 +28,7 @@ mod rows;
 pub use feature::FEATURE;
 
 use crate::config::Live;
-use crate::delivery::{Acceptor, ApiRoutes, Operator};
+use crate::delivery::{Acceptor, ApiRoutes, Operator, Pending};
 use crate::ids::Timestamp;
 use crate::infra::db::Db;
 use crate::infra::volume::Volume;
@@ -62,6 +62,8 @@ pub struct Api {
     pub module_ids: Arc<BTreeSet<String>>,
     /// Where trees are.
     pub inbox: Arc<Volume>,
+    /// Notes of trees whose deliveries are not accepted yet.
+    pub pending: Pending,
     /// Where deliveries are accepted.
     pub acceptor: Acceptor,
     /// Where bodies are staged; on the file system of the inbox.

@@ -14,10 +14,10 @@ use crate::in_tx;
 use crate::infra::db::{DbError, Lane};
 use crate::infra::telemetry::metrics::SPOOL_DAMAGED;
 use crate::job::Kind;
-use crate::web::health::Check;
+use crate::web::health::{Check, Trial, try_write};
 use futures_util::FutureExt;
 use headworks_spool::{Spool, SpoolError, SpoolLock};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Mail.
@@ -41,6 +41,8 @@ struct Home {
     damaged: Damaged,
     sealer: Sealer,
     sorter: Sorter,
+    /// Whether the spool takes a write.
+    trial: Mutex<Trial>,
     _lock: SpoolLock,
 }
 
@@ -90,8 +92,16 @@ impl Home {
         };
         let lock = spool.lock()?;
         let sorter = Sorter { core: Arc::clone(&core), spool: spool.clone() };
-        let sealer = Sealer { core: Arc::clone(&core), spool: spool.clone(), deferred: Arc::default() };
-        Ok(Self { core, spool, damaged: Damaged::default(), sealer, sorter, _lock: lock })
+        let sealer = Sealer::new(Arc::clone(&core), spool.clone());
+        Ok(Self {
+            core,
+            spool,
+            damaged: Damaged::default(),
+            sealer,
+            sorter,
+            trial: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// Makes trees again that a crash damaged before they were sealed: their mail is still in the spool.
@@ -130,13 +140,19 @@ impl Home {
         Ok(())
     }
 
-    /// Whether the spool has room, which `mailhandler` also checks before each mail; and a remark about damaged entries.
+    /// Whether the spool has room, which `mailhandler` also checks before each mail, and takes a write; and a remark about damaged
+    /// entries.
     async fn check(self: Arc<Self>) -> Result<Option<String>, String> {
         let (spool, settings) = (self.spool.clone(), self.core.live.config().spool.clone());
+        let home = Arc::clone(&self);
         let asked = tokio::task::spawn_blocking(move || {
-            spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes)
+            let full = spool.require_free(settings.min_free_bytes.bytes(), settings.min_free_inodes);
+            full.map_err(|error| error.to_string())?;
+            let mut trial = home.trial.lock().unwrap_or_else(PoisonError::into_inner);
+            let drafts = settings.path.join("tmp");
+            trial.write(|| try_write(&drafts).map_err(|error| format!("{}: {error}", drafts.display())))
         });
-        asked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        asked.await.map_err(|error| error.to_string())??;
         let damaged = self.damaged.count();
         Ok((damaged > 0).then(|| format!("damaged entries: {damaged}")))
     }

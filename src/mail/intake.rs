@@ -9,9 +9,11 @@ use super::watch::{Heard, watch};
 use crate::config::{Config, MailSource};
 use crate::delivery::{AcceptError, Core, FirstJob, NewDelivery, NewReceipt, Reuse};
 use crate::ids::{DeliveryId, Digest, SpoolId, Timestamp};
+use crate::infra::telemetry::condition::Condition;
 use crate::job::{Priority, QueueName};
 use headworks_spool::{EntryName, Spool, SpoolError, State};
 use std::collections::{HashSet, VecDeque};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -35,12 +37,39 @@ pub struct Intake {
 }
 
 /// What intake knows while it runs.
-#[derive(Default)]
 struct Seen {
     /// To be accepted.
     pending: VecDeque<EntryName>,
     /// Accepted and not yet gone from the spool.
     accepted: HashSet<EntryName>,
+    /// Could not be read or accepted although the store takes others: each is logged once.
+    odd: HashSet<EntryName>,
+    /// The spool cannot be listed or synced.
+    spool: Condition,
+    /// The store takes nothing.
+    store: Condition,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            pending: VecDeque::new(),
+            accepted: HashSet::new(),
+            odd: HashSet::new(),
+            spool: Condition::new("the spool cannot be read; its mail waits", "the spool is read again"),
+            store: Condition::new("mail cannot be accepted; it stays in the spool", "mail is accepted again"),
+        }
+    }
+}
+
+impl Seen {
+    /// Tries an entry again later; what is wrong with it alone is logged once.
+    fn retry(&mut self, name: EntryName, error: &dyn Display) {
+        if self.odd.insert(name) {
+            tracing::warn!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be taken in at the moment");
+        }
+        self.pending.push_back(name);
+    }
 }
 
 impl Intake {
@@ -94,12 +123,15 @@ impl Intake {
             Ok(names) => {
                 let there: HashSet<EntryName> = names.into_iter().collect();
                 seen.accepted.retain(|name| there.contains(name));
+                seen.odd.retain(|name| there.contains(name));
+                // What waits is in the list too.
+                seen.pending.clear();
                 self.damaged.keep(&there);
                 let mut fresh: Vec<_> = there.into_iter().collect();
                 fresh.sort_by_key(|name| name.receipt_id);
                 fresh.into_iter().for_each(|name| self.hear(name, seen));
             }
-            Err(error) => tracing::error!(%error, "the spool cannot be listed"),
+            Err(error) => seen.spool.holds(&error),
         }
     }
 
@@ -132,13 +164,13 @@ impl Intake {
         let entries = match read {
             Ok(entries) => entries,
             Err(error) => {
-                tracing::error!(%error, "the spool cannot be synced; nothing is accepted");
-                seen.pending.clear();
+                seen.spool.holds(&error);
                 self.scan(seen).await;
                 return false;
             }
         };
-        let mut well = true;
+        seen.spool.ends();
+        let before = seen.pending.len();
         let mut waiting = Vec::new();
         for (name, entry) in entries {
             match entry {
@@ -153,29 +185,31 @@ impl Intake {
                 Err(error) if matches!(error.kind(), headworks_spool::Kind::Damaged(_)) => {
                     self.damaged.found(name, &error);
                 }
-                Err(error) => {
-                    tracing::warn!(receipt_id = %name.receipt_id, %error, "a spool entry cannot be read at the moment");
-                    well = false;
-                    seen.pending.push_back(name);
-                }
+                Err(error) => seen.retry(name, &error),
             }
         }
+        let (mut refused, mut why) = (0, String::new());
         for (name, answer) in futures_util::future::join_all(waiting).await {
             match answer {
-                Ok(accepted) if accepted.sealed => self.remove(name).await,
+                Ok(accepted) if accepted.sealed => {
+                    seen.store.ends();
+                    self.remove(name).await;
+                }
                 Ok(_) => {
+                    seen.store.ends();
                     seen.accepted.insert(name);
                 }
+                Err(AcceptError::Store(error)) if !error.is_temporary() => seen.retry(name, &error),
                 Err(error) => {
-                    well = false;
-                    if !matches!(error, AcceptError::Busy) {
-                        tracing::warn!(receipt_id = %name.receipt_id, %error, "accepting a mail failed; it stays in the spool");
-                    }
+                    (refused, why) = (refused + 1, error.to_string());
                     seen.pending.push_back(name);
                 }
             }
         }
-        well
+        if refused > 0 {
+            seen.store.holds_for(refused, &why);
+        }
+        seen.pending.len() == before
     }
 
     /// Unlinks an entry whose delivery is sealed: it came again.
@@ -216,7 +250,6 @@ pub fn receipt(
             envelope: record::envelope(envelope, problems),
             home: Some(home),
             coordinates: None,
-            path: None,
             settings: serde_json::json!({}),
         }),
         jobs: vec![FirstJob {

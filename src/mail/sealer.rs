@@ -11,7 +11,9 @@ use crate::delivery::verify::{self, Known};
 use crate::ids::{DeliveryId, SpoolId, Timestamp, VolumeName};
 use crate::in_tx;
 use crate::infra::db::{DbError, Lane, View};
+use crate::infra::telemetry::condition::Condition;
 use crate::infra::volume::{BadSubPath, SubPath, Volume, VolumeError};
+use crate::warn_unless_outage;
 use headworks_spool::{EntryName, Spool};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,15 +29,23 @@ const DEFERRED: Duration = Duration::from_secs(60);
 /// Seals trees; cheap to clone.
 #[derive(Clone)]
 pub struct Sealer {
-    /// The parts of this process.
-    pub core: Arc<Core>,
+    core: Arc<Core>,
     /// The spool of this process.
-    pub spool: Spool,
+    spool: Spool,
     /// Trees that could not be sealed, and when that was.
-    pub deferred: Arc<Mutex<HashMap<DeliveryId, Instant>>>,
+    deferred: Arc<Mutex<HashMap<DeliveryId, Instant>>>,
+    /// There are such trees.
+    unsealable: Arc<Condition>,
 }
 
 impl Sealer {
+    /// A sealer of the trees whose mail is in `spool`.
+    pub fn new(core: Arc<Core>, spool: Spool) -> Self {
+        let wrong = "trees cannot be sealed; their mail stays in the spool";
+        let unsealable = Arc::new(Condition::new(wrong, "trees are sealed again"));
+        Self { core, spool, deferred: Arc::default(), unsealable }
+    }
+
     /// Seals until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         if let Err(error) = self.let_go_of_stale().await {
@@ -46,7 +56,7 @@ impl Sealer {
             let more = match self.round(after).await {
                 Ok(sealed) => sealed as i64 == BATCH,
                 Err(error) => {
-                    tracing::warn!(%error, "sealing failed; unsealed mail stays in the spool");
+                    warn_unless_outage!(error, %error, "sealing failed; unsealed mail stays in the spool");
                     false
                 }
             };
@@ -69,10 +79,13 @@ impl Sealer {
             match result {
                 Ok(()) => sealed.push(tree),
                 Err(error) => {
-                    tracing::warn!(delivery_id = %tree.id, error, "a tree cannot be sealed; its mail stays in the spool");
+                    self.unsealable.holds(&format!("delivery {}: {error}", tree.id));
                     self.deferred().insert(tree.id, Instant::now());
                 }
             }
+        }
+        if !sealed.is_empty() && self.deferred().is_empty() {
+            self.unsealable.ends();
         }
         let facts: Vec<(DeliveryId, String)> =
             sealed.iter().map(|tree| (tree.id, tree.path.clone())).collect();

@@ -2,19 +2,23 @@
 //!
 //! `/healthz` touches nothing: it fails only where the process cannot answer at all. `/readyz` asks every dependency,
 //! at most once a second however often it is asked itself, since it is open to all; the names of the dependencies are
-//! shown to callers with a key.
+//! shown to callers with a key. The log has a line when one of them fails and one when it is well again.
 
 use super::permit::Read;
 use super::{Caller, Json, Kit, MayAll, Problem, Query};
+use crate::infra::telemetry::condition::Condition;
 use crate::infra::telemetry::metrics::Metrics;
 use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,6 +27,11 @@ use utoipa_axum::routes;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an answer is reused.
 const STANDS: Duration = Duration::from_secs(1);
+/// Pause between two trial writes.
+const TRIAL_PAUSE: Duration = Duration::from_secs(10);
+const TRIAL_BYTES: usize = 4096;
+/// How often the log hears of the dependencies, whether anybody asks or not.
+const WATCH: Duration = Duration::from_secs(2);
 
 type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> + Send + Sync>;
 
@@ -31,6 +40,7 @@ type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<Option<String>, String>> 
 pub struct Check {
     name: &'static str,
     probe: Probe,
+    condition: Arc<Condition>,
 }
 
 impl Check {
@@ -41,16 +51,64 @@ impl Check {
         P: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<Option<String>, String>> + Send + 'static,
     {
-        Self { name, probe: Arc::new(move || probe().boxed()) }
+        let condition = Arc::new(Condition::of(name.into(), "not ready", "ready again"));
+        Self { name, probe: Arc::new(move || probe().boxed()), condition }
     }
 
     async fn ask(&self) -> Dependency {
         let asked = tokio::time::timeout(PATIENCE, (self.probe)()).await;
         match asked.unwrap_or_else(|_| Err("no answer".to_owned())) {
-            Ok(note) => Dependency { name: self.name, ready: true, wrong: None, note },
-            Err(wrong) => Dependency { name: self.name, ready: false, wrong: Some(wrong), note: None },
+            Ok(note) => {
+                self.condition.ends();
+                Dependency { name: self.name, ready: true, wrong: None, note }
+            }
+            Err(wrong) => {
+                self.condition.holds(&wrong);
+                Dependency { name: self.name, ready: false, wrong: Some(wrong), note: None }
+            }
         }
     }
+}
+
+/// A trial write: what can be read may be full, read-only or somebody else's. It is repeated at most every ten seconds; in
+/// between the last answer stands.
+#[derive(Debug, Default)]
+pub struct Trial(Option<(Instant, Result<(), String>)>);
+
+impl Trial {
+    /// The last answer, if it still stands.
+    #[must_use]
+    pub fn standing(&self) -> Option<Result<(), String>> {
+        let (at, answer) = self.0.as_ref()?;
+        (at.elapsed() < TRIAL_PAUSE).then(|| answer.clone())
+    }
+
+    /// Notes an answer and returns it.
+    ///
+    /// # Errors
+    /// The answer's.
+    pub fn answered(&mut self, answer: Result<(), String>) -> Result<(), String> {
+        self.0 = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    /// Writes, unless the last answer still stands.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn write(&mut self, write: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+        self.standing().unwrap_or_else(|| self.answered(write()))
+    }
+}
+
+/// Writes a little to a file without a name in `directory`, and fsyncs it.
+///
+/// # Errors
+/// What the system reports.
+pub fn try_write(directory: &Path) -> std::io::Result<()> {
+    let mut file = tempfile::tempfile_in(directory)?;
+    file.write_all(&[0; TRIAL_BYTES])?;
+    file.sync_all()
 }
 
 /// What the routes need.
@@ -79,6 +137,17 @@ impl Health {
     #[must_use]
     pub const fn kit(&self) -> &Kit {
         &self.kit
+    }
+
+    /// Asks again and again until `stop`, so that the log says when the process stops being ready and when it is ready again.
+    pub async fn watch(self, stop: CancellationToken) {
+        let watching = async {
+            loop {
+                self.dependencies().await;
+                tokio::time::sleep(WATCH).await;
+            }
+        };
+        stop.run_until_cancelled(watching).await;
     }
 
     /// How the dependencies are; callers at the same time share one round of questions.

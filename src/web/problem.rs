@@ -241,9 +241,10 @@ impl Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         let kind = match error.kind() {
-            DbErrorKind::Unavailable | DbErrorKind::Contention | DbErrorKind::MissingPartition => {
-                Kind::Unavailable
-            }
+            DbErrorKind::Unavailable
+            | DbErrorKind::Undecided
+            | DbErrorKind::Contention
+            | DbErrorKind::MissingPartition => Kind::Unavailable,
             DbErrorKind::Content => Kind::Invalid,
             DbErrorKind::Conflict => Kind::Conflict,
             DbErrorKind::Corrupt => Kind::Internal,
@@ -252,7 +253,7 @@ impl From<DbError> for Problem {
     }
 }
 
-/// A file that should be there and is not is our loss, never the client's mistake.
+/// A file that should be there and is not, or something else in its place, is damaged storage and never the client's mistake.
 impl From<VolumeError> for Problem {
     fn from(error: VolumeError) -> Self {
         use VolumeErrorKind as Volume;
@@ -260,6 +261,9 @@ impl From<VolumeError> for Problem {
             Volume::Away => Self::new(Kind::Unavailable, format!("{error}: {}", error.source)),
             Volume::Full | Volume::Denied | Volume::Foreign | Volume::Io => {
                 Self::new(Kind::Unavailable, "").because(error)
+            }
+            Volume::Corrupt | Volume::NotFound => {
+                Self::new(Kind::Unavailable, "the storage is damaged").because(error)
             }
             _ => Self::internal(error),
         }
@@ -270,8 +274,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let inner = *self.inner;
         let (status, slug, title) = inner.kind.facts();
-        // The only log line about a failure. Refusals are in the line of the request.
+        // The only log line about a failure. Refusals are in the line of the request; those for want of something that is down
+        // are counted there.
         match &inner.source {
+            Some(_) if status == StatusCode::SERVICE_UNAVAILABLE => {}
             Some(source) if status.is_server_error() => {
                 tracing::error!(error = &**source as &dyn Error, kind = slug, "request failed");
             }
@@ -293,7 +299,32 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(body);
+        if let Some(source) = inner.source.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE) {
+            response.extensions_mut().insert(Cause::of(&*source));
+        }
         response
+    }
+}
+
+/// Why a request was refused for now, for the log alone.
+#[derive(Debug, Clone)]
+pub struct Cause(pub String);
+
+impl Cause {
+    /// An error with everything that caused it: `a: b: c`.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            // Several of our errors already include their cause.
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            cause = error.source();
+        }
+        Self(text)
     }
 }
 

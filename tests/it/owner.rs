@@ -2,6 +2,7 @@
 
 use crate::processes::{Installation, Store, each_store, is_available};
 use crate::programs;
+use crate::stores;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -60,6 +61,74 @@ async fn a_stranger_is_refused_the_files_of_sqlite_and_needs_none_of_postgres() 
         let repair = repair.args(["verify", "--repair"]).uid(STRANGER).gid(STRANGER).output().unwrap();
         assert_eq!(repair.status.code(), Some(4), "trees are the server's, whatever the store");
         server.stop();
+    })
+    .await;
+}
+
+/// Commands that only look.
+const READING: [&[&str]; 12] = [
+    &["deliveries", "list"],
+    &["deliveries", "show", "0197f0a0-0000-7000-8000-000000000001"],
+    &["trace", "0197f0a0-0000-7000-8000-000000000001"],
+    &["jobs", "list"],
+    &["jobs", "show", "1"],
+    &["held", "list"],
+    &["queues", "list"],
+    &["keys", "list"],
+    &["modules", "list"],
+    &["log", "tail", "rows.hydrastor_alert"],
+    &["verify"],
+    &["verify", "--repair"],
+];
+
+#[test]
+fn looking_at_a_fresh_host_makes_nothing_there() {
+    if !is_root() {
+        return;
+    }
+    let installation = Installation::new(None, "", &programs::modules());
+    let state = installation.state();
+    for exists in [true, false] {
+        for arguments in READING {
+            let ended = installation.command().args(arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {said}");
+            assert!(said.contains("there is no store"), "{arguments:?}: {said}");
+        }
+        if exists {
+            assert_eq!(fs::read_dir(&state).unwrap().count(), 0, "it is as empty as before");
+            fs::remove_dir(&state).unwrap();
+        }
+    }
+    assert!(!state.exists());
+    let key = ["keys", "create", "--name", "ops", "--grant", "read"];
+    let ended = installation.command().args(key).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "whose would it be? {}", String::from_utf8_lossy(&ended.stderr));
+    assert!(!state.exists());
+    installation.make_directory(&state);
+    installation.start().stop();
+    assert!(installation.command().args(["jobs", "list"]).output().unwrap().status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_at_an_empty_database_makes_no_schema_there() {
+    let Some(server) = stores::postgres() else { return };
+    stores::with_empty_database(&server, |url| async {
+        tokio::task::block_in_place(|| {
+            let installation = Installation::new(Some(url), "", &programs::modules());
+            for arguments in READING {
+                let ended = installation.command().args(arguments).output().unwrap();
+                assert_eq!(
+                    ended.status.code(),
+                    Some(3),
+                    "{arguments:?}: {}",
+                    String::from_utf8_lossy(&ended.stderr)
+                );
+            }
+            let tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
+            assert_eq!(installation.store.count(tables), 0);
+            assert_eq!(fs::read_dir(installation.state()).unwrap().count(), 0);
+        });
     })
     .await;
 }

@@ -186,6 +186,17 @@ impl Installation {
         String::from_utf8(ended.stdout).unwrap()
     }
 
+    /// Mounts an empty file system of so many MiB, which belongs to the server's user, at a new directory.
+    pub fn mount(&self, path: &Path, mebibytes: u32) -> Mount {
+        fs::create_dir_all(path).unwrap();
+        let User { uid, gid, .. } = self.user;
+        let options = format!("size={mebibytes}m,mode=0700,uid={uid},gid={gid}");
+        let mut command = Command::new("mount");
+        let mounted = command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).status().unwrap();
+        assert!(mounted.success(), "tmpfs cannot be mounted");
+        Mount(path.to_owned())
+    }
+
     /// Makes a directory of the server's user.
     pub fn make_directory(&self, path: &Path) {
         fs::create_dir(path).unwrap();
@@ -204,6 +215,12 @@ impl Installation {
             format!("#!/bin/sh\nif rmdir {once} 2>/dev/null; then kill -STOP $$; fi\nexec {real} \"$@\"\n");
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Every line that the server logged.
+    pub fn log_lines(&self) -> Vec<serde_json::Value> {
+        let log = fs::read_to_string(self.log()).unwrap();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The end of what the server logged.
@@ -259,17 +276,18 @@ impl Server {
         self.answer("GET", path)?.split_once("\r\n\r\n").map(|(_head, body)| body.to_owned())
     }
 
+    /// Where its control socket is.
+    pub fn control(&self) -> &Path {
+        &self.control
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
     fn answer(&self, method: &str, path: &str) -> Option<String> {
-        let mut socket = UnixStream::connect(&self.control).ok()?;
-        socket.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        write!(
-            socket,
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        answer(&self.control, method, path, b"")
     }
 
     /// Tells it to read its configuration again.
@@ -313,6 +331,29 @@ impl Server {
     }
 }
 
+/// Posts a file of customer `bobs` over a control socket; status and receipt, if there is an answer and it is whole.
+pub fn post(control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
+    let path = "/api/1.0/deliveries?customer=bobs&category=hydrastor&type=system_report";
+    let answer = answer(control, "POST", path, body)?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    Some((status, body["receipt_id"].as_str().map(|id| id.parse().unwrap())))
+}
+
+fn answer(control: &Path, method: &str, path: &str, body: &[u8]) -> Option<String> {
+    let mut socket = UnixStream::connect(control).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).ok()?;
+    socket.write_all(body).ok()?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Both fail only where it is gone already.
@@ -341,6 +382,50 @@ impl User {
             command.uid(self.uid).gid(self.gid);
         }
     }
+}
+
+/// A small file system, until dropped.
+pub struct Mount(PathBuf);
+
+impl Mount {
+    /// Takes all of its space.
+    pub fn fill(&self) {
+        let mut file = File::create(self.0.join("filler")).unwrap();
+        let zeros = vec![0; 64 << 10];
+        for size in [zeros.len(), 4096, 1] {
+            while file.write_all(&zeros[..size]).is_ok() {}
+        }
+    }
+
+    /// Gives it back.
+    pub fn clear(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: a server that is still stopping may have files open there.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// Whether this user may mount file systems.
+pub fn can_mount() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    let probe = || {
+        let directory = tempfile::tempdir().unwrap();
+        let mount = |program: &str, arguments: &[&str]| {
+            Command::new(program)
+                .args(arguments)
+                .arg(directory.path())
+                .status()
+                .is_ok_and(|ended| ended.success())
+        };
+        mount("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]) && mount("umount", &[])
+    };
+    let missing: &[&str] = if is_root && probe() { &[] } else { &["mount"] };
+    is_available("mount", missing)
 }
 
 /// The receipt in a line of `mailhandler` that says yes.

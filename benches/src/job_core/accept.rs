@@ -63,7 +63,6 @@ fn new_receipt() -> NewReceipt {
             }),
             home: None,
             coordinates: None,
-            path: None,
             settings: serde_json::json!({}),
         }),
         jobs: vec![FirstJob {

@@ -34,6 +34,8 @@ pub enum Kind {
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
+    /// Not a regular file: a link, pipe, socket, device or directory.
+    NotAFile,
     /// Shorter than a footer.
     TooShort,
     /// Does not end in a footer.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, Mode, OFlags, fstat, fstatvfs, fsync, linkat, mkdirat, openat, renameat, statat,
-    unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, fstatvfs, fsync, linkat, mkdirat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -140,8 +140,17 @@ impl Spool {
     /// Opens an entry and reads its envelope; reading and verifying the message is up to the caller.
     pub fn read(&self, name: EntryName) -> Result<Entry, SpoolError> {
         let flags = READ_ONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file =
-            openat(&self.0.new, name.to_string(), flags, Mode::empty()).map_err(gone("open the entry"))?;
+        let file = match openat(&self.0.new, name.to_string(), flags, Mode::empty()) {
+            // A link, and a socket.
+            Err(Errno::LOOP | Errno::NXIO) => {
+                return Err(SpoolError::damaged(Damage::NotAFile, "open the entry"));
+            }
+            opened => opened.map_err(gone("open the entry"))?,
+        };
+        let found = fstat(&file).map_err(SpoolError::io("stat the entry"))?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Err(SpoolError::damaged(Damage::NotAFile, "look at the entry"));
+        }
         let entry = Entry::read(File::from(file))?;
         if entry.envelope().receipt_id != name.receipt_id {
             return Err(SpoolError::damaged(Damage::Name, "named after another receipt"));

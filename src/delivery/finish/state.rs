@@ -297,7 +297,7 @@ async fn create_deliveries(tx: &mut Tx<'_>, all: &[Consequences]) -> Result<(), 
             return Err(DbError::new(DbErrorKind::Content, why));
         };
         let (received_at, created_by) = (*received_at, Some(owner.job));
-        records.push(DeliveryRecord { delivery, receipt_id, source, received_at, created_by });
+        records.push(DeliveryRecord { delivery, path: None, receipt_id, source, received_at, created_by });
     }
     store::insert_deliveries(tx, &records).await
 }

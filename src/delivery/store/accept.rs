@@ -3,6 +3,7 @@
 use crate::delivery::accept::{Item, NewDelivery, NewReceipt, Reuse};
 use crate::ids::{DeliveryId, Digest, JobId, ReceiptId, Timestamp, hex, micros};
 use crate::infra::db::{DbError, Tx};
+use crate::infra::volume::SubPath;
 use crate::sql;
 use serde_json::json;
 use sqlx::types::Json;
@@ -52,6 +53,8 @@ pub struct ReceiptRecord<'a> {
 /// A delivery to be inserted.
 pub struct DeliveryRecord<'a> {
     pub delivery: &'a NewDelivery,
+    /// Its tree, if that is made and sealed.
+    pub path: Option<&'a SubPath>,
     pub receipt_id: ReceiptId,
     pub source: &'a str,
     pub received_at: Timestamp,
@@ -293,7 +296,7 @@ pub async fn insert_deliveries(tx: &mut Tx<'_>, items: &[DeliveryRecord<'_>]) ->
         .bind(all(items, |i| i64::try_from(i.delivery.bytes).unwrap_or(i64::MAX)))
         .bind(all(items, |i| Json(&i.delivery.envelope)))
         .bind(all(items, |i| i.delivery.home))
-        .bind(all(items, |i| i.delivery.path.clone()))
+        .bind(all(items, |i| i.path.map(SubPath::to_string)))
         .bind(all(items, |i| i.created_by))
         .execute(&mut **connection)
         .await?;
@@ -317,8 +320,8 @@ fn lite_row(item: &DeliveryRecord<'_>) -> serde_json::Value {
         "bytes": delivery.bytes,
         "envelope": delivery.envelope,
         "home": delivery.home.map(|home| simple(home.0)),
-        "path": delivery.path,
-        "sealed_at": delivery.path.is_some().then(|| Timestamp::now().0),
+        "path": item.path.map(SubPath::as_str),
+        "sealed_at": item.path.map(|_| Timestamp::now().0),
         "created_by": item.created_by,
     })
 }

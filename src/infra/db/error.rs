@@ -14,6 +14,9 @@ pub struct DbError {
 pub enum DbErrorKind {
     /// The store cannot be reached, is busy beyond its bound, or its disk is full. Try again later.
     Unavailable,
+    /// The store failed during the commit, which may or may not have happened. Try again later, under a key or token that makes
+    /// the repetition harmless.
+    Undecided,
     /// A conflict between transactions, or a timeout: the transaction was rolled back. Try again at once.
     Contention,
     /// A value cannot be stored (NUL, overflow, a violated constraint). Trying again does not help.
@@ -51,10 +54,22 @@ impl DbError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(
-            self.kind,
-            DbErrorKind::Unavailable | DbErrorKind::Contention | DbErrorKind::MissingPartition
-        )
+        self.is_outage() || matches!(self.kind, DbErrorKind::Contention | DbErrorKind::MissingPartition)
+    }
+
+    /// Whether the store as a whole fails: `/readyz` says so, and the log says it once.
+    #[must_use]
+    pub const fn is_outage(&self) -> bool {
+        matches!(self.kind, DbErrorKind::Unavailable | DbErrorKind::Undecided)
+    }
+
+    /// The same failure, met while committing: an unavailable store has not said what became of the commit.
+    #[must_use]
+    pub(super) fn while_committing(mut self) -> Self {
+        if self.kind == DbErrorKind::Unavailable {
+            self.kind = DbErrorKind::Undecided;
+        }
+        self
     }
 }
 
@@ -62,6 +77,7 @@ impl fmt::Display for DbError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             DbErrorKind::Unavailable => "store is unavailable",
+            DbErrorKind::Undecided => "store failed during a commit",
             DbErrorKind::Contention => "store is contended",
             DbErrorKind::Content => "store refused a value",
             DbErrorKind::Conflict => "key is taken",

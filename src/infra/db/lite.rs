@@ -1,6 +1,7 @@
 //! SQLite: `state.db` and `results.db`, each with one writer and several readers, and one lock for both.
 
 use super::lock::StoreLock;
+use super::private;
 use super::read_only::path_of;
 use super::writer::Writer;
 use super::{DbError, Fut, Lane, MIGRATIONS_SEEN, Tx, View};
@@ -57,7 +58,9 @@ impl Lite {
     /// # Errors
     /// When another process holds the store, a file cannot be opened, or the files belong to different stores.
     pub async fn open(settings: &LiteSettings) -> Result<Self, DbError> {
-        let lock = StoreLock::take(&settings.directory.join("store.lock"))?;
+        let lock = settings.directory.join("store.lock");
+        close_to_others(&lock, private::existing_file)?;
+        let lock = StoreLock::take(&lock)?;
         let state = LiteFile::open(&path_of(&settings.directory, View::State), &STATE, settings).await?;
         let results =
             LiteFile::open(&path_of(&settings.directory, View::Results), &RESULTS, settings).await?;
@@ -137,6 +140,11 @@ impl LiteFile {
 
     async fn open(path: &Path, migrations: &Migrator, settings: &LiteSettings) -> Result<Self, DbError> {
         let named = |error: DbError| DbError::new(error.kind(), format!("{}: {error}", path.display()));
+        // Before SQLite makes it: the write-ahead log takes its mode over.
+        close_to_others(path, private::file)?;
+        for companion in ["db-wal", "db-shm"] {
+            close_to_others(&path.with_extension(companion), private::existing_file)?;
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -162,6 +170,10 @@ impl LiteFile {
         let writer = Writer::start(writer, settings.queue_bound);
         Ok(Self { path: path.to_owned(), writer, readers, steps })
     }
+}
+
+fn close_to_others(path: &Path, close: fn(&Path) -> std::io::Result<()>) -> Result<(), DbError> {
+    close(path).map_err(|error| DbError::corrupt(format!("{}: {error}", path.display())))
 }
 
 /// Number of migrations applied to the file; an error where there are none.

@@ -19,6 +19,7 @@ mod idle;
 mod lite;
 mod lock;
 mod pg;
+pub mod private;
 mod read_only;
 mod writer;
 
@@ -139,6 +140,19 @@ macro_rules! in_tx {
     };
 }
 
+/// Logs a failure of the store: `warn_unless_outage!(error, %error, "claiming failed")`. While the store is away it says so at
+/// `debug` only: `/readyz` tells the log once, and everything that uses the store fails.
+#[macro_export]
+macro_rules! warn_unless_outage {
+    ($error:expr, $($line:tt)+) => {
+        if $error.is_outage() {
+            tracing::debug!($($line)+);
+        } else {
+            tracing::warn!($($line)+);
+        }
+    };
+}
+
 impl Tx<'_> {
     /// Lifts the statement timeout of this transaction, which only Postgres' pool for short writes has: for statements
     /// whose time grows with the amount of stored data.
@@ -157,8 +171,9 @@ impl Db {
     /// group. Dropping the returned future cancels nothing.
     ///
     /// # Errors
-    /// Those of `f`, of begin and of commit. After [`Unavailable`](DbErrorKind::Unavailable) the commit may or may not
-    /// have happened: callers try again under a key or token that makes the repetition harmless.
+    /// Those of `f`, of begin and of commit. After [`Undecided`](DbErrorKind::Undecided) the commit may or may not
+    /// have happened: callers try again under a key or token that makes the repetition harmless. After any other error
+    /// nothing was written.
     pub async fn write<T, F>(&self, lane: Lane, f: F) -> Result<T, DbError>
     where
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,

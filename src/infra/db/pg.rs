@@ -1,7 +1,7 @@
 //! PostgreSQL 15 and later: a pool for the queue, one for large loads, one for reads.
 
 use super::idle::IdleConnections;
-use super::{DbError, Fut, Lane, MIGRATIONS_SEEN, Tx};
+use super::{DbError, DbErrorKind, Fut, Lane, MIGRATIONS_SEEN, Tx};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -104,7 +104,11 @@ impl Pg {
                 Ok(value)
             })
         };
-        transaction.await.unwrap_or_else(|error| Err(DbError::corrupt(error)))
+        // A task that panicked has rolled back; one that was cancelled, at the end of the process, may have committed.
+        transaction.await.unwrap_or_else(|error| {
+            let kind = if error.is_panic() { DbErrorKind::Corrupt } else { DbErrorKind::Undecided };
+            Err(DbError::new(kind, error))
+        })
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, DbError> {
@@ -140,7 +144,8 @@ where
 {
     let mut transaction = connection.begin().await?;
     let value = f(Tx::Pg(&mut transaction)).await?;
-    transaction.commit().await?;
+    // An answer that says why it was refused is an answer; a broken connection is none.
+    transaction.commit().await.map_err(|error| DbError::from(error).while_committing())?;
     Ok(value)
 }
 

@@ -4,7 +4,7 @@
 //! then are the callers answered. A member that fails is rolled back alone. So one fsync serves all writes that arrived
 //! during the last one.
 
-use super::{DbError, Fut, Tx};
+use super::{DbError, DbErrorKind, Fut, Tx};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
@@ -30,7 +30,7 @@ trait Member: Send {
     /// Runs the work; `false` rolls its savepoint back.
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
     /// Answers the caller, after the commit or its failure.
-    fn settle(self: Box<Self>, commit: Result<(), String>);
+    fn settle(self: Box<Self>, commit: &Result<(), DbError>);
 }
 
 struct Call<T, F> {
@@ -56,11 +56,14 @@ where
         })
     }
 
-    fn settle(self: Box<Self>, commit: Result<(), String>) {
+    fn settle(self: Box<Self>, commit: &Result<(), DbError>) {
         let answer = match (self.result, commit) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), Ok(())) => Ok(value),
-            (_, Err(why)) => Err(DbError::unavailable(why)),
+            (_, Err(error)) if error.kind() == DbErrorKind::Undecided => {
+                Err(DbError::new(DbErrorKind::Undecided, error.to_string()))
+            }
+            (_, Err(error)) => Err(DbError::unavailable(error.to_string())),
             (None, Ok(())) => Err(DbError::unavailable("the group ended before this member ran")),
         };
         // Nobody receives this if the caller was dropped.
@@ -80,7 +83,8 @@ impl Writer {
     /// Runs `work` in the next group and waits for its commit.
     ///
     /// # Errors
-    /// What `work` returned; [`Unavailable`](super::DbErrorKind::Unavailable) when too many wait or the commit failed.
+    /// What `work` returned; [`Unavailable`](DbErrorKind::Unavailable) when too many wait or the commit was rolled back;
+    /// [`Undecided`](DbErrorKind::Undecided) when it may have happened.
     pub async fn run<T, F>(&self, durable: bool, work: F) -> Result<T, DbError>
     where
         F: for<'c> FnOnce(Tx<'c>) -> Fut<'c, T> + Send + 'static,
@@ -92,7 +96,7 @@ impl Writer {
             mpsc::error::TrySendError::Full(_) => DbError::unavailable("too many writes are waiting"),
             mpsc::error::TrySendError::Closed(_) => DbError::unavailable("the store is closed"),
         })?;
-        answer.await.unwrap_or_else(|_| Err(DbError::unavailable("the writer ended")))
+        answer.await.unwrap_or_else(|_| Err(DbError::new(DbErrorKind::Undecided, "the writer ended")))
     }
 
     /// Waits for everything sent so far, then closes the file.
@@ -129,10 +133,9 @@ async fn serve(mut connection: SqliteConnection, mut orders: mpsc::Receiver<Orde
                 Order::Close(done) => closing = Some(done),
             }
         }
-        let commit =
-            group(&mut connection, &mut members, durable, &mut fsyncs).await.map_err(|e| e.to_string());
+        let commit = group(&mut connection, &mut members, durable, &mut fsyncs).await;
         for member in members {
-            member.settle(commit.clone());
+            member.settle(&commit);
         }
         if let Some(done) = closing {
             if let Err(error) = connection.close().await {
@@ -164,8 +167,10 @@ async fn group(
     connection.execute("BEGIN IMMEDIATE").await?;
     let run = async {
         if let [alone] = members {
-            let end = if alone.run(connection).await { "COMMIT" } else { "ROLLBACK" };
-            connection.execute(end).await?;
+            if alone.run(connection).await {
+                return commit(connection).await;
+            }
+            connection.execute("ROLLBACK").await?;
             return Ok(());
         }
         // One call between two members: each is a trip to the connection's thread.
@@ -177,8 +182,7 @@ async fn group(
             }
             begin = "RELEASE member; SAVEPOINT member";
         }
-        connection.execute("COMMIT").await?;
-        Ok(())
+        commit(connection).await
     };
     let result: Result<(), DbError> = run.await;
     if result.is_err() {
@@ -188,6 +192,18 @@ async fn group(
         }
     }
     result
+}
+
+/// Primary result codes after which a COMMIT is rolled back for certain: busy, locked, read-only, full, constraint. After others
+/// (a failed write or fsync) a restart may still find the commit in the log.
+const REFUSALS: [i32; 5] = [5, 6, 8, 13, 19];
+
+async fn commit(connection: &mut SqliteConnection) -> Result<(), DbError> {
+    let Err(error) = connection.execute("COMMIT").await else { return Ok(()) };
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    let is_refused = code.is_some_and(|code| REFUSALS.contains(&(code & 0xFF)));
+    let error = DbError::from(error);
+    Err(if is_refused { error } else { error.while_committing() })
 }
 
 #[cfg(test)]
@@ -206,11 +222,7 @@ mod tests {
             Box::pin(async move {
                 let Tx::Lite(connection) = tx else { unreachable!("a writer is SQLite's") };
                 sqlx::query("INSERT INTO number VALUES ($1)").bind(number).execute(connection).await?;
-                if fails {
-                    Err(DbError::new(crate::infra::db::DbErrorKind::Content, "asked to fail"))
-                } else {
-                    Ok(())
-                }
+                if fails { Err(DbError::new(DbErrorKind::Content, "asked to fail")) } else { Ok(()) }
             })
         });
         done.await.is_ok()

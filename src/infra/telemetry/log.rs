@@ -22,9 +22,12 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
+/// What the pools of the store say of each single connection while a server is away: those who use the store report that.
+const OF_EACH_CONNECTION: [&str; 3] = ["sqlx::postgres::notice", "sqlx_core::pool", "sqlx::pool"];
+
 /// Starts logging to standard error for the whole process, panics included.
 ///
-/// `level` applies to headworks; libraries log from `warn` up.
+/// `level` applies to headworks; libraries log from `warn` up, pools of connections with `debug` only.
 ///
 /// # Errors
 /// When logging was started before.
@@ -50,7 +53,9 @@ pub fn subscriber<W: Write + Send + 'static>(
     writer: W,
 ) -> impl Subscriber + Send + Sync {
     let libraries = level.min(LevelFilter::WARN);
-    let filter = Targets::new().with_default(libraries).with_target("headworks", level);
+    let pool = if level >= LevelFilter::DEBUG { libraries } else { level.min(LevelFilter::ERROR) };
+    let mut filter = Targets::new().with_default(libraries).with_target("headworks", level);
+    filter.extend(OF_EACH_CONNECTION.map(|target| (target, pool)));
     Registry::default().with(Lines { json, writer: Mutex::new(writer) }.with_filter(filter))
 }
 

@@ -53,6 +53,7 @@ metrics_table! {
     HELD_JOBS = Gauge "headworks_held_jobs" ["reason"] "Jobs held for an operator.";
     HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "Age of the oldest held job.";
     SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Damaged entries in the spool of this host.";
+    STRAY_TREES = Counter "headworks_stray_trees_total" [] "Trees removed because their delivery was never accepted.";
     STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a SQLite file with its write-ahead log, or of the Postgres database.";
     HTTP_REQUESTS = Counter "headworks_http_requests_total" ["method", "route", "status"] "Requests answered.";
     HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from request header to response header.";

@@ -1,7 +1,7 @@
 //! A volume in memory: real, gone with the process, and held to the same conformance suite as a directory.
 
 use super::error::{Fault, VolumeErrorKind};
-use super::{Durable, Entry, EntryKind, Free, Placed, Source, Stored, SubPath};
+use super::{Durable, Entry, EntryKind, Free, Placed, Source, Stored, SubPath, TRIAL_BYTES};
 use crate::ids::Timestamp;
 use rustix::fs::MemfdFlags;
 use std::collections::BTreeMap;
@@ -153,6 +153,10 @@ impl Memory {
 
     pub(super) fn free(&self) -> Result<Free, Fault> {
         Ok(Free { bytes: self.left(&self.nodes()), inodes: u64::MAX })
+    }
+
+    pub(super) fn try_write(&self) -> Result<(), Fault> {
+        if self.left(&self.nodes()) < TRIAL_BYTES as u64 { Err(self.full()) } else { Ok(()) }
     }
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<SubPath, Node>> {

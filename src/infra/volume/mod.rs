@@ -36,10 +36,14 @@ pub use sub_path::{BadSubPath, SubPath};
 
 use crate::ids::Timestamp;
 use error::Fault;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Length of what [`Volume::try_write`] writes.
+const TRIAL_BYTES: usize = 4096;
 
 /// A named store of files. Clones share it.
 #[derive(Debug, Clone)]
@@ -104,7 +108,7 @@ macro_rules! on {
             Volume::Memory(memory) => memory.$method($($argument),*),
             Volume::Away(away) => Err(away.fault()),
         }
-        .map_err(|fault: Fault| fault.with($self.name(), $action, $path))
+        .map_err(|fault: Fault| $self.failed(fault, $action, $path))
     };
 }
 
@@ -139,6 +143,12 @@ impl Volume {
     #[must_use]
     pub fn away(name: &str, why: impl Into<String>) -> Self {
         Self::Away(Arc::new(away::Away::new(name, why.into())))
+    }
+
+    /// Whether it is [away](Self::away).
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_))
     }
 
     /// Its name in the configuration.
@@ -271,6 +281,31 @@ impl Volume {
             Self::Away(away) => Err(away.fault()),
         };
         checked.map_err(|fault| fault.with(self.name(), "check", &SubPath::root()))
+    }
+
+    /// Tries whether a few bytes can be written and made durable; nothing of them stays.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn try_write(&self) -> Result<(), VolumeError> {
+        on!(self, "try to write", &SubPath::root(), try_write())
+    }
+
+    /// Places where something else is in the way that must be a directory: on the way to one of `paths`, or met by an operation
+    /// and not mended since.
+    #[must_use]
+    pub fn damage(&self, paths: impl Iterator<Item = SubPath>) -> BTreeSet<SubPath> {
+        match self {
+            Self::Disk(disk) => disk.damage(paths),
+            Self::Memory(_) | Self::Away(_) => BTreeSet::new(),
+        }
+    }
+
+    fn failed(&self, fault: Fault, action: &'static str, path: &SubPath) -> VolumeError {
+        if let (Self::Disk(disk), VolumeErrorKind::Corrupt) = (self, fault.kind) {
+            disk.suspect(path);
+        }
+        fault.with(self.name(), action, path)
     }
 
     /// What is left.

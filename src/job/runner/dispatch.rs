@@ -8,6 +8,7 @@ use super::slots::{Slots, free_slots};
 use super::{Runner, RunnerSettings, Started, random_u32};
 use crate::ids::QueueName;
 use crate::infra::db::{DbError, View};
+use crate::warn_unless_outage;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -81,7 +82,7 @@ impl<W: Send + 'static> Runner<W> {
         let jobs = match claimer.claim(free, take_over).await {
             Ok(jobs) => jobs,
             Err(error) => {
-                tracing::warn!(%error, "claiming failed");
+                warn_unless_outage!(error, %error, "claiming failed");
                 return 0;
             }
         };
@@ -113,7 +114,7 @@ impl<W: Send + 'static> Runner<W> {
         let queues = match self.queues().await {
             Ok(queues) => queues,
             Err(error) => {
-                tracing::warn!(%error, "reading the queues failed");
+                warn_unless_outage!(error, %error, "reading the queues failed");
                 return Vec::new();
             }
         };

@@ -7,8 +7,8 @@ use super::super::store::{self, Job, PutBack};
 use super::start::Running;
 use super::{Runner, random_u32};
 use crate::ids::{Exhausted, JobId, LeaseToken};
-use crate::in_tx;
 use crate::infra::db::{DbError, DbErrorKind, Lane, Tx};
+use crate::{in_tx, warn_unless_outage};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,7 +84,7 @@ impl<W: Send + 'static> Runner<W> {
     }
 
     async fn store_failed(&self, job: &Job, error: &DbError) {
-        tracing::warn!(%error, "finishing failed; the job will run again");
+        warn_unless_outage!(error, %error, "finishing failed; the job will run again");
         let reason = format!("the store failed: {error}");
         self.put_back(job, PutBack::Snooze { wait: self.settings.poll_max, reason }).await;
     }
@@ -106,7 +106,7 @@ impl<W: Send + 'static> Runner<W> {
                     tokio::time::sleep(self.settings.poll_min).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "putting back failed; the lease will expire");
+                    warn_unless_outage!(error, %error, "putting back failed; the lease will expire");
                     break;
                 }
                 Ok(became) => {

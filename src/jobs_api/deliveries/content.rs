@@ -90,14 +90,15 @@ async fn tree_of(api: &Ctx, scope: &Scope, id: DeliveryId) -> Result<(DeliveryRo
     let row = row.ok_or_else(Problem::not_found)?;
     match manifest(api, &row).await? {
         Some(manifest) => Ok((row, manifest)),
-        None => Err(missing(api).await),
+        None => Err(missing(api, &row).await),
     }
 }
 
-/// Why there is no manifest: nobody has made the tree yet, or its volume cannot be read here.
-async fn missing(api: &Ctx) -> Problem {
-    let inbox = Arc::clone(&api.inbox);
+/// Why there is no manifest: its volume cannot be read here, nobody has made the tree yet, or it was made and is damaged.
+async fn missing(api: &Ctx, row: &DeliveryRow) -> Problem {
+    let (inbox, is_made) = (Arc::clone(&api.inbox), row.sorted_at.is_some());
     match tokio::task::spawn_blocking(move || inbox.check()).await {
+        Ok(Ok(())) if is_made => Problem::new(Kind::Unavailable, "its tree is damaged or missing"),
         Ok(Ok(())) => Problem::new(Kind::NotFound, "its tree has not been written yet"),
         Ok(Err(error)) => error.into(),
         Err(error) => Problem::internal(error),

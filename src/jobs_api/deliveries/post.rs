@@ -3,12 +3,11 @@
 //! ```text
 //!   body, staged and hashed ─▶ module and customer known? ─▶ a repeat? ─ yes ─▶ the first receipt
 //!                                                              │ no
-//!                        tree: manifest, and the file as part 1, or a mail as it is ─▶ seal ─▶ accept ─▶ yes
+//!                note ─▶ tree: manifest, and the file as part 1, or a mail as it is ─▶ seal ─▶ accept ─▶ yes
 //! ```
 //!
-//! The tree is durable before the commit, so the yes depends on nothing but the store. A tree whose commit did not take
-//! place is removed; one whose commit may have taken place stays, for a tree without a record is found by `verify`, and
-//! a record without a tree is a loss.
+//! The tree is durable before the commit, so the yes depends on nothing but the store. What becomes of a tree whose commit
+//! failed is decided in [`pending`](crate::delivery::pending): a record without a tree would be a loss.
 
 use crate::config::{Config, RestSource};
 use crate::delivery::envelope::{Envelope, RawText, RestEnvelope};
@@ -17,11 +16,9 @@ use crate::delivery::parts::NewPart;
 use crate::delivery::store;
 use crate::delivery::tree::{self, Contents, Written};
 use crate::delivery::tree_path::{self, Place};
-use crate::delivery::{
-    AcceptError, Accepted, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id,
-};
+use crate::delivery::{Accepted, FirstJob, NewDelivery, NewReceipt, Reuse, find_accepted, receipt_id};
 use crate::ids::{Coordinates, DeliveryId, Digest, Timestamp};
-use crate::infra::db::{DbError, DbErrorKind, View};
+use crate::infra::db::View;
 use crate::infra::volume::{FileRange, Stored, SubPath, Volume, VolumeError};
 use crate::job::{Priority, QueueName};
 use crate::jobs_api::Api;
@@ -78,15 +75,11 @@ impl Api {
         let place = Place::Delivered(post.coordinates.clone());
         let path = tree_path::fresh(&place, post.received_at, config.server.time_zone.get(), id);
         let path = path.map_err(|error| Problem::new(Kind::Invalid, error.to_string()))?;
-        let receipt = self.receipt(&post, (key, fingerprint), (id, &path), source);
-        self.keep(about(&post, id, &receipt), path.clone(), post).await?;
-        let answer = self.acceptor.accept(receipt).await;
-        match &answer {
-            Ok(accepted) if accepted.delivery_id == Some(id) => {}
-            Err(AcceptError::Store(error)) if may_have_happened(error) => {}
-            _ => self.remove(path).await?,
-        }
-        Ok(answer?)
+        let receipt = self.receipt(&post, (key, fingerprint), id, source);
+        let about = about(&post, id, &receipt);
+        let write = move |volume: &Volume, path: &SubPath| write(volume, path, about, &post);
+        let tree = self.pending.make(Arc::clone(&self.inbox), path, id, write).await?;
+        Ok(self.acceptor.accept_tree(receipt, tree).await?)
     }
 
     async fn check(&self, coordinates: &Coordinates) -> Result<(), Problem> {
@@ -102,41 +95,11 @@ impl Api {
         Err(Problem::new(Kind::Invalid, format!("customer {customer} is not registered")))
     }
 
-    /// Makes the tree and seals it.
-    async fn keep(&self, about: About, path: SubPath, post: Post) -> Result<(), Problem> {
-        let inbox = Arc::clone(&self.inbox);
-        let written = tokio::task::spawn_blocking(move || {
-            let made = make(&inbox, &path, about, &post);
-            if made.is_err()
-                && let Err(error) = inbox.remove_tree(&path)
-            {
-                tracing::warn!(%error, "a partly written tree cannot be removed");
-            }
-            made
-        });
-        match written.await.map_err(Problem::internal)?? {
-            Written::Made(_) | Written::Adopted(_) => Ok(()),
-            Written::Taken(_) => {
-                Err(Problem::new(Kind::Conflict, "the same delivery is being accepted at this moment"))
-            }
-        }
-    }
-
-    async fn remove(&self, path: SubPath) -> Result<(), Problem> {
-        let inbox = Arc::clone(&self.inbox);
-        let removed =
-            tokio::task::spawn_blocking(move || inbox.remove_tree(&path)).await.map_err(Problem::internal)?;
-        if let Err(error) = removed {
-            tracing::warn!(%error, "a tree without a record cannot be removed");
-        }
-        Ok(())
-    }
-
     fn receipt(
         &self,
         post: &Post,
         (key, fingerprint): ([u8; 32], Digest),
-        (id, path): (DeliveryId, &SubPath),
+        id: DeliveryId,
         source: RestSource<'_>,
     ) -> NewReceipt {
         let queue = QueueName::parse(&post.coordinates.module());
@@ -155,7 +118,6 @@ impl Api {
                 envelope: envelope(post),
                 home: None,
                 coordinates: Some(post.coordinates.clone()),
-                path: Some(path.to_string()),
                 settings: serde_json::json!({}),
             }),
             jobs: vec![FirstJob {
@@ -168,11 +130,6 @@ impl Api {
             rows: Vec::new(),
         }
     }
-}
-
-/// Whether the commit may have taken place although its answer was an error.
-fn may_have_happened(error: &DbError) -> bool {
-    error.kind() == DbErrorKind::Unavailable
 }
 
 /// The same sender's same name for it; without a name, the thing itself: its bytes, what it is called, where it belongs.
@@ -222,7 +179,7 @@ fn about(post: &Post, id: DeliveryId, receipt: &NewReceipt) -> About {
     }
 }
 
-fn make(volume: &Volume, path: &SubPath, about: About, post: &Post) -> Result<Written, VolumeError> {
+fn write(volume: &Volume, path: &SubPath, about: About, post: &Post) -> Result<Written, VolumeError> {
     let bytes = FileRange { file: &post.file, offset: 0, stored: post.stored };
     let contents = if post.media_type == MAIL {
         // Taken apart by the job, in the sandbox.
@@ -230,11 +187,7 @@ fn make(volume: &Volume, path: &SubPath, about: About, post: &Post) -> Result<Wr
     } else {
         Contents { about, message: None, parts: vec![NewPart { facts: facts(post), bytes }] }
     };
-    let written = tree::write(volume, path, &contents)?;
-    if !matches!(written, Written::Taken(_)) {
-        volume.seal(std::slice::from_ref(path))?;
-    }
-    Ok(written)
+    tree::write(volume, path, &contents)
 }
 
 fn facts(post: &Post) -> PartFacts {

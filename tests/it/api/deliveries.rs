@@ -255,7 +255,7 @@ async fn of_different_things_at_the_same_time_one_has_the_key_and_the_others_lea
     .await;
 }
 
-fn trees(server: &Server) -> usize {
+pub fn trees(server: &Server) -> usize {
     let mut found = 0;
     headworks::delivery::tree_path::each_tree(&server.inbox, &mut |_| {
         found += 1;

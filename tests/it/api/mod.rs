@@ -8,6 +8,7 @@ mod document;
 mod held;
 mod jobs;
 mod rows;
+mod strays;
 mod whole;
 
 use crate::web::client::{self, LIMITS, json, key, register, slug};
@@ -15,7 +16,9 @@ use axum::Router;
 use axum::body::Bytes;
 use headworks::config::{Layers, Live, load};
 use headworks::delivery::store::set_held;
-use headworks::delivery::{Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Reuse, RowWriters};
+use headworks::delivery::{
+    Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Pending, Reuse, RowWriters,
+};
 use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp};
 use headworks::infra::db::{Db, Lane, View};
 use headworks::infra::volume::Volume;
@@ -68,7 +71,7 @@ struct Server {
     /// `read` alone, everything.
     reader: String,
     _serving: Serving,
-    _tmp: tempfile::TempDir,
+    tmp: tempfile::TempDir,
 }
 
 fn declaration() -> Declaration {
@@ -130,6 +133,7 @@ impl Server {
             modules: Arc::new([declaration(), another()]),
             module_ids: Arc::new(BTreeSet::from(["test/report".to_owned()])),
             inbox: Arc::clone(&inbox),
+            pending: Pending::below(tmp.path()),
             acceptor: acceptor.clone(),
             tmp: tmp.path().to_owned(),
             wake,
@@ -156,7 +160,7 @@ impl Server {
             beta,
             reader,
             _serving: serving,
-            _tmp: tmp,
+            tmp,
         }
     }
 
@@ -303,7 +307,6 @@ fn new_mail(key: u8, content: u8) -> NewReceipt {
             envelope: serde_json::from_value(envelope).unwrap(),
             home: Some(SPOOL),
             coordinates: None,
-            path: None,
             settings: serde_json::json!({}),
         }),
         jobs: vec![FirstJob {

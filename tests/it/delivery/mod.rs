@@ -2,6 +2,7 @@
 
 mod accepting;
 mod finishing;
+mod pending;
 mod receipts;
 
 use crate::stores::jobs_of;
@@ -172,7 +173,6 @@ fn new_delivery() -> NewDelivery {
         }),
         home: None,
         coordinates: None,
-        path: None,
         settings: serde_json::json!({}),
     }
 }

@@ -118,7 +118,26 @@ fn what_is_no_entry_is_not_listed_and_a_link_is_not_followed() {
     let name = EntryName::whole(Uuid::from_u128(1));
     std::os::unix::fs::symlink("/etc/passwd", new.join(name.to_string())).unwrap();
     assert_eq!(bench.spool.list().unwrap(), [name]);
-    assert_eq!(bench.spool.read(name).unwrap_err().kind(), Kind::Io);
+    assert_eq!(bench.spool.read(name).unwrap_err().kind(), Kind::Damaged(Damage::NotAFile));
+}
+
+#[test]
+fn what_is_no_file_is_damaged_and_makes_way_for_a_mail() {
+    let bench = Bench::new();
+    let new = bench.path().join("new");
+    let path = |receipt| new.join(EntryName::whole(Uuid::from_u128(receipt)).to_string());
+    std::os::unix::fs::symlink("nowhere", path(1)).unwrap();
+    fs::create_dir(path(2)).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(path(3)).unwrap());
+    let pipe = std::process::Command::new("mkfifo").arg(path(4)).status().unwrap();
+    assert!(pipe.success());
+    for receipt in 1..=4 {
+        let name = EntryName::whole(Uuid::from_u128(receipt));
+        assert_eq!(bench.spool.read(name).unwrap_err().kind(), Kind::Damaged(Damage::NotAFile), "{receipt}");
+        assert_eq!(sealed(&bench, receipt, b"message").deposit().unwrap(), Deposited::New);
+        assert_eq!(read(&bench.spool, name).1, b"message");
+    }
+    assert_eq!(bench.names(State::Damaged).len(), 4);
 }
 
 #[test]

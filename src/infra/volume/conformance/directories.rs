@@ -1,7 +1,7 @@
 //! What volumes promise that have directories, modes and a capacity.
 
 use super::{at, names, put, suite};
-use crate::infra::volume::{Durable, EntryKind, Source, Volume, VolumeErrorKind as Kind};
+use crate::infra::volume::{Durable, EntryKind, Source, SubPath, Volume, VolumeErrorKind as Kind};
 use std::io;
 
 suite! {
@@ -10,6 +10,7 @@ suite! {
     a_sealed_tree_shows_it_and_can_be_repaired,
     many_trees_are_sealed_together,
     free_space_is_told,
+    a_write_can_be_tried_and_leaves_nothing,
 }
 
 fn a_file_is_no_directory_and_a_directory_no_file(volume: &Volume) {
@@ -59,6 +60,33 @@ fn free_space_is_told(volume: &Volume) {
     assert!(free.bytes > 0 && free.inodes > 0);
 }
 
+fn a_write_can_be_tried_and_leaves_nothing(volume: &Volume) {
+    let before = volume.list(&SubPath::root()).unwrap();
+    volume.try_write().unwrap();
+    assert_eq!(volume.list(&SubPath::root()).unwrap(), before);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_directory_is_named_until_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = Volume::open("inbox", dir.path(), None).unwrap();
+    put(&volume, "bobs/a/f", b"1");
+    let places = |paths: &[&str]| {
+        let found = volume.damage(paths.iter().map(|path| at(path)));
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(places(&["bobs/x", "new/x"]), [""; 0]);
+    std::fs::rename(dir.path().join("bobs"), dir.path().join("moved")).unwrap();
+    std::os::unix::fs::symlink("moved", dir.path().join("bobs")).unwrap();
+    assert_eq!(places(&["bobs/x"]), ["bobs"], "it is looked for");
+    std::os::unix::fs::symlink("nowhere", dir.path().join("moved/link")).unwrap();
+    volume.read(&at("moved/link/f"), 1).unwrap_err();
+    assert_eq!(places(&[]), ["moved/link"], "it was met");
+    std::fs::remove_file(dir.path().join("moved/link")).unwrap();
+    std::fs::remove_file(dir.path().join("bobs")).unwrap();
+    assert_eq!(places(&["bobs/x"]), [""; 0]);
+}
+
 #[test]
 fn a_full_volume_refuses_and_keeps_what_it_has() {
     let volume = Volume::memory("tmp", 10);
@@ -68,6 +96,7 @@ fn a_full_volume_refuses_and_keeps_what_it_has() {
     let error = volume.put(&at("b"), Source::Reader(&mut io::repeat(1)), Durable::Now).unwrap_err();
     assert_eq!(error.kind, Kind::Full);
     assert_eq!(volume.free().unwrap().bytes, 2);
+    assert_eq!(volume.try_write().unwrap_err().kind, Kind::Full);
     assert_eq!(names(&volume, ""), ["a"]);
 }
 

@@ -14,11 +14,13 @@ use crate::ids::Timestamp;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 const DIR_MODE: Mode = Mode::from_raw_mode(0o750);
@@ -29,6 +31,9 @@ const SEALED_FILE_MODE: Mode = Mode::from_raw_mode(0o440);
 /// Files are opened so that a planted pipe or terminal can neither block us nor become ours.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
+/// Most odd paths that are remembered.
+const MAX_SUSPECTS: usize = 16;
+
 /// A directory with a marker.
 #[derive(Debug)]
 pub struct Disk {
@@ -37,6 +42,8 @@ pub struct Disk {
     root: OwnedFd,
     /// Whether the file system can hold files that have no name yet (`O_TMPFILE`); otherwise they get a stage name.
     nameless: bool,
+    /// Paths at which something was found that headworks did not put there.
+    suspects: Mutex<BTreeSet<SubPath>>,
 }
 
 impl Disk {
@@ -53,7 +60,7 @@ impl Disk {
         };
         let nameless = put::can_be_nameless(&root)?;
         let id = marker::check_or_create(&root, nameless, name, registered)?;
-        Ok(Self { name: name.to_owned(), id, root, nameless })
+        Ok(Self { name: name.to_owned(), id, root, nameless, suspects: Mutex::default() })
     }
 
     /// The same volume as on a file system without `O_TMPFILE`.
@@ -152,6 +159,45 @@ impl Disk {
         let left = rustix::fs::fstatvfs(&self.root)?;
         let inodes = if left.f_files == 0 { u64::MAX } else { left.f_favail };
         Ok(Free { bytes: left.f_bavail.saturating_mul(left.f_frsize), inodes })
+    }
+
+    pub(super) fn try_write(&self) -> Result<(), Fault> {
+        put::try_write(&self.root, self.nameless)
+    }
+
+    /// Remembers a path at which something odd was met; not more of them than an operator wants to read.
+    pub(super) fn suspect(&self, path: &SubPath) {
+        let mut suspects = self.suspects();
+        if suspects.len() < MAX_SUSPECTS {
+            suspects.insert(path.clone());
+        }
+    }
+
+    /// What is no directory on the way to `paths` and to those that were met before; mended ones are forgotten.
+    pub(super) fn damage(&self, paths: impl Iterator<Item = SubPath>) -> BTreeSet<SubPath> {
+        let mut damage: BTreeSet<SubPath> = paths.filter_map(|path| self.culprit(&path)).collect();
+        self.suspects().retain(|path| {
+            let culprit = self.culprit(path);
+            let is_damaged = culprit.is_some();
+            damage.extend(culprit);
+            is_damaged
+        });
+        damage
+    }
+
+    /// The first component of a path that is there and is no directory, although something is below it.
+    fn culprit(&self, path: &SubPath) -> Option<SubPath> {
+        let above: Vec<SubPath> = path.ancestors().filter(|above| !above.is_root()).collect();
+        for above in above.into_iter().rev() {
+            if self.stat(&above).ok()?.kind != EntryKind::Dir {
+                return Some(above);
+            }
+        }
+        (self.stat(path).ok()?.kind == EntryKind::Foreign).then(|| path.clone())
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, BTreeSet<SubPath>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_at(&self, path: &SubPath, flags: OFlags) -> Result<OwnedFd, Errno> {

@@ -3,7 +3,7 @@
 use super::super::error::{Fault, VolumeErrorKind};
 use super::super::source::Hashing;
 use super::super::sub_path::OWN_PREFIX;
-use super::super::{Durable, FileRange, Placed, Source, Stored, SubPath};
+use super::super::{Durable, FileRange, Placed, Source, Stored, SubPath, TRIAL_BYTES};
 use super::{Disk, FILE_MODE, READ, sync};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -66,6 +66,13 @@ pub(super) fn put_in(
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Writes a little to a file that gets no name, and fsyncs it.
+pub(super) fn try_write(dir: &OwnedFd, nameless: bool) -> Result<(), Fault> {
+    let mut staged = Staged::create(dir, nameless)?;
+    staged.file.write_all(&[0; TRIAL_BYTES])?;
+    sync(&staged.file)
 }
 
 /// Whether the file system of `dir` knows `O_TMPFILE`.
