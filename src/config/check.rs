@@ -78,7 +78,7 @@ impl Check<'_> {
 
     fn times(&mut self, config: &Config) {
         let (jobs, keeper, modules) = (&config.jobs, &config.keeper, &config.modules);
-        let positive: [([&str; 2], Period); 17] = [
+        let positive: [([&str; 2], Period); 18] = [
             (["store", "statement_timeout"], config.store.statement_timeout),
             (["http", "request_timeout"], config.http.request_timeout),
             (["modules", "cpu"], modules.cpu),
@@ -90,6 +90,7 @@ impl Check<'_> {
             (["jobs", "soft_timeout"], jobs.soft_timeout),
             (["jobs", "hard_timeout"], jobs.hard_timeout),
             (["history", "retention"], config.history.retention),
+            (["held", "keep"], config.held.keep),
             (["log", "retention"], config.log.retention),
             (["keeper", "promote_every"], keeper.promote_every),
             (["keeper", "expire_every"], keeper.expire_every),
@@ -123,6 +124,9 @@ impl Check<'_> {
             ["modules", "wall"],
             "must not be longer than jobs.soft_timeout",
         );
+        let room = modules.archive_decoder_bytes.bytes() <= modules.memory_bytes.bytes() / 2;
+        let decoder = "must not be more than half of modules.memory_bytes";
+        self.expect(room, ["modules", "archive_decoder_bytes"], decoder);
         let pages = config.http.default_page <= config.http.max_page;
         self.expect(pages, ["http", "default_page"], "must not be more than http.max_page");
     }
