@@ -11,7 +11,8 @@ use crate::ids::Timestamp;
 use crate::in_tx;
 use crate::infra::db::{DbError, Lane, View};
 use crate::infra::telemetry::condition::Condition;
-use crate::job::{self, Attention, Leader};
+use crate::job::store::HeldCount;
+use crate::job::{self, Attention, HoldReason, Leader, Urgency};
 use crate::log;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,8 @@ use tokio_util::task::TaskTracker;
 
 /// Rows that one round of a duty touches at most, so that none holds a lock for long.
 const ROUND: i32 = 5_000;
+/// As `ROUND`, for a duty that takes several statements for each.
+const ACTS: i32 = 500;
 /// A leader that says nothing for so long is replaced.
 const TERM: Duration = Duration::from_secs(15);
 /// A process that says nothing for so long is gone, its row too.
@@ -39,7 +42,7 @@ pub struct Keeper {
 
 /// The table.
 fn duties(core: &Arc<Core>) -> Vec<Duty> {
-    let attention = (Arc::clone(core), Arc::<Mutex<Attention>>::default());
+    let attention = (Arc::clone(core), Arc::<Mutex<[Attention; 2]>>::default());
     let pending = (Arc::clone(core), Arc::<LeftOver>::default());
     vec![
         Duty::new("promote", By::Leader, |config| config.keeper.promote_every.get(), core, promote),
@@ -47,6 +50,13 @@ fn duties(core: &Arc<Core>) -> Vec<Duty> {
         Duty::new("days", By::Leader, |config| config.keeper.partition_every.get(), core, days),
         Duty::new("attention", By::Leader, |_| TEN_SECONDS, &attention, tell_held),
         Duty::new("held", By::Leader, |config| config.keeper.spool_every.get(), core, note_held),
+        Duty::new(
+            "rejections",
+            By::Leader,
+            |config| config.keeper.partition_every.get(),
+            core,
+            end_rejections,
+        ),
         Duty::new("gauges", By::Each, |_| TEN_SECONDS, core, show_gauges),
         Duty::new("sizes", By::Each, |_| MINUTE, core, show_sizes),
         Duty::new("presence", By::Each, |_| 5 * MINUTE, core, show_presence),
@@ -139,16 +149,46 @@ async fn prune(core: &Core) -> Result<bool, DbError> {
     Ok(round.await? >= u64::from(ROUND.unsigned_abs()))
 }
 
-/// Logs held jobs, so that operators who read the log know of them.
-async fn tell_held((core, attention): (Arc<Core>, Arc<Mutex<Attention>>)) -> Result<(), DbError> {
+/// Logs held jobs, so that operators who read the log know of them. Rejections are counted apart and never urgent: they have
+/// an end.
+async fn tell_held((core, attention): (Arc<Core>, Arc<Mutex<[Attention; 2]>>)) -> Result<(), DbError> {
     let counts = job::store::held_counts(&mut core.db.reader(View::State).await?.tx()).await?;
-    let jobs = counts.iter().map(|count| count.jobs).sum();
-    let oldest = gauges::age(counts.iter().filter_map(|count| count.oldest_at).min());
-    let due = attention.lock().unwrap_or_else(PoisonError::into_inner).due(jobs, oldest);
-    if let Some(urgency) = due {
+    let (rejections, others): (Vec<_>, Vec<_>) = counts.iter().partition(|count| is_rejection(count));
+    let mut attention = attention.lock().unwrap_or_else(PoisonError::into_inner);
+    let (jobs, oldest) = waiting(&others);
+    if let Some(urgency) = attention[0].due(jobs, oldest) {
         urgency.log(jobs, oldest, "jobs wait for an operator: headworks held list");
     }
+    let (jobs, oldest) = waiting(&rejections);
+    if attention[1].due(jobs, oldest).is_some() {
+        let what = "mails of which nothing could be read are held, and discarded after held.keep";
+        Urgency::Notice.log(jobs, oldest, what);
+    }
     Ok(())
+}
+
+fn is_rejection(count: &HeldCount) -> bool {
+    let reason = count.reason.as_deref().and_then(|word| word.parse::<HoldReason>().ok());
+    reason.is_some_and(HoldReason::is_rejection)
+}
+
+/// How many jobs wait, and the oldest for how long.
+fn waiting(counts: &[&HeldCount]) -> (i64, Duration) {
+    let jobs = counts.iter().map(|count| count.jobs).sum();
+    (jobs, gauges::age(counts.iter().filter_map(|count| count.oldest_at).min()))
+}
+
+/// Discards rejections that were held for long enough.
+async fn end_rejections(core: Arc<Core>) -> Result<(), DbError> {
+    loop {
+        let keep = core.live.config().held.keep;
+        let (before, why) = (Timestamp::now().before(keep.get()), format!("held for {keep}"));
+        let round = in_tx!(core.db, Lane::State, tx => delivery::discard_rejections(tx, before, &why, ACTS));
+        match round.await? {
+            0 => return Ok(()),
+            jobs => tracing::info!(jobs, "held mails of which nothing could be read were discarded"),
+        }
+    }
 }
 
 /// Notes on deliveries why they wait, where their job was held by a crash or after its last attempt.

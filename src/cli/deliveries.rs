@@ -86,6 +86,7 @@ impl Deliveries {
                 print::one(form.json, &delivery)?;
                 if !form.json {
                     print::section("parts", &PARTS, &delivery["contents"]["parts"])?;
+                    print::section("findings", &FINDINGS, &delivery["findings"])?;
                 }
             }
         }

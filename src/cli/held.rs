@@ -1,6 +1,7 @@
 //! `headworks held`: show jobs that wait for an operator, and assign, release or discard them.
 
 use super::gateway::Gateway;
+use super::jobs::FINDINGS;
 use super::listing::{Form, Listing, Pages, Query};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
@@ -184,5 +185,6 @@ fn show(json: bool, mut held: Value) -> Result<(), Failure> {
     held["job"].take();
     print::one(false, &held)?;
     print::section("header", &[("name", "/name"), ("value", "/value")], &contents["headers"])?;
-    print::section("parts", &PARTS, &contents["parts"])
+    print::section("parts", &PARTS, &contents["parts"])?;
+    print::section("findings", &FINDINGS, &held["findings"])
 }

@@ -90,6 +90,7 @@ impl Check<'_> {
             (["jobs", "backoff_base"], jobs.backoff_base),
             (["jobs", "soft_timeout"], jobs.soft_timeout),
             (["history", "retention"], config.history.retention),
+            (["held", "keep"], config.held.keep),
             (["log", "retention"], config.log.retention),
             (["keeper", "promote_every"], keeper.promote_every),
             (["keeper", "expire_every"], keeper.expire_every),
@@ -116,6 +117,9 @@ impl Check<'_> {
         self.expect(renewed, ["jobs", "lease"], lease);
         let brings_bytes = config.http.body_rate.bytes() > 0;
         self.expect(brings_bytes, ["http", "body_rate"], "must be at least one byte");
+        let room = modules.archive_decoder_bytes.bytes() <= modules.memory_bytes.bytes() / 2;
+        let decoder = "must not be more than half of modules.memory_bytes";
+        self.expect(room, ["modules", "archive_decoder_bytes"], decoder);
         let pages = config.http.default_page <= config.http.max_page;
         self.expect(pages, ["http", "default_page"], "must not be more than http.max_page");
     }

@@ -8,13 +8,14 @@ use tokio::sync::watch;
 /// What takes effect without a restart: settings, and sections with everything in them. [`Live::reload`] takes over exactly
 /// these, so whatever uses one must ask [`Live`] each time. The head of `config.default.toml` lists the same (a test compares
 /// them).
-pub(super) const RELOADED: [&[&str]; 23] = [
+pub(super) const RELOADED: [&[&str]; 25] = [
     &["customer"],
     &["rule"],
     &["source"],
     &["mail"],
     &["queue"],
     &["history"],
+    &["held"],
     &["log"],
     &["keeper"],
     &["server", "time_zone"],
@@ -32,6 +33,7 @@ pub(super) const RELOADED: [&[&str]; 23] = [
     &["modules", "archive_member_bytes"],
     &["modules", "archive_ratio"],
     &["modules", "archive_ratio_after"],
+    &["modules", "archive_decoder_bytes"],
 ];
 
 /// The configuration now. Clones share it.

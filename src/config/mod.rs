@@ -61,7 +61,7 @@ pub use size::ByteSize;
 pub use source::{MailSource, RestSource, Source, SourceKind};
 pub use store::{Store, StoreKind};
 pub use tree::Origin;
-pub use upkeep::{History, Keeper, Log};
+pub use upkeep::{Held, History, Keeper, Log};
 pub use volume::{Spool, Volume, VolumeKind, Volumes};
 
 use crate::ids::{QueueName, Slug};
@@ -103,6 +103,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// Records of finished jobs.
     pub history: History,
+    /// Work that waits for an operator.
+    pub held: Held,
     /// The log of outgoing events.
     pub log: Log,
     /// How often the keeper's duties run.

@@ -41,6 +41,8 @@ pub struct Modules {
     pub archive_ratio: NonZeroU32,
     /// Unpacked size below which `archive_ratio` is not checked.
     pub archive_ratio_after: ByteSize,
+    /// Most memory for unpacking one xz, zstd or bzip2 stream; a stream that needs more is left packed.
+    pub archive_decoder_bytes: ByteSize,
 }
 
 impl Modules {
@@ -54,6 +56,7 @@ impl Modules {
             total_bytes: self.spill_bytes.bytes(),
             ratio: u64::from(self.archive_ratio.get()),
             ratio_from_bytes: self.archive_ratio_after.bytes(),
+            decoder_bytes: self.archive_decoder_bytes.bytes(),
         }
     }
 

@@ -12,6 +12,14 @@ pub struct History {
     pub retention: Period,
 }
 
+/// Work that waits for an operator.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// How long mail that nothing could be read of waits before it is discarded: rejected by its module, encrypted, empty, a bounce, or one piece of a larger mail.
+    pub keep: Period,
+}
+
 /// The log of outgoing events.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

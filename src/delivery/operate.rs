@@ -6,13 +6,13 @@
 //! ```text
 //!   held ──release──▶ available      the rules are asked again if the job is a `sort`
 //!        ──assign───▶ available      with coordinates set by hand
-//!        ──discard──▶ discarded
+//!        ──discard──▶ discarded      a rejection also by itself, after `held.keep`
 //!   live ──cancel───▶ cancelled      at once, or once its run has stopped
 //!   failed, cancelled, discarded ──retry──▶ a new job that names the old one
 //! ```
 
 use super::store;
-use crate::ids::{Coordinates, DeliveryId, JobId, Scope, Slug};
+use crate::ids::{Coordinates, DeliveryId, JobId, Scope, Slug, Timestamp};
 use crate::infra::db::{Db, DbError, Lane, Tx};
 use crate::job::store::{Act, Filter, JobView, NewJob, Note};
 use crate::job::{self, Priority, QueueName, QueueRow, State, Wake};
@@ -258,6 +258,35 @@ async fn no_longer_held(tx: &mut Tx<'_>, job: &JobView, note: Note) -> ActResult
         store::set_held(tx, delivery, None).await?;
     }
     Ok(job::store::note(tx, &[of_job(note, job)]).await?)
+}
+
+/// Discards what is held as a rejection since before `before`, at most `limit` jobs; returns how many there were. Their
+/// receipts say so from then on, and so does the timeline, with `why`.
+pub async fn discard_rejections(
+    tx: &mut Tx<'_>,
+    before: Timestamp,
+    why: &str,
+    limit: i32,
+) -> Result<usize, DbError> {
+    let found = job::store::rejections(tx, before, limit).await?;
+    for &(id, delivery) in &found {
+        if job::store::discard(tx, id, why).await? != Act::Done {
+            continue; // Somebody released it at this moment.
+        }
+        if let Some(delivery) = delivery {
+            store::set_held(tx, delivery, None).await?;
+        }
+        let detail = Some(why.to_owned());
+        let note = Note {
+            delivery_id: delivery,
+            job_id: Some(id),
+            event: "discarded".into(),
+            detail,
+            ..Note::default()
+        };
+        job::store::note(tx, &[note]).await?;
+    }
+    Ok(found.len())
 }
 
 /// Jobs that wait for an operator, newest first, each with its delivery; at most `limit`, below `before`.

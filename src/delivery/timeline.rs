@@ -61,6 +61,20 @@ impl JobStory {
 }
 
 impl Loaded {
+    /// All loads of a delivery. Of each at most `findings` are read.
+    pub async fn all(
+        db: &Db,
+        scope: &Scope,
+        delivery: DeliveryId,
+        findings: u32,
+    ) -> Result<Vec<Self>, DbError> {
+        let mut loads = Vec::new();
+        for load in loads_of_delivery(db, scope, delivery).await? {
+            loads.push(Self::of(db, scope, load, findings).await?);
+        }
+        Ok(loads)
+    }
+
     async fn of(db: &Db, scope: &Scope, load: LoadRow, findings: u32) -> Result<Self, DbError> {
         let findings = findings_of_load(db, scope, load.id, 0, findings).await?;
         Ok(Self { load, findings })
@@ -75,10 +89,7 @@ impl Trace {
         let jobs = job::store::of_delivery(scope, &mut state.tx(), id).await?;
         let notes = job::store::timeline_of_delivery(scope, &mut state.tx(), id).await?;
         drop(state);
-        let mut loads = Vec::new();
-        for load in loads_of_delivery(db, scope, id).await? {
-            loads.push(Loaded::of(db, scope, load, findings).await?);
-        }
+        let loads = Loaded::all(db, scope, id, findings).await?;
         let timeline = timeline(&delivery, &jobs, notes, &loads);
         Ok(Some(Self { delivery, jobs, timeline, loads }))
     }

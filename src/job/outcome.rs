@@ -132,5 +132,24 @@ words! {
         OutOfAttempts = "out_of_attempts",
         /// An operator stopped it.
         Operator = "operator",
+        /// It is one piece of a larger mail.
+        PartialMessage = "partial_message",
+        /// Nothing of it could be read, and something of it is encrypted.
+        Encrypted = "encrypted",
+        /// There is nothing in it.
+        Empty = "empty",
+        /// It says that another mail could not be delivered.
+        Bounce = "bounce",
+        /// Its module could read nothing of it.
+        Rejected = "rejected",
+    }
+}
+
+impl HoldReason {
+    /// Whether the input itself is the reason, so that another run would end in the same way. Such jobs are discarded after
+    /// `held.keep`, and they count in no budget that closes a door.
+    #[must_use]
+    pub const fn is_rejection(self) -> bool {
+        matches!(self, Self::PartialMessage | Self::Encrypted | Self::Empty | Self::Bounce | Self::Rejected)
     }
 }

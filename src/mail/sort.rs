@@ -152,7 +152,9 @@ impl Sorter {
         };
         let route = match &verdict {
             Verdict::Sorted(route) => route,
-            Verdict::Held(reason, detail) => return Ok(hold(*reason, detail.clone())),
+            Verdict::Held(reason, detail) | Verdict::Closed(_, reason, detail) => {
+                return Ok(hold(*reason, detail.clone()));
+            }
         };
         let module = route.coordinates.module();
         if !self.core.modules.contains(&module) {

@@ -5,9 +5,12 @@
 //! ```
 //!
 //! No transaction is open while the module runs. What the module says about the input decides how the job ends: `ok` and
-//! `partial` complete it, `rejected` fails it with its findings kept, `retry` and a dead child are the job core's to judge.
+//! `partial` complete it, `retry` and a dead child are the job core's to judge. `rejected`: a mail is held, for its sender
+//! sees nothing; any other delivery fails, for its sender can ask. Findings are kept in both cases. Where something of a
+//! part was lost, `ok` becomes `partial`.
 
 mod feature;
+mod problems;
 mod reading;
 
 pub use feature::FEATURE;
@@ -175,10 +178,11 @@ fn outcome(
     if let module_api::Outcome::Retry { reason } = &ran.outcome {
         return Ok(Outcome::Retry { error: reason.clone() });
     }
-    let word = match (&ran.outcome, ran.findings) {
-        (module_api::Outcome::Ok, 0) => "ok",
-        (module_api::Outcome::Ok, _) => "ok_with_findings",
-        (module_api::Outcome::Partial { .. }, _) => "partial",
+    let word = match &ran.outcome {
+        module_api::Outcome::Partial { .. } => "partial",
+        module_api::Outcome::Ok if problems::lost(&ran.parts) => "partial",
+        module_api::Outcome::Ok if ran.findings > 0 => "ok_with_findings",
+        module_api::Outcome::Ok => "ok",
         _ => "rejected",
     };
     let sources = ran
@@ -188,16 +192,21 @@ fn outcome(
         .collect::<io::Result<Vec<_>>>()?;
     let mut report = serde_json::json!({
         "module": subject.module, "version": subject.version, "outcome": word, "rows": ran.rows, "findings": ran.findings,
-        "profile": ran.profile,
+        "profile": ran.profile, "problems": problems::counts(&ran.parts),
     });
     if let module_api::Outcome::Partial { rejected } = &ran.outcome {
         report["rejected"] = (*rejected).into();
     }
     let Gathering { rows, findings, .. } = ran.collected;
     let rejected = match ran.outcome {
-        module_api::Outcome::Rejected { reason } => Some(reason),
+        module_api::Outcome::Rejected { reason } => Some(problems::explained(&reason, &ran.parts)),
         _ => None,
     };
+    let reason = problems::reason(&ran.parts);
+    if rejected.is_some() {
+        report["reason"] = reason.word().into();
+    }
+    let is_mail = subject.delivery.envelope.mail().is_some();
     let load = NewLoad {
         delivery: subject.delivery.id,
         module: subject.module,
@@ -213,6 +222,7 @@ fn outcome(
     let rows = if rejected.is_some() { Rows::new(&PathBuf::new(), usize::MAX) } else { rows };
     let work = Work { load: Some((load, rows)), report: Some(report), ..Work::default() };
     Ok(match rejected {
+        Some(detail) if is_mail => Outcome::Hold { reason, detail, work: Some(work) },
         Some(error) => Outcome::Failed { error, work: Some(work) },
         None => Outcome::Done(work),
     })

@@ -143,6 +143,11 @@ impl Appliance {
 
     /// Sends a request to the API, as somebody on this host; a JSON answer, or text.
     pub async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        self.send(method, path, body.as_bytes()).await
+    }
+
+    /// As [`ask`](Self::ask), with a body of any bytes.
+    pub async fn send(&self, method: &str, path: &str, body: &[u8]) -> (u16, serde_json::Value) {
         let router = self.app.router(&[config::Door::Api].into(), &self.app.health(&self.stop)).unwrap();
         let request = Request::builder().method(method).uri(path);
         let mut request = request.body(Body::from(body.to_owned())).unwrap();

@@ -283,9 +283,12 @@ async fn held_mail_is_shown_assigned_released_and_discarded() {
         let again = shell.objects(&["held", "list"])[0]["job_id"].to_string();
         let place = ["--customer", "bobs", "--category", "hydrastor", "--type", "alert"];
         shell.says(&[&["held", "assign", &again], &place[..]].concat());
-        shell.wait_for("rejected by the module", || {
-            shell.objects(&["jobs", "list", "--state", "failed"]).len() == 1
+        shell.wait_for("held again, rejected by the module", || {
+            let held = shell.objects(&["held", "list"]);
+            held.len() == 1 && held[0]["reason"] == "rejected"
         });
+        shell.says(&["held", "discard", "--reason", "rejected", "--yes"]);
+        assert_eq!(shell.objects(&["held", "list"]).len(), 0);
     })
     .await;
 }

@@ -6,6 +6,7 @@ mod statement;
 
 mod api;
 mod appliance;
+mod archive_cases;
 mod catalogue;
 mod cli;
 mod conditions;
@@ -32,6 +33,7 @@ mod programs;
 mod promises;
 mod readme;
 mod recovery;
+mod rejections;
 mod reload;
 mod roles;
 mod running;

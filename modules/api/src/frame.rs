@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of these frames. Server and child must agree exactly: they are built and installed together.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Longest request. A mail with more parts than fit is split again instead of sent as [`Input::Parts`].
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -133,6 +133,8 @@ pub struct ArchiveLimits {
     pub ratio: u64,
     /// Below this an archive may be as dense as it likes.
     pub ratio_from_bytes: u64,
+    /// Memory of one decoder. A stream that asks for more is left as it is.
+    pub decoder_bytes: u64,
 }
 
 impl Default for ArchiveLimits {
@@ -144,6 +146,7 @@ impl Default for ArchiveLimits {
             total_bytes: 2 << 30,
             ratio: 200,
             ratio_from_bytes: 16 << 20,
+            decoder_bytes: 128 << 20,
         }
     }
 }

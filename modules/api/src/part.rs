@@ -52,6 +52,28 @@ pub struct Problem {
     pub detail: String,
 }
 
+impl Problem {
+    /// Codes that say that something of the part was lost. A delivery with one of them is read in part at best.
+    pub const LOSSES: [&str; 10] = [
+        "truncated",
+        "from_truncated",
+        "corrupt",
+        "bomb",
+        "encrypted",
+        "archive_members",
+        "archive_depth",
+        "zip_overlap",
+        "unsupported",
+        "unsupported_method",
+    ];
+
+    /// Whether something of the part was lost.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        Self::LOSSES.contains(&self.code.as_ref())
+    }
+}
+
 /// Where a part's bytes are: in memory, or a range of a file.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {

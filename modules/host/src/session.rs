@@ -8,7 +8,7 @@ use module_api::frame::{
     FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
     Stage, Stored, Walls,
 };
-use module_api::{Content, Delivery, Module, Outcome, Part, PartKind};
+use module_api::{Content, Delivery, Module, Outcome, Part, PartKind, Sink};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -134,6 +134,7 @@ fn run(
         }
     };
     progress(link, Stage::Expand)?;
+    let split: Vec<usize> = parts.iter().map(|part| part.problems.len()).collect();
     let records = archive::expand(parts, input, &mut spill, &parse.archive)?;
     let parts: Vec<Part<'_>> = records.iter().map(|record| part(record, input, spill.file())).collect();
     send_parts(link, records.clone())?;
@@ -150,6 +151,13 @@ fn run(
         return Ok(Outcome::Ok);
     }
     let mut sink = FrameSink::new(link, parse.budget);
+    // At most half of what may be said: the other half stays the module's.
+    let most = usize::try_from(parse.budget.findings / 2).unwrap_or(usize::MAX);
+    for finding in archive::findings(&split, &records, most) {
+        if sink.finding(finding).is_err() {
+            break;
+        }
+    }
     let outcome = module.parse(&delivery, &mut sink);
     match (sink.stopped(), outcome) {
         (Some(Stopped::Budget(message)), _) => Err(Trouble::Failed(FailKind::Budget, message)),

@@ -64,7 +64,7 @@ impl Ending {
             FinishedEnd::Ended(end, error) => {
                 Leaving::Ends(End { id, token, end: *end, error: error.clone(), report })
             }
-            FinishedEnd::PutBack(how) => Leaving::PutBack(id, token, how.clone()),
+            FinishedEnd::PutBack(how) => Leaving::PutBack(id, token, how.clone(), report),
         }
     }
 
@@ -72,7 +72,11 @@ impl Ending {
     pub fn consequences(&self) -> Consequences {
         let job = &self.finished.job;
         let owner = Owner { job: job.id, receipt: job.receipt_id, delivery: job.delivery_id };
-        let Some(work) = &self.finished.work else { return Consequences::of(owner) };
+        let held = match &self.finished.end {
+            FinishedEnd::PutBack(PutBack::Hold { reason, .. }) => Some(reason.word().to_owned()),
+            _ => None,
+        };
+        let Some(work) = &self.finished.work else { return Consequences { held, ..Consequences::of(owner) } };
         let mut children = work.children.clone();
         for child in &mut children {
             child.parent_id = Some(self.job());
@@ -84,6 +88,7 @@ impl Ending {
             rows: work.rows.clone(),
             notes: work.notes.clone(),
             entries: self.written.iter().flatten().chain(&work.entries).cloned().collect(),
+            held,
             ..Consequences::of(owner)
         }
     }
@@ -115,8 +120,8 @@ impl Created {
 pub enum Leaving {
     /// Into the history.
     Ends(End),
-    /// To an operator, or to wait for a signal.
-    PutBack(JobId, LeaseToken, PutBack),
+    /// To an operator, with the report of its run, or to wait for a signal.
+    PutBack(JobId, LeaseToken, PutBack, Option<serde_json::Value>),
 }
 
 /// What follows from the end of a job.
@@ -133,6 +138,9 @@ pub struct Consequences {
     pub rows: Vec<FeatureRow>,
     pub notes: Vec<Note>,
     pub entries: Vec<log::Entry>,
+    /// Word of the reason why the job, and with it its delivery, waits for an operator.
+    #[serde(default)]
+    pub held: Option<String>,
 }
 
 /// The job that ends, and what it belongs to.
@@ -151,6 +159,7 @@ impl Consequences {
     /// The job was cancelled instead of being held or waiting: no child starts, and no operator is asked.
     fn cancel(&mut self) {
         self.children.clear();
+        self.held = None;
         if let Some(sorted) = &mut self.sorted {
             sorted.held_reason = None;
         }
@@ -211,10 +220,15 @@ pub async fn leave(tx: &mut Tx<'_>, leaving: Vec<Leaving>) -> Result<Fenced, DbE
     for leaving in leaving {
         match leaving {
             Leaving::Ends(end) => ends.push(end),
-            Leaving::PutBack(id, token, how) => match job::store::put_back(tx, id, token, &how).await? {
-                Became::Lost => {}
-                became => fenced.won.push((id, became)),
-            },
+            Leaving::PutBack(id, token, how, report) => {
+                let became = job::store::put_back(tx, id, token, &how).await?;
+                if became != Became::Lost {
+                    fenced.won.push((id, became));
+                }
+                if let Some(report) = report.filter(|_| became == Became::Held) {
+                    job::store::keep_report(tx, id, &report).await?;
+                }
+            }
         }
     }
     ends.sort_by_key(|end| end.id);
@@ -263,6 +277,11 @@ pub async fn follow(
     create_deliveries(tx, &all).await?;
     let sorted: Vec<_> = all.iter().filter_map(|consequences| consequences.sorted.as_ref()).collect();
     store::set_sorted(tx, &sorted).await?;
+    for one in all.iter().filter(|one| one.held.is_some() && one.sorted.is_none()) {
+        if let Some(delivery) = one.owner.and_then(|owner| owner.delivery) {
+            store::set_held(tx, delivery, one.held.as_deref()).await?;
+        }
+    }
     let children: Vec<NewJob> = all.iter().flat_map(|consequences| &consequences.children).cloned().collect();
     if !children.is_empty() {
         job::store::insert(tx, &children).await?;

@@ -40,11 +40,11 @@ impl Stored {
             Self { job, token, end: None, held: None, until: None, error: None, report: None, consequences };
         match leaving {
             Leaving::Ends(End { end, error, report, .. }) => Self { end: Some(end), error, report, ..bare },
-            Leaving::PutBack(_, _, PutBack::Wait { until, reason }) => {
+            Leaving::PutBack(_, _, PutBack::Wait { until, reason }, _) => {
                 Self { until: Some(until), error: Some(reason), ..bare }
             }
-            Leaving::PutBack(_, _, PutBack::Hold { reason, detail }) => {
-                Self { held: Some(reason.word().to_owned()), error: Some(detail), ..bare }
+            Leaving::PutBack(_, _, PutBack::Hold { reason, detail }, report) => {
+                Self { held: Some(reason.word().to_owned()), error: Some(detail), report, ..bare }
             }
             Leaving::PutBack(..) => bare,
         }
@@ -64,7 +64,7 @@ impl Stored {
                 PutBack::Hold { reason, detail: error.unwrap_or_default() }
             }
         };
-        Leaving::PutBack(id, token, how)
+        Leaving::PutBack(id, token, how, self.report.clone())
     }
 }
 

@@ -210,9 +210,10 @@ pub async fn signal(connection: &mut SqliteConnection, jobs: &[JobId]) -> Result
 
 const END_UNLEASED: &str = "
 INSERT INTO job_done (id, created_at, finished_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind,
-                      priority, outcome, attempt, crashes, lost, max_attempts, last_error, args)
+                      priority, outcome, attempt, crashes, lost, max_attempts, last_error, args, report)
 SELECT id, created_at, $4, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
-       $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM job WHERE id = $1";
+       $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args, CASE WHEN lane = 3 THEN progress END
+FROM job WHERE id = $1";
 
 pub async fn move_unleased(
     connection: &mut SqliteConnection,
@@ -233,7 +234,7 @@ pub async fn is_running(connection: &mut SqliteConnection, id: JobId) -> Result<
 }
 
 pub async fn reset(connection: &mut SqliteConnection, id: JobId) -> Result<(), DbError> {
-    let text = "UPDATE job SET crashes = 0, lost = 0, attempt = 0 WHERE id = $1";
+    let text = "UPDATE job SET crashes = 0, lost = 0, attempt = 0, progress = NULL WHERE id = $1";
     sqlx::query(text).bind(id).execute(&mut *connection).await?;
     make_available(connection, &[id]).await?;
     Ok(())

@@ -12,7 +12,7 @@ mod select;
 pub use leave::{cancel, discard, put_back, release};
 pub use read::{
     Event, Filter, HeldCount, JobView, QueueDepth, arguments, get, held_counts, list, of_delivery,
-    queue_depths, repetition, timeline_of_delivery, timeline_of_job,
+    queue_depths, rejections, repetition, timeline_of_delivery, timeline_of_job,
 };
 
 use super::outcome::HoldReason;
@@ -356,6 +356,13 @@ pub async fn lock_with_signalled(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), 
                     ORDER BY id FOR UPDATE";
         sqlx::query(text).bind(jobs).execute(&mut **connection).await?;
     }
+    Ok(())
+}
+
+/// Keeps the report of the run after which a job is held: where its progress was, of which there is none now.
+pub async fn keep_report(tx: &mut Tx<'_>, id: JobId, report: &serde_json::Value) -> Result<(), DbError> {
+    let text = "UPDATE job SET progress = $2 WHERE id = $1 AND lane = 3";
+    sql!(tx, query(text, id, sqlx::types::Json(report)).execute)?;
     Ok(())
 }
 

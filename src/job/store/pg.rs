@@ -210,12 +210,12 @@ const END_UNLEASED: &str = "
 WITH d AS (
   DELETE FROM job WHERE id = $1
   RETURNING id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority, attempt,
-            crashes, lost, max_attempts, last_error, args, signals
+            crashes, lost, max_attempts, last_error, args, signals, CASE WHEN lane = 3 THEN progress END AS report
 ), h AS (
   INSERT INTO job_done (id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
-                        outcome, attempt, crashes, lost, max_attempts, last_error, args)
+                        outcome, attempt, crashes, lost, max_attempts, last_error, args, report)
   SELECT id, created_at, first_started_at, delivery_id, receipt_id, parent_id, retry_of, queue, kind, priority,
-         $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args FROM d
+         $2, attempt, crashes, lost, max_attempts, coalesce($3, last_error), args, report FROM d
 )
 SELECT signals FROM d WHERE signals IS NOT NULL";
 
@@ -235,8 +235,8 @@ pub async fn is_running(connection: &mut PgConnection, id: JobId) -> Result<Opti
 }
 
 pub async fn reset(connection: &mut PgConnection, id: JobId) -> Result<(), DbError> {
-    let text = "UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL, crashes = 0, lost = 0, attempt = 0
-                WHERE id = $1";
+    let text = "UPDATE job SET lane = 0, pos = nextval('job_pos'), wait_reason = NULL, progress = NULL, crashes = 0, lost = 0,
+                attempt = 0 WHERE id = $1";
     sqlx::query(text).bind(id).execute(connection).await?;
     Ok(())
 }

@@ -71,7 +71,7 @@ pub struct JobView {
     /// `findings` so far where there are many.
     #[sqlx(json(nullable))]
     pub progress: Option<serde_json::Value>,
-    /// What its run reported at the end.
+    /// What its run reported at the end, or before it was held.
     #[sqlx(json(nullable))]
     pub report: Option<serde_json::Value>,
 }
@@ -211,6 +211,21 @@ pub async fn held_counts(tx: &mut Tx<'_>) -> Result<Vec<HeldCount>, DbError> {
     Ok(sql!(tx, query_as(text).fetch_all)?)
 }
 
+/// Jobs held for a reason that is a [rejection](crate::job::HoldReason::is_rejection), since before `before`, and their
+/// deliveries; oldest first, at most `limit`. Global: for the keeper.
+pub async fn rejections(
+    tx: &mut Tx<'_>,
+    before: Timestamp,
+    limit: i32,
+) -> Result<Vec<(JobId, Option<DeliveryId>)>, DbError> {
+    Ok(sql!(tx, query_as(REJECTIONS, before, limit).fetch_all)?)
+}
+
+const REJECTIONS: &str = "
+SELECT id, delivery_id FROM job
+WHERE lane = 3 AND run_at < $1 AND wait_reason IN ('partial_message', 'encrypted', 'empty', 'bounce', 'rejected')
+ORDER BY id LIMIT $2";
+
 /// Something that happened to a delivery or job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, sqlx::FromRow)]
 pub struct Event {
@@ -245,4 +260,18 @@ pub async fn timeline_of_job(tx: &mut Tx<'_>, job: &JobView) -> Result<Vec<Event
     let text =
         "SELECT at, job_id, event, actor, detail FROM timeline WHERE job_id = $1 ORDER BY id LIMIT 10000";
     Ok(sql!(tx, query_as(text, job.id).fetch_all)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REJECTIONS;
+    use crate::job::HoldReason;
+
+    #[test]
+    fn the_statement_names_every_reason_that_is_a_rejection_and_no_other() {
+        for reason in HoldReason::ALL {
+            let named = REJECTIONS.contains(&format!("'{}'", reason.word()));
+            assert_eq!(named, reason.is_rejection(), "{}", reason.word());
+        }
+    }
 }

@@ -128,8 +128,9 @@ pub async fn select(
 /// The branches of the union (in Postgres its NULLs need a type): whose jobs each reads, its text up to the predicates with values, and its name.
 fn branches(now: &str, scope: &Scope, filter: &Filter) -> Vec<(Owned, String, &'static str)> {
     let live = format!(
-        "j.lane, j.lease_until, CAST(NULL AS smallint) AS outcome, j.run_at, CAST(NULL AS timestamptz) AS finished_at, j.wait_reason, j.progress,
-         CAST(NULL AS jsonb) AS report, {now} AS now FROM job j"
+        "j.lane, j.lease_until, CAST(NULL AS smallint) AS outcome, j.run_at, CAST(NULL AS timestamptz) AS finished_at, j.wait_reason,
+         CASE WHEN j.lane <> 3 THEN j.progress END AS progress, CASE WHEN j.lane = 3 THEN j.progress END AS report,
+         {now} AS now FROM job j"
     );
     let done = format!(
         "CAST(NULL AS smallint) AS lane, CAST(NULL AS timestamptz) AS lease_until, j.outcome, CAST(NULL AS timestamptz) AS run_at, j.finished_at, CAST(NULL AS text) AS wait_reason,

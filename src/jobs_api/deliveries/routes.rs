@@ -4,7 +4,7 @@ use super::tree::manifest;
 use super::wire::{Contents, Delivery, DeliveryDetail, DeliveryTrace};
 use super::{body, content};
 use crate::delivery::store::{self, Filter};
-use crate::delivery::{Again, Trace};
+use crate::delivery::{Again, Loaded, Trace};
 use crate::ids::{DeliveryId, ReceiptId, Timestamp};
 use crate::infra::db::View;
 use crate::jobs_api::jobs::wire::Acted;
@@ -109,7 +109,9 @@ async fn show(
     let row = store::get(may.scope(), &mut api.db.reader(View::State).await?.tx(), id).await?;
     let row = row.ok_or_else(Problem::not_found)?;
     let contents = manifest(&api, &row).await?.map(Contents::of);
-    Ok(Json(DeliveryDetail { delivery: row.into(), contents }))
+    let loads = Loaded::all(&api.db, may.scope(), id, FINDINGS).await?;
+    let findings = loads.into_iter().flat_map(|loaded| loaded.findings).collect();
+    Ok(Json(DeliveryDetail { delivery: row.into(), contents, findings }))
 }
 
 /// Everything that is known of one delivery.

@@ -21,6 +21,8 @@ pub struct DeliveryDetail {
     pub delivery: Delivery,
     /// What it holds; null while its tree is not made.
     pub contents: Option<Contents>,
+    /// What reading it found, in its archives too: the first findings of each load.
+    pub findings: Vec<FindingRow>,
 }
 
 /// What a tree holds.

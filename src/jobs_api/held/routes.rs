@@ -1,9 +1,9 @@
 //! `/held`.
 
 use super::wire::{Assignment, HeldDetail, HeldJob};
-use crate::delivery::list_held;
 use crate::delivery::manifest::Manifest;
 use crate::delivery::store::DeliveryRow;
+use crate::delivery::{JobStory, list_held};
 use crate::ids::{JobId, Scope};
 use crate::infra::db::View;
 use crate::job::store::{Filter, JobView};
@@ -21,6 +21,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// Findings shown with held work.
+const FINDINGS: u32 = 1000;
 
 /// Which held work.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -80,7 +83,9 @@ async fn show(
     let found = waiting(&api, may.scope(), filter, 1).await?.pop();
     let (job, row, manifest) = found.ok_or_else(Problem::not_found)?;
     let held = HeldJob::of(&job, row.as_ref(), manifest.as_ref());
-    Ok(Json(HeldDetail { held, job: Job::from(job), contents: manifest.map(Contents::of) }))
+    let story = JobStory::of(&api.db, may.scope(), &job, FINDINGS).await?;
+    let findings = story.load.map(|loaded| loaded.findings).unwrap_or_default();
+    Ok(Json(HeldDetail { held, job: Job::from(job), contents: manifest.map(Contents::of), findings }))
 }
 
 /// Gives a held mail its coordinates and lets it go on.

@@ -6,6 +6,7 @@ use crate::ids::{Coordinates, DeliveryId, JobId, Slug, Timestamp};
 use crate::job::store::JobView;
 use crate::jobs_api::deliveries::wire::Contents;
 use crate::jobs_api::jobs::wire::Job;
+use crate::load::query::FindingRow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,6 +47,8 @@ pub struct HeldDetail {
     pub job: Job,
     /// What it holds; null while its tree is not made.
     pub contents: Option<Contents>,
+    /// What its module found before it was held.
+    pub findings: Vec<FindingRow>,
 }
 
 /// Coordinates set by hand.

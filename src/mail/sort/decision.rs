@@ -8,8 +8,8 @@ use crate::ids::Slug;
 use crate::job::HoldReason;
 use crate::mail::leftovers::CUT_SHORT;
 use crate::rules::{Decision, Reason, Route, RuleInput, Rules};
-use module_api::PartKind;
-use module_api::frame::{Head, PartRecord};
+use module_api::frame::{Address, Head, PartRecord};
+use module_api::{PartKind, Problem};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub enum Verdict {
     /// It has coordinates; set by hand, by no rule.
     Sorted(Route),
+    /// It has coordinates, and waits all the same: no module could read it.
+    Closed(Route, HoldReason, String),
     /// It waits for an operator: why, and what exactly.
     Held(HoldReason, String),
 }
@@ -30,7 +32,7 @@ impl Verdict {
 
     pub const fn route(&self) -> Option<&Route> {
         match self {
-            Self::Sorted(route) => Some(route),
+            Self::Sorted(route) | Self::Closed(route, ..) => Some(route),
             Self::Held(..) => None,
         }
     }
@@ -38,7 +40,7 @@ impl Verdict {
     /// Where the tree goes.
     pub fn place(&self, source: &str) -> Place {
         match self {
-            Self::Sorted(route) => Place::Delivered(route.coordinates.clone()),
+            Self::Sorted(route) | Self::Closed(route, ..) => Place::Delivered(route.coordinates.clone()),
             Self::Held(reason, _) => {
                 Place::Held { source: Slug::of(source), reason: Slug::of(reason.word()) }
             }
@@ -84,7 +86,8 @@ pub fn stored(delivery: &DeliveryRow, place: Place) -> Verdict {
 /// Problem of a header with more lines or bytes than are read.
 const HEADER_LIMIT: &str = "header_limit";
 
-/// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked.
+/// Decides. Coordinates that an operator assigned are taken as they are; otherwise the rules are asked. What no module could
+/// read waits, whatever they say.
 pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config: &Arc<Config>) -> Verdict {
     // Coordinates without a rule were set by hand.
     if let Some(coordinates) = delivery.coordinates().filter(|_| delivery.rule.is_none()) {
@@ -110,18 +113,52 @@ pub fn decide(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord], config:
     let decision = rule_input(envelope.recipient(), envelope.sender(), head, parts, |input| {
         Rules::new(Arc::clone(config)).decide(input)
     });
-    match decision {
-        Decision::Routed(route) => Verdict::Sorted(route),
-        Decision::Held(Reason::NoRule) => {
+    match (decision, closed(delivery, head, parts)) {
+        (Decision::Routed(route), None) => Verdict::Sorted(route),
+        (Decision::Routed(route), Some((reason, why))) => Verdict::Closed(route, reason, why.into()),
+        (Decision::Held(Reason::NoRule | Reason::UnknownCustomer), Some((reason, why))) => {
+            Verdict::Held(reason, why.into())
+        }
+        (Decision::Held(Reason::NoRule), None) => {
             Verdict::Held(HoldReason::NoRule, "no rule sets its category and type".into())
         }
-        Decision::Held(Reason::UnknownCustomer) => {
+        (Decision::Held(Reason::UnknownCustomer), None) => {
             Verdict::Held(HoldReason::UnknownCustomer, "its recipient belongs to no customer".into())
         }
-        Decision::Held(Reason::Malformed { header }) => Verdict::Held(
+        (Decision::Held(Reason::Malformed { header }), _) => Verdict::Held(
             HoldReason::Malformed,
             format!("header {header} occurs twice and a rule depends on it"),
         ),
+    }
+}
+
+/// Types of the part in which a mail system says what became of a mail.
+const STATUS: [&str; 2] = ["message/delivery-status", "message/global-delivery-status"];
+/// In its place, the field of a mail system that has no such part.
+const FAILED: &str = "X-Failed-Recipients";
+
+/// Why no module could read a mail, as far as its structure says so.
+fn closed(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord]) -> Option<(HoldReason, &'static str)> {
+    let outer = || parts.iter().filter(|part| part.parent.is_none());
+    let says =
+        |problems: &[Problem], codes: &[&str]| problems.iter().any(|p| codes.contains(&p.code.as_ref()));
+    // The second part of an encrypted mail of PGP is the message, of a type that says nothing.
+    let pgp = outer().next().is_some_and(|part| part.media_type == "application/pgp-encrypted");
+    let sealed = |part: &PartRecord| pgp && part.media_type == "application/octet-stream";
+    let every = |codes: &[&str]| outer().all(|part| says(&part.problems, codes) || sealed(part));
+    let daemon = |address: &Address| address.address.to_ascii_lowercase().starts_with("mailer-daemon@");
+    let failed = head.fields.iter().any(|field| field.name.eq_ignore_ascii_case(FAILED));
+    let returned = outer().any(|part| STATUS.contains(&part.media_type.as_str()))
+        || failed
+        || (delivery.envelope.sender().is_empty() && head.from.iter().any(daemon));
+    match () {
+        () if says(&head.problems, &["empty"]) => Some((HoldReason::Empty, "there is nothing in it")),
+        () if returned => Some((HoldReason::Bounce, "it says that another mail could not be delivered")),
+        () if every(&["partial_message", "message_partial"]) => {
+            Some((HoldReason::PartialMessage, "it is one piece of a larger mail"))
+        }
+        () if every(&["encrypted"]) => Some((HoldReason::Encrypted, "it is encrypted")),
+        () => None,
     }
 }
 

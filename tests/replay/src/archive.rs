@@ -14,6 +14,7 @@ pub(crate) const LIMITS: ArchiveLimits = ArchiveLimits {
     total_bytes: 256 << 10,
     ratio: 100,
     ratio_from_bytes: 16 << 10,
+    decoder_bytes: 8 << 20,
 };
 
 /// Expands an archive: no limit is exceeded, every member lies where it is said to be.

@@ -1,7 +1,7 @@
 //! Expands archives into parts, under one budget for the whole delivery (`mail.md` section 4.4).
 //!
 //! ```text
-//!   part ─ gzip ─▶ spill ─ tar inside? ─▶ its members, ranges of what is there already
+//!   part ─ gzip, xz, bzip2, zstd ─▶ spill ─ tar inside? ─▶ its members, ranges of what is there already
 //!        ─ tar  ─▶ members, ranges           (report.tar.gz gives 1.2!/nodes.csv, one step, not two)
 //!        ─ zip  ─▶ members, decompressed into the spill
 //!   member that is an archive: the same again, `limits.depth` times
@@ -9,11 +9,17 @@
 //!
 //! What an archive is, its first bytes say, not its name. Member names become parts of [`PartRecord::path`] and
 //! nothing else: no directory, link or device is ever made. Other compressions are left as they are, `unsupported`.
+//! What is bad does not spoil what is good: every member that can be read is read. What was odd has a problem code on
+//! the archive or member it concerns, and [`findings`] tells all of them.
 
-mod gzip;
 mod range;
+mod stream;
 mod tarball;
+mod told;
+mod zip_cut;
 mod zipped;
+
+pub use told::findings;
 
 use crate::problem::{add, has};
 use crate::sniff;
@@ -23,6 +29,7 @@ use module_api::{PartKind, Problem};
 use range::RangeReader;
 use std::fs::File;
 use std::io;
+use stream::Packing;
 
 /// Longest member name kept.
 const NAME_BYTES: usize = 1_024;
@@ -37,7 +44,9 @@ pub fn expand(
     spill: &mut Spill,
     limits: &ArchiveLimits,
 ) -> io::Result<Vec<PartRecord>> {
-    let mut expansion = Expansion { input, spill, limits, members: 0, written: 0, parts: Vec::new() };
+    // Parts that were decoded before count too: the limit is one for the delivery, and for the file they are in.
+    let written = spill.end();
+    let mut expansion = Expansion { input, spill, limits, members: 0, written, parts: Vec::new() };
     let mut moved = Vec::with_capacity(parts.len());
     for mut part in parts {
         // Members move what follows them; a parent always stands before its children.
@@ -60,7 +69,7 @@ struct Expansion<'a> {
     spill: &'a mut Spill,
     limits: &'a ArchiveLimits,
     members: u32,
-    /// Bytes decompressed so far.
+    /// Bytes decompressed so far, and those that were in the spill before.
     written: u64,
     parts: Vec<PartRecord>,
 }
@@ -82,7 +91,7 @@ impl From<io::Error> for Halt {
 /// The archive formats that are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
-    Gzip,
+    Stream(Packing),
     Tar,
     Zip,
 }
@@ -92,15 +101,13 @@ impl Expansion<'_> {
         let index = self.parts.len();
         let format = match part.sniffed_type.as_str() {
             _ if matches!(part.kind, PartKind::Body | PartKind::Message) => None,
-            "application/gzip" => Some(Format::Gzip),
+            "application/gzip" => Some(Format::Stream(Packing::Gzip)),
+            "application/x-xz" => Some(Format::Stream(Packing::Xz)),
+            "application/x-bzip2" => Some(Format::Stream(Packing::Bzip2)),
+            "application/zstd" => Some(Format::Stream(Packing::Zstd)),
             "application/x-tar" => Some(Format::Tar),
             "application/zip" => Some(Format::Zip),
-            "application/zstd"
-            | "application/x-xz"
-            | "application/x-bzip2"
-            | "application/x-7z-compressed"
-            | "application/vnd.rar"
-            | "application/x-compress" => {
+            "application/x-7z-compressed" | "application/vnd.rar" | "application/x-compress" => {
                 self.parts.push(part);
                 add(&mut self.parts[index].problems, "unsupported", "");
                 return Ok(());
@@ -120,7 +127,7 @@ impl Expansion<'_> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
         let outcome = match format {
-            Format::Gzip => self.gzip(index, &mut found, &mut problems),
+            Format::Stream(packing) => self.stream(index, packing, &mut found, &mut problems),
             Format::Tar => self.tar(self.parts[index].stored, &mut found, &mut problems),
             Format::Zip => self.zip(self.parts[index].stored, &mut found, &mut problems),
         };
@@ -148,7 +155,8 @@ impl Expansion<'_> {
         let mut look = vec![0; usize::try_from(member.stored.range().len.min(8 << 10)).unwrap_or(0)];
         io::Read::read_exact(&mut self.reader(member.stored), &mut look)?;
         let mut problems = member.problems;
-        if look.is_empty() {
+        // Of a member that was not read nobody knows.
+        if look.is_empty() && problems.is_empty() {
             add(&mut problems, "empty", "");
         }
         if has(&self.parts[archive].problems, "truncated") {

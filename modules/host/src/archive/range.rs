@@ -1,6 +1,7 @@
 //! A range of a file as a file of its own.
 
 use module_api::frame::Range;
+use rawzip::ReaderAt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -16,6 +17,11 @@ pub(super) struct RangeReader<'a> {
 impl<'a> RangeReader<'a> {
     pub(super) fn new(file: &'a File, range: Range) -> Self {
         Self { file, range, at: 0 }
+    }
+
+    /// Length of the range.
+    pub(super) fn len(&self) -> u64 {
+        self.range.len
     }
 }
 
@@ -38,5 +44,13 @@ impl Seek for RangeReader<'_> {
         };
         self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
+    }
+}
+
+impl ReaderAt for RangeReader<'_> {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.range.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        let want = buffer.len().min(left);
+        FileExt::read_at(self.file, &mut buffer[..want], self.range.offset.saturating_add(at))
     }
 }

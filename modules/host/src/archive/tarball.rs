@@ -5,6 +5,7 @@ use crate::problem::add;
 use module_api::Problem;
 use module_api::frame::{Range, Stored};
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 use tar::EntryType;
 
@@ -25,11 +26,29 @@ impl Expansion<'_> {
             Stored::Spill(_) => self.spill.file().try_clone()?,
         };
         let whole = stored.range();
-        if has_long_headers(&file, whole) {
-            return Err(Halt::Archive("tar_header", format!("extended header over {EXTENDED_BYTES} bytes")));
+        let (pieces, skipped) = readable(&file, whole);
+        if skipped > 0 {
+            let detail = format!("{skipped} with an extended header over {EXTENDED_BYTES} bytes");
+            add(problems, "tar_header", &detail);
         }
-        let mut archive = tar::Archive::new(RangeReader::new(&file, whole));
         let mut names = HashSet::new();
+        for piece in pieces {
+            self.tar_piece(&file, (stored, piece), &mut names, found, problems)?;
+        }
+        Ok(())
+    }
+
+    /// Members of a piece of the archive that begins with a header.
+    fn tar_piece(
+        &mut self,
+        file: &File,
+        (stored, piece): (Stored, Range),
+        names: &mut HashSet<Vec<u8>>,
+        found: &mut Vec<Member>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<(), Halt> {
+        let whole = stored.range();
+        let mut archive = tar::Archive::new(RangeReader::new(file, piece));
         let mut end = 0;
         for entry in archive.entries_with_seek()? {
             let Ok(entry) = entry else {
@@ -47,8 +66,8 @@ impl Expansion<'_> {
                 }
             }
             self.count_member()?;
-            let range = Range { offset: whole.offset + entry.raw_file_position(), len: entry.size() };
-            if range.len > whole.len.saturating_sub(entry.raw_file_position()) {
+            let range = Range { offset: piece.offset + entry.raw_file_position(), len: entry.size() };
+            if range.len > piece.len.saturating_sub(entry.raw_file_position()) {
                 add(problems, "truncated", "tar");
                 return Ok(());
             }
@@ -58,7 +77,8 @@ impl Expansion<'_> {
             }
             found.push(member);
         }
-        if whole.len < end.saturating_add(BLOCK_BYTES) {
+        let is_last = piece.offset + piece.len == whole.offset + whole.len;
+        if is_last && piece.len < end.saturating_add(BLOCK_BYTES) {
             add(problems, "truncated", "tar without an end mark");
         }
         Ok(())
@@ -72,16 +92,40 @@ fn within(stored: Stored, range: Range) -> Stored {
     }
 }
 
-/// Whether the plain sequence of headers holds an extended one that should not be read into memory.
-fn has_long_headers(file: &std::fs::File, whole: Range) -> bool {
+/// The pieces of the archive without members whose extended header should not be read into memory, and the number of
+/// such members.
+fn readable(file: &File, whole: Range) -> (Vec<Range>, u32) {
+    let piece = |from: u64, to: u64| Range { offset: whole.offset + from, len: to.saturating_sub(from) };
+    let behind = |end: u64| end.checked_next_multiple_of(BLOCK_BYTES).unwrap_or(u64::MAX).min(whole.len);
     let mut archive = tar::Archive::new(RangeReader::new(file, whole));
-    let Ok(entries) = archive.entries_with_seek() else { return false };
-    let extended = |entry: &tar::Entry<'_, _>| {
-        let kind = entry.header().entry_type();
-        kind.is_gnu_longname()
-            || kind.is_gnu_longlink()
-            || kind.is_pax_local_extensions()
-            || kind.is_pax_global_extensions()
-    };
-    entries.raw(true).map_while(io::Result::ok).any(|e| extended(&e) && e.size() > EXTENDED_BYTES)
+    let Ok(entries) = archive.entries_with_seek() else { return (vec![whole], 0) };
+    let (mut pieces, mut skipped) = (Vec::new(), 0);
+    // Where the piece begins, where the extended headers of the next member do, and whether it is left out.
+    let (mut from, mut headers, mut skip) = (0, None, false);
+    for entry in entries.raw(true).map_while(io::Result::ok) {
+        let at = *headers.get_or_insert(entry.raw_header_position());
+        if is_extended(entry.header().entry_type()) {
+            if !skip && entry.size() > EXTENDED_BYTES {
+                pieces.push(piece(from, at));
+                (skip, skipped) = (true, skipped + 1);
+            }
+            continue;
+        }
+        if skip {
+            let end = entry.raw_file_position().saturating_add(entry.size());
+            (skip, from) = (false, behind(end));
+        }
+        headers = None;
+    }
+    if !skip {
+        pieces.push(piece(from, whole.len));
+    }
+    (pieces, skipped)
+}
+
+fn is_extended(kind: EntryType) -> bool {
+    kind.is_gnu_longname()
+        || kind.is_gnu_longlink()
+        || kind.is_pax_local_extensions()
+        || kind.is_pax_global_extensions()
 }

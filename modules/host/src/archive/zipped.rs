@@ -1,17 +1,66 @@
 //! zip: what its central directory lists, decompressed into the spill.
+//!
+//! The directory is believed; where the header in front of a member says otherwise, the member has a problem code. Every
+//! member is looked at on its own: one that is encrypted, overlaps another or unpacks to too much is known by its name,
+//! and the others are read.
 
-use super::{Expansion, Halt, Member, RangeReader};
+use super::{Expansion, Halt, Member, NAME_BYTES, RangeReader};
 use crate::problem::{add, problem};
+use flate2::read::DeflateDecoder;
 use module_api::Problem;
 use module_api::frame::{Range, Stored};
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use zip::read::ZipFile;
-use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive};
+use rawzip::{
+    CompressionMethod, Crc32, ErrorKind, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive,
+    ZipArchiveEntryWayfinder, ZipEntry, ZipFileHeaderRecord, ZipLocator, ZipVerification,
+};
+use std::collections::HashSet;
+use std::io::{self, Read};
 
-/// The end record with the longest comment behind it.
-const END_BYTES: u64 = 22 + 65_535;
+type Archive<'a> = ZipArchive<RangeReader<'a>>;
+
+/// A member as the directory lists it.
+struct Listed {
+    name: Vec<u8>,
+    entry: ZipArchiveEntryWayfinder,
+    method: CompressionMethod,
+    encrypted: bool,
+    symlink: bool,
+    directory: bool,
+    /// Where its header begins.
+    at: u64,
+}
+
+/// Why a member is known by its name only, as a problem code.
+pub(super) fn closed(method: CompressionMethod, encrypted: bool) -> Option<&'static str> {
+    match method {
+        _ if encrypted => Some("encrypted"),
+        CompressionMethod::STORE | CompressionMethod::DEFLATE => None,
+        _ => Some("unsupported_method"),
+    }
+}
+
+/// A member that can be read, and what its header promises.
+pub(super) struct Packed<'a> {
+    pub name: &'a [u8],
+    pub method: CompressionMethod,
+    pub bytes: Box<dyn Read + 'a>,
+    pub promised: ZipVerification,
+}
+
+impl Listed {
+    fn of(record: &ZipFileHeaderRecord<'_>) -> Self {
+        let name = record.file_path().as_ref().to_vec();
+        Self {
+            name: name[..name.len().min(NAME_BYTES)].to_vec(),
+            entry: record.wayfinder(),
+            method: record.compression_method(),
+            encrypted: record.flags().is_encrypted(),
+            symlink: record.mode().is_symlink(),
+            directory: record.is_dir(),
+            at: record.local_header_offset(),
+        }
+    }
+}
 
 impl Expansion<'_> {
     pub(super) fn zip(
@@ -25,96 +74,208 @@ impl Expansion<'_> {
             Stored::Spill(_) => self.spill.file().try_clone()?,
         };
         let whole = stored.range();
-        let promised = promised_entries(&file, whole)?;
-        if promised.is_some_and(|n| u32::from(n) > self.limits.members) {
-            return Err(Halt::Archive("archive_members", format!("more than {}", self.limits.members)));
+        let mut buffer = vec![0; MAX_CENTRAL_DIRECTORY_RECORD_SIZE];
+        let archive =
+            ZipLocator::new().locate_in_reader(RangeReader::new(&file, whole), &mut buffer, whole.len);
+        let archive = match archive {
+            Ok(archive) => archive,
+            Err((_, error)) if is_cut(&error) => {
+                add(problems, "truncated", "zip without its directory");
+                return self.cut_zip(&file, whole, found);
+            }
+            Err((_, error)) => return Err(unreadable(error)),
+        };
+        if archive.end_offset() < whole.len {
+            add(problems, "trailing_garbage", "zip");
         }
-        let mut archive = open(&file, whole)?;
-        if archive.has_overlapping_entries().unwrap_or(true) {
-            return Err(Halt::Archive("zip_overlap", String::new()));
+        let listed = self.listed(&archive, &mut buffer, problems)?;
+        if let Some(front) = listed.iter().map(|one| one.at).min().filter(|&at| at > 0) {
+            add(problems, "polyglot", &format!("{front} bytes in front"));
         }
-        // The reader keeps one of equal names; the end record counts them all.
-        if promised.is_some_and(|n| usize::from(n) != archive.len()) {
-            add(problems, "dup_member", "");
+        let shared = sharing(&archive, &listed);
+        if !shared.is_empty() {
+            add(problems, "zip_overlap", "");
         }
-        if archive.offset() > 0 {
-            add(problems, "polyglot", &format!("{} bytes in front", archive.offset()));
-        }
-        for index in 0..archive.len() {
-            self.zip_member(&mut archive, index, whole.len, found, problems)?;
+        let mut names = HashSet::new();
+        for (index, one) in listed.iter().enumerate() {
+            self.count_member()?;
+            if one.directory {
+                continue;
+            }
+            if one.symlink {
+                add(problems, "zip_symlink", &String::from_utf8_lossy(&one.name));
+                continue;
+            }
+            let mut member = if shared.contains(&index) {
+                self.unread(&one.name, "zip_overlap", "")
+            } else {
+                self.zip_member(&archive, one, whole.len, &mut buffer)?
+            };
+            if !names.insert(one.name.as_slice()) {
+                add(&mut member.problems, "dup_member", "");
+            }
+            found.push(member);
         }
         Ok(())
+    }
+
+    /// What the directory lists: one more than may still be read, if there are so many.
+    fn listed(
+        &self,
+        archive: &Archive<'_>,
+        buffer: &mut [u8],
+        problems: &mut Vec<Problem>,
+    ) -> Result<Vec<Listed>, Halt> {
+        let most = self.limits.members.saturating_sub(self.members) as usize + 1;
+        let mut listed = Vec::new();
+        let mut entries = archive.entries(buffer);
+        while listed.len() < most {
+            match entries.next_entry() {
+                Ok(Some(record)) => listed.push(Listed::of(&record)),
+                Ok(None) => break,
+                Err(error) if listed.is_empty() => return Err(unreadable(error)),
+                Err(error) => {
+                    add(problems, "corrupt", &format!("directory: {error}"));
+                    break;
+                }
+            }
+        }
+        if listed.len() < most && listed.len() as u64 != archive.entries_hint() {
+            add(problems, "zip_mismatch", "number of members");
+        }
+        Ok(listed)
     }
 
     fn zip_member(
         &mut self,
-        archive: &mut ZipArchive<io::BufReader<RangeReader<'_>>>,
-        index: usize,
+        archive: &Archive<'_>,
+        one: &Listed,
         packed_bytes: u64,
-        found: &mut Vec<Member>,
-        problems: &mut Vec<Problem>,
-    ) -> Result<(), Halt> {
-        self.count_member()?;
-        let (name, size, closed) = match archive.by_index_raw(index) {
-            Ok(entry) if entry.is_dir() => return Ok(()),
-            Ok(entry) if entry.is_symlink() => {
-                add(problems, "zip_symlink", &String::from_utf8_lossy(entry.name_raw()));
-                return Ok(());
-            }
-            Ok(entry) => (entry.name_raw().to_vec(), entry.size(), closed(&entry)),
-            Err(e) => {
-                add(problems, "corrupt", &e.to_string());
-                return Ok(());
+        buffer: &mut [u8],
+    ) -> Result<Member, Halt> {
+        let entry = match archive.get_entry(one.entry) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(self.unread(&one.name, "corrupt", &error.to_string())),
+        };
+        let differs = differs(one, &entry, buffer);
+        let mut member = match closed(one.method, one.encrypted) {
+            Some(code) => self.unread(&one.name, code, ""),
+            None => {
+                let (method, bytes) = (one.method, Box::new(entry.reader()));
+                let promised = entry.reader().claim_verifier();
+                self.unpacked(Packed { name: &one.name, method, bytes, promised }, packed_bytes)?
             }
         };
-        let opened = if closed.is_some() { None } else { archive.by_index(index).ok() };
-        let Some(mut entry) = opened else {
-            let nothing = Stored::Spill(Range { offset: self.spill.end(), len: 0 });
-            found.push(Member {
-                name,
-                stored: nothing,
-                problems: vec![problem(closed.unwrap_or("corrupt"), "")],
-            });
-            return Ok(());
-        };
-        let (range, error) = self.pour(&mut entry, packed_bytes)?;
-        let mut member = Member { name, stored: Stored::Spill(range), problems: Vec::new() };
-        match error.map(|e| e.kind()) {
-            Some(io::ErrorKind::UnexpectedEof) => member.problems.push(problem("truncated", "zip")),
-            Some(_) => member.problems.push(problem("corrupt", "zip")),
-            None if range.len != size => member.problems.push(problem("zip_mismatch", "size")),
-            None => {}
+        if let Some(what) = differs {
+            add(&mut member.problems, "zip_mismatch", what);
         }
-        found.push(member);
-        Ok(())
+        Ok(member)
+    }
+
+    pub(super) fn unpacked(&mut self, packed: Packed<'_>, packed_bytes: u64) -> Result<Member, Halt> {
+        let Packed { name, method, bytes, promised } = packed;
+        let bytes: Box<dyn Read + '_> = match method {
+            CompressionMethod::STORE => bytes,
+            _ => Box::new(DeflateDecoder::new(bytes)),
+        };
+        let mut summed = Summed { from: bytes, crc: Crc32::new(), bytes: 0 };
+        let (range, error) = match self.pour(&mut summed, packed_bytes) {
+            Ok(poured) => poured,
+            // A bomb beside others; if all of them together are too much, that ends the archive.
+            Err(Halt::Archive(code, detail)) if self.written <= self.limits.total_bytes => {
+                return Ok(self.unread(name, code, &detail));
+            }
+            Err(halt) => return Err(halt),
+        };
+        let problems = match error {
+            Some(_) => vec![problem("corrupt", "zip")],
+            None if summed.crc.checksum() != promised.crc => vec![problem("corrupt", "checksum")],
+            None if summed.bytes != promised.uncompressed_size => vec![problem("zip_mismatch", "size")],
+            None => Vec::new(),
+        };
+        Ok(Member { name: name.to_vec(), stored: Stored::Spill(range), problems })
+    }
+
+    /// A member of which only the name is known.
+    pub(super) fn unread(&self, name: &[u8], code: &'static str, detail: &str) -> Member {
+        let nothing = Stored::Spill(Range { offset: self.spill.end(), len: 0 });
+        Member { name: name.to_vec(), stored: nothing, problems: vec![problem(code, detail)] }
     }
 }
 
-/// Why a member is known by name only, as a problem code.
-fn closed<R: Read>(entry: &ZipFile<'_, R>) -> Option<&'static str> {
-    match entry.compression() {
-        _ if entry.encrypted() => Some("encrypted"),
-        CompressionMethod::Stored | CompressionMethod::Deflated => None,
-        _ => Some("unsupported_method"),
+/// Whether the end of the archive is missing, where its directory would be.
+fn is_cut(error: &rawzip::Error) -> bool {
+    match error.kind() {
+        ErrorKind::MissingEndOfCentralDirectory | ErrorKind::Eof => true,
+        ErrorKind::IO(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        _ => false,
     }
 }
 
-fn open(file: &File, whole: Range) -> Result<ZipArchive<io::BufReader<RangeReader<'_>>>, Halt> {
-    ZipArchive::new(io::BufReader::new(RangeReader::new(file, whole))).map_err(|e| match e {
-        ZipError::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Halt::Archive("truncated", "zip".into())
-        }
-        e => Halt::Archive("corrupt", e.to_string()),
-    })
+fn unreadable(error: rawzip::Error) -> Halt {
+    match error.into_kind() {
+        ErrorKind::IO(error) if error.kind() != io::ErrorKind::UnexpectedEof => Halt::Io(error),
+        kind => Halt::Archive("corrupt", format!("zip directory: {kind}")),
+    }
 }
 
-/// The number of entries the end record promises; `None` without one, or where zip64 counts.
-fn promised_entries(file: &File, whole: Range) -> io::Result<Option<u16>> {
-    let mut reader = RangeReader::new(file, whole);
-    reader.seek(SeekFrom::Start(whole.len.saturating_sub(END_BYTES)))?;
-    let mut tail = Vec::new();
-    reader.read_to_end(&mut tail)?;
-    let Some(at) = tail.windows(4).rposition(|w| w == b"PK\x05\x06") else { return Ok(None) };
-    let count = tail.get(at + 10..at + 12).map(|b| u16::from_le_bytes([b[0], b[1]]));
-    Ok(count.filter(|&n| n != u16::MAX))
+/// Counts and sums up what is read.
+struct Summed<R> {
+    from: R,
+    crc: Crc32,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.from.read(buffer)?;
+        self.crc.update(&buffer[..got]);
+        self.bytes += got as u64;
+        Ok(got)
+    }
+}
+
+/// What the header in front of a member says otherwise than the directory.
+fn differs(one: &Listed, entry: &ZipEntry<'_, RangeReader<'_>>, buffer: &mut [u8]) -> Option<&'static str> {
+    let local = entry.local_header(buffer).ok()?;
+    let name = local.file_path();
+    let name: &[u8] = name.as_ref();
+    let sizes = (local.compressed_size_hint(), local.uncompressed_size_hint());
+    match () {
+        () if name[..name.len().min(NAME_BYTES)] != one.name => Some("name"),
+        () if local.compression_method() != one.method => Some("method"),
+        () if local.flags().is_encrypted() != one.encrypted => Some("encryption"),
+        () if local.flags().has_data_descriptor() => None,
+        () if sizes != (one.entry.compressed_size_hint(), one.entry.uncompressed_size_hint()) => Some("size"),
+        () => None,
+    }
+}
+
+/// The members that share bytes with another one or with the directory.
+fn sharing(archive: &Archive<'_>, listed: &[Listed]) -> HashSet<usize> {
+    let mut ranges: Vec<(u64, u64, usize)> = listed
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| {
+            let (_, end) = archive.get_entry(one.entry).ok()?.compressed_data_range();
+            Some((one.at, end, index))
+        })
+        .collect();
+    ranges.sort_unstable();
+    let mut sharing = HashSet::new();
+    let mut longest: Option<(u64, usize)> = None;
+    for (start, end, index) in ranges {
+        if let Some((reaches, other)) = longest
+            && start < reaches
+        {
+            sharing.extend([index, other]);
+        }
+        if end > archive.directory_offset() {
+            sharing.insert(index);
+        }
+        if longest.is_none_or(|(reaches, _)| end > reaches) {
+            longest = Some((end, index));
+        }
+    }
+    sharing
 }
