@@ -73,6 +73,7 @@ install_missing() {
     local packages=()
     is_installed cc || packages+=(build-essential)
     is_installed strace || packages+=(strace)
+    is_installed python3 || packages+=(python3)
     if ((EUID == 0)); then
         if ((${#packages[@]})); then
             apt-get update -qq

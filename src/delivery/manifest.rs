@@ -136,7 +136,7 @@ pub struct PartFacts {
     pub media_type: String,
     /// Media type by content.
     pub sniffed_type: String,
-    /// Declared character set.
+    /// Character set to read it by: the declared one, unless the bytes cannot be that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charset: Option<String>,
     /// Declared disposition: `inline`, `attachment`, …

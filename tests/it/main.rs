@@ -21,6 +21,7 @@ mod held;
 mod job;
 mod load;
 mod log;
+mod mail_cases;
 mod mail_walk;
 mod metrics_walk;
 mod modes;

@@ -19,20 +19,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// An inbox with one tree, made as `sort` makes it.
 struct Site {
     directory: tempfile::TempDir,
     inbox: Arc<Volume>,
     path: SubPath,
     limits: MimeLimits,
+    /// Version of the program that found the parts.
+    version: String,
 }
 
 impl Site {
     /// A tree with this mail and what splitting it finds.
     async fn mail(host: &Host, mail: &[u8], limits: MimeLimits) -> Self {
-        let site = Self::empty(limits);
+        let site = Self { version: host.state().version, ..Self::empty(limits) };
         let file = site.file(mail);
         let split = host.split(File::open(&file).unwrap(), mail.len() as u64, limits).await.unwrap();
         let file = File::open(file).unwrap();
@@ -45,7 +45,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let inbox = Volume::open("inbox", &directory.path().join("inbox"), None).unwrap();
         let path = "acme/hydrastor/alert/grid/20260113_120000".parse().unwrap();
-        Self { inbox: Arc::new(inbox), path, limits, directory }
+        Self { inbox: Arc::new(inbox), path, limits, directory, version: String::new() }
     }
 
     fn file(&self, bytes: &[u8]) -> PathBuf {
@@ -90,7 +90,7 @@ impl Site {
 
     /// Runs a module over the stored parts.
     async fn run(&self, host: &Host, module: &str) -> Result<Ran<Gathered>, RunError> {
-        let reading = self.read(VERSION).unwrap();
+        let reading = self.read(&self.version).unwrap();
         run(host, module, reading, self.limits).await
     }
 }
@@ -142,7 +142,13 @@ async fn host(program: PathBuf) -> Host {
 fn mails() -> Vec<(String, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    for folder in ["modules/hydrastor/fixtures", "fuzz/corpus/mime_split", "fuzz/corpus/hydrastor_mail"] {
+    let folders = [
+        "modules/hydrastor/fixtures",
+        "tests/cases/mail",
+        "fuzz/corpus/mime_split",
+        "fuzz/corpus/hydrastor_mail",
+    ];
+    for folder in folders {
         files(&root.join(folder), &mut found);
     }
     found.retain(|(name, _)| name.ends_with(".eml"));
@@ -236,7 +242,7 @@ fn given(ran: &Ran<Gathered>) -> impl PartialEq + std::fmt::Debug {
 
 async fn compare(host: &Host, modules: &[&str], name: &str, site: &Site) {
     for module in modules {
-        let stored = site.read(VERSION).unwrap();
+        let stored = site.read(&site.version).unwrap();
         assert!(matches!(stored.input, Input::Parts { .. }), "{name} is split again");
         let (file, digests) = (stored.file.try_clone().unwrap(), stored.digests.clone());
         let stored = run(host, module, stored, site.limits).await.unwrap();
@@ -261,9 +267,9 @@ async fn a_tree_of_another_delivery_is_damaged_storage() {
     let host = host(programs::modules()).await;
     let site = Site::mail(&host, b"Subject: x\n\nbody\n", MimeLimits::default()).await;
     let (delivery, digest) = site.record();
-    assert!(site.read_as((delivery, digest), VERSION).is_ok());
+    assert!(site.read_as((delivery, digest), &site.version).is_ok());
     for record in [(DeliveryId::fresh(), digest), (delivery, Digest::of(b"another"))] {
-        for version in [VERSION, "older"] {
+        for version in [site.version.as_str(), "older"] {
             let Err(Interrupted::Failed(why)) = site.read_as(record, version).map(drop) else {
                 panic!("it was read");
             };
@@ -343,10 +349,10 @@ async fn a_message_is_read_only_where_a_part_is_and_damage_is_found_there() {
     );
     for body in ["jello", ""] {
         fs::write(&message, mail.replace("hello", body)).unwrap();
-        assert!(failure(site.read(VERSION)).starts_with("damaged storage: part 1 in acme/"));
+        assert!(failure(site.read(&site.version)).starts_with("damaged storage: part 1 in acme/"));
     }
     fs::remove_file(&message).unwrap();
-    assert!(failure(site.read(VERSION)).ends_with("message.eml is gone"));
+    assert!(failure(site.read(&site.version)).ends_with("message.eml is gone"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,7 +362,7 @@ async fn more_parts_than_fit_a_request_are_split_again() {
     let part = format!("Content-Disposition: attachment; filename={name}\n\nx");
     let mail = multipart(&vec![part; 900]);
     let site = Site::mail(&host, &mail, MimeLimits::default()).await;
-    assert!(matches!(site.read(VERSION).unwrap().input, Input::Mail { .. }));
+    assert!(matches!(site.read(&site.version).unwrap().input, Input::Mail { .. }));
     assert_eq!(site.run(&host, "hostile/good").await.unwrap().parts.len(), 900);
 }
 
@@ -368,7 +374,7 @@ async fn stored_parts_may_fill_the_spill_no_further_than_decoded_ones() {
     let mail = large.into_bytes();
     let split = host.split(File::open(site.file(&mail)).unwrap(), mail.len() as u64, site.limits).await;
     assert_eq!(split.unwrap_err().kind, RunErrorKind::Budget);
-    let mut reading = site.read(VERSION).unwrap();
+    let mut reading = site.read(&site.version).unwrap();
     if let Input::Parts { spill_bytes, .. } = &mut reading.input {
         *spill_bytes = 33 << 20;
     }
@@ -398,10 +404,10 @@ async fn a_file_that_is_no_mail_is_given_as_it_is_and_proven() {
     };
     let bytes = FileRange { file: &file, offset: 0, stored: Stored::of(b"a,b\n1,2\n") };
     site.write(&Contents { about: about(), message: None, parts: vec![NewPart { facts, bytes }] });
-    let reading = site.read(VERSION).unwrap();
+    let reading = site.read(&site.version).unwrap();
     let stored = frame::Stored::Input(frame::Range { offset: 0, len: 8 });
     assert_eq!(reading.digests.get(&stored), Some(&Stored::of(b"a,b\n1,2\n").digest));
     assert_eq!(site.run(&host, "hostile/good").await.unwrap().collected.findings[0].message, "a,b\n1,2\n");
     fs::write(site.stored("001-nodes.csv"), "a,b\n1,3\n").unwrap();
-    assert!(failure(site.read(VERSION)).starts_with("damaged storage: acme/"));
+    assert!(failure(site.read(&site.version)).starts_with("damaged storage: acme/"));
 }

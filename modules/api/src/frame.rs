@@ -312,7 +312,7 @@ pub struct PartRecord {
     pub media_type: String,
     /// Media type by content.
     pub sniffed_type: String,
-    /// Declared character set.
+    /// Character set to read it by: the declared one, unless the bytes cannot be that.
     pub charset: Option<String>,
     /// Declared name, decoded; never a path to open.
     pub name: Option<String>,

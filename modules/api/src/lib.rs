@@ -14,6 +14,7 @@
 //! `modules/README.md` shows how to write one in fifteen minutes; `modules/_template` is one to copy.
 #![warn(missing_docs)]
 
+pub mod charset;
 mod check;
 mod declaration;
 mod delivery;

@@ -1,5 +1,6 @@
 //! Parts: the decoded pieces of a delivery.
 
+use crate::charset::Charset;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::File;
@@ -19,7 +20,7 @@ pub struct Part<'a> {
     pub media_type: String,
     /// Media type by content; the declared one where content says nothing. Trust this one.
     pub sniffed_type: String,
-    /// Declared character set in lower case.
+    /// Character set in lower case: the declared one, or what the bytes are where that cannot be right (`charset_guess`).
     pub charset: Option<String>,
     /// File name as declared, decoded, not sanitised: a name to match, never to open.
     pub name: Option<String>,
@@ -93,7 +94,7 @@ pub enum Content<'a> {
 /// A part's bytes as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
-    /// Decoded, with line ends as they came.
+    /// Decoded. Line ends are as they came, unless carriage returns alone ended the lines.
     pub text: String,
     /// Characters that could not be decoded and became U+FFFD.
     pub replaced: usize,
@@ -159,21 +160,62 @@ impl io::Read for RangeReader<'_> {
 }
 
 impl Part<'_> {
-    /// The first `limit` bytes as text: by byte-order mark, else the declared character set, else UTF-8 if it is
-    /// valid, else windows-1252. Never fails on content; what cannot be decoded is counted.
+    /// The first `limit` bytes as text: by byte-order mark, else the part's character set, else UTF-8 if it is valid,
+    /// else windows-1252. Never fails on content; what cannot be decoded is counted. Where carriage returns alone end
+    /// the lines, they become line feeds.
     ///
     /// # Errors
     /// When the spill cannot be read.
     pub fn text(&self, limit: usize) -> io::Result<Text> {
         let bytes = self.content.bytes(limit)?;
-        let declared = self.charset.as_deref().and_then(|c| encoding_rs::Encoding::for_label(c.as_bytes()));
-        let fallback = match declared {
-            Some(encoding) => encoding,
-            None if std::str::from_utf8(&bytes).is_ok() => encoding_rs::UTF_8,
-            None => encoding_rs::WINDOWS_1252,
+        let labelled = self.charset.as_deref().and_then(Charset::for_label);
+        let whole = bytes.len() as u64 == self.content.len();
+        let decoded = labelled.unwrap_or_else(|| Charset::unlabelled(&bytes, whole)).decode(&bytes);
+        let (replaced, encoding) = (decoded.replaced, decoded.charset.name());
+        Ok(Text { text: with_line_feeds(decoded.text.into_owned()), replaced, encoding })
+    }
+}
+
+/// Replaces carriage returns that are the only line ends; a last line feed, which transport adds, does not count.
+fn with_line_feeds(text: String) -> String {
+    let lines = text.strip_suffix('\n').unwrap_or(&text);
+    let lines = lines.strip_suffix('\r').unwrap_or(lines);
+    if lines.contains('\r') && !lines.contains('\n') { text.replace('\r', "\n") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(charset: Option<&str>, bytes: &[u8]) -> (String, usize, &'static str) {
+        let part = Part {
+            kind: PartKind::Body,
+            path: "1".into(),
+            parent: None,
+            media_type: "text/plain".into(),
+            sniffed_type: "text/plain".into(),
+            charset: charset.map(str::to_owned),
+            name: None,
+            problems: Vec::new(),
+            content: Content::Memory(bytes),
         };
-        let (text, encoding, lossy) = fallback.decode(&bytes);
-        let replaced = if lossy { text.matches('\u{FFFD}').count() } else { 0 };
-        Ok(Text { text: text.into_owned(), replaced, encoding: encoding.name() })
+        let Text { text, replaced, encoding } = part.text(8).unwrap();
+        (text, replaced, encoding)
+    }
+
+    #[test]
+    fn text_is_read_by_mark_then_label_then_as_utf_8() {
+        assert_eq!(text(Some("cp932"), b"\x8C\xF0"), ("交".into(), 0, "Shift_JIS"));
+        assert_eq!(text(Some("us-ascii"), b"\xFF\xFE\xA4\x4E"), ("交".into(), 0, "UTF-16LE"));
+        assert_eq!(text(Some("never-heard-of"), "ä".as_bytes()), ("ä".into(), 0, "UTF-8"));
+        assert_eq!(text(None, b"\xE4"), ("ä".into(), 0, "windows-1252"));
+        assert_eq!(text(None, "1234567ä".as_bytes()).2, "UTF-8", "the limit cuts a character");
+    }
+
+    #[test]
+    fn carriage_returns_alone_end_lines() {
+        assert_eq!(text(None, b"a\rb\rc\r\n").0, "a\nb\nc\n\n");
+        assert_eq!(text(None, b"a\rb\nc\r").0, "a\rb\nc\r");
+        assert_eq!(text(None, b"a\r\nb\r\n").0, "a\r\nb\r\n");
     }
 }

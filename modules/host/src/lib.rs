@@ -13,6 +13,8 @@
 //! of modules; `describe` prints what they declare, so that the server links none of them.
 
 pub mod archive;
+mod charset;
+mod cms;
 #[cfg(feature = "hostile")]
 pub mod hostile;
 mod link;
@@ -28,6 +30,12 @@ pub mod spill;
 use module_api::{Declaration, Module};
 use std::io::Write;
 use std::process::ExitCode;
+
+/// Version of the program together with that of its reading: stored parts of another one are found again.
+#[must_use]
+pub fn version() -> String {
+    format!("{}+reading.{}", env!("CARGO_PKG_VERSION"), mime::READING)
+}
 
 /// Runs the program with these modules.
 pub fn run(modules: &[&'static dyn Module]) -> ExitCode {

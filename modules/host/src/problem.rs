@@ -1,4 +1,4 @@
-//! Problem codes, bounded in number and length.
+//! Problem codes, bounded in number and length. `modules/README.md` lists what they mean.
 
 use module_api::Problem;
 use std::borrow::Cow;
@@ -7,6 +7,29 @@ use std::borrow::Cow;
 const MOST: usize = 50;
 /// Longest detail.
 const DETAIL_BYTES: usize = 200;
+
+/// Codes of readings that may be wrong, and what they mean: rows that come from such a part have a finding of the same
+/// name.
+const DOUBTS: &[(&str, &str)] = &[
+    ("bad_type", "the declared media type is none; the closest one was taken"),
+    ("boundary_guess", "the multipart is divided by another boundary than the declared one"),
+    (
+        "charset_guess",
+        "the text was read in another character set than the declared one, or none is declared",
+    ),
+    ("charset_unknown", "the declared character set is not known"),
+    ("header_misspelt", "the name of a field that describes the body is misspelt"),
+    ("header_junk", "lines in the header that are no fields were skipped"),
+    ("leading_junk", "something in front of the header was skipped"),
+    ("no_boundary", "the multipart cannot be divided; all of it was read as text"),
+    ("param_odd", "a parameter follows another without a semicolon"),
+    ("signature_unverified", "what was signed was read; the signature was not verified"),
+];
+
+/// What a code means that says the reading may be wrong.
+pub(crate) fn doubt(code: &str) -> Option<&'static str> {
+    DOUBTS.iter().find(|(doubt, _)| *doubt == code).map(|(_, meaning)| *meaning)
+}
 
 /// A problem with a printable detail of bounded length.
 pub(crate) fn problem(code: &'static str, detail: &str) -> Problem {

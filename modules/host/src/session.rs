@@ -1,6 +1,7 @@
 //! One request after the other, as long as the server wants.
 
 use crate::link::{Incoming, Link};
+use crate::problem::doubt;
 use crate::sink::{FrameSink, Stopped};
 use crate::spill::Spill;
 use crate::{archive, mime, sniff};
@@ -8,7 +9,7 @@ use module_api::frame::{
     FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
     Stage, Stored, Walls,
 };
-use module_api::{Content, Delivery, Module, Outcome, Part, PartKind, Sink};
+use module_api::{Content, Delivery, Finding, Module, Outcome, Part, PartKind, Place, Sink, Stop};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -42,7 +43,7 @@ pub(crate) fn serve(
     link: &mut Link,
     walls: Walls,
 ) -> Result<(), FrameError> {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let version = crate::version();
     link.send(&Reply::Hello(Hello { protocol: PROTOCOL, version, walls }))?;
     link.flush()?;
     while let Some(incoming) = link.receive()? {
@@ -158,13 +159,36 @@ fn run(
             break;
         }
     }
-    let outcome = module.parse(&delivery, &mut sink);
+    let outcome = module.parse(&delivery, &mut sink).and_then(|outcome| {
+        tell_doubts(&records, &mut sink)?;
+        Ok(outcome)
+    });
     match (sink.stopped(), outcome) {
         (Some(Stopped::Budget(message)), _) => Err(Trouble::Failed(FailKind::Budget, message)),
         (Some(Stopped::Link(e)), _) => Err(Trouble::Link(e)),
         (None, Ok(outcome)) => Ok(outcome),
         (None, Err(stop)) => Err(Trouble::Failed(FailKind::Budget, stop.to_string())),
     }
+}
+
+/// A finding for each doubt about a part that rows came from, or about what that part stands in.
+fn tell_doubts(parts: &[PartRecord], sink: &mut FrameSink<'_>) -> Result<(), Stop> {
+    for part in sink.row_parts() {
+        let mut told = Vec::new();
+        let mut at = parts.get(part as usize);
+        while let Some(record) = at {
+            for problem in &record.problems {
+                let Some(meaning) = doubt(&problem.code).filter(|_| !told.contains(&&problem.code)) else {
+                    continue;
+                };
+                told.push(&problem.code);
+                let place = Place { part, ..Place::default() };
+                sink.finding(Finding::warning(&problem.code, place, meaning).excerpt(&problem.detail))?;
+            }
+            at = record.parent.and_then(|parent| parts.get(parent as usize));
+        }
+    }
+    Ok(())
 }
 
 /// A file that is no mail, as the only part.

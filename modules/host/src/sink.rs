@@ -3,6 +3,7 @@
 use crate::link::Link;
 use module_api::frame::{Budget, FrameError, MAX_REPLY_BYTES, Reply};
 use module_api::{Finding, Row, Sink, Stop};
+use std::collections::BTreeSet;
 
 /// Sends rows and findings until a budget is used up.
 pub(crate) struct FrameSink<'a> {
@@ -11,6 +12,8 @@ pub(crate) struct FrameSink<'a> {
     rows: u64,
     findings: u64,
     bytes: u64,
+    /// Parts that rows came from.
+    row_parts: BTreeSet<u32>,
     /// The budget that was used up, or the error of the socket.
     stopped: Option<Stopped>,
 }
@@ -23,7 +26,12 @@ pub(crate) enum Stopped {
 
 impl<'a> FrameSink<'a> {
     pub(crate) fn new(link: &'a mut Link, budget: Budget) -> Self {
-        Self { link, budget, rows: 0, findings: 0, bytes: 0, stopped: None }
+        Self { link, budget, rows: 0, findings: 0, bytes: 0, row_parts: BTreeSet::new(), stopped: None }
+    }
+
+    /// Parts that rows came from.
+    pub(crate) fn row_parts(&self) -> BTreeSet<u32> {
+        self.row_parts.clone()
     }
 
     /// Why it stopped, if it did.
@@ -63,6 +71,7 @@ impl Sink for FrameSink<'_> {
             return self.stop(format!("more than {} rows", self.budget.rows));
         }
         self.rows += 1;
+        self.row_parts.insert(row.place.part);
         self.send(&Reply::Row(row), self.budget.row_bytes, "row")
     }
 

@@ -43,8 +43,10 @@ fn text_type(look: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// No NUL and hardly any other control character. UTF-16 is text only with a byte-order mark, and then opaque here.
-fn is_text(look: &[u8]) -> bool {
+/// No NUL and hardly any other control character among the first bytes. UTF-16 is text only with a byte-order mark, and
+/// then opaque here.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    let look = &bytes[..bytes.len().min(LOOK_BYTES)];
     let controls =
         look.iter().filter(|b| b.is_ascii_control() && !b.is_ascii_whitespace() && **b != 0x1b).count();
     !look.contains(&0) && controls * 100 <= look.len()

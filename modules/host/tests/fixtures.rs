@@ -3,13 +3,13 @@
 //! A module crate's own tests run the cases that are plain files; the ones that are mails need the host's splitter and
 //! so run here. `BLESS=1` rewrites what is expected.
 
-use headworks_modules::{archive, mime, registry, spill::Spill};
+mod taken_apart;
+
+use headworks_modules::registry;
 use module_api::Module;
-use module_api::fixture::{self, Case, Message, OwnedPart};
-use module_api::frame::{ArchiveLimits, MimeLimits, PartRecord, Stored};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use module_api::fixture::{self, Case};
 use std::path::Path;
+use taken_apart::split;
 
 /// Every registered module and the template, each with its folder of cases.
 fn every_module(check: impl Fn(&'static dyn Module, &Path)) {
@@ -19,39 +19,6 @@ fn every_module(check: impl Fn(&'static dyn Module, &Path)) {
         let (family, kind) = id.split_once('/').expect("an id is family/type");
         let family = if family == "template" { "_template" } else { family };
         check(module, &modules.join(family).join("fixtures").join(kind));
-    }
-}
-
-/// Takes a mail apart with the limits of production.
-fn split(mail: &[u8]) -> Result<Message, String> {
-    let input = tempfile::tempfile().map_err(|e| e.to_string())?;
-    input.write_all_at(mail, 0).map_err(|e| e.to_string())?;
-    let mut spill = Spill::new(tempfile::tempfile().map_err(|e| e.to_string())?);
-    let split = mime::split(mail, &MimeLimits::default(), &mut spill).map_err(|e| e.to_string())?;
-    let records = archive::expand(split.parts, &input, &mut spill, &ArchiveLimits::default());
-    let owned = |record: PartRecord| owned(record, &input, spill.file());
-    Ok(Message {
-        subject: split.head.subject.unwrap_or_default(),
-        headers: split.head.fields.into_iter().map(|field| (field.name, field.value)).collect(),
-        parts: records.map_err(|e| e.to_string())?.into_iter().map(owned).collect(),
-    })
-}
-
-fn owned(record: PartRecord, input: &File, spill: &File) -> OwnedPart {
-    let file = if matches!(record.stored, Stored::Input(_)) { input } else { spill };
-    let range = record.stored.range();
-    let mut bytes = vec![0; usize::try_from(range.len).expect("a part of a fixture fits memory")];
-    file.read_exact_at(&mut bytes, range.offset).expect("a part lies within its file");
-    OwnedPart {
-        kind: record.kind,
-        path: record.path,
-        parent: record.parent,
-        media_type: record.media_type,
-        sniffed_type: record.sniffed_type,
-        charset: record.charset,
-        name: record.name,
-        problems: record.problems,
-        bytes,
     }
 }
 

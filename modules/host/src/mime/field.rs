@@ -1,9 +1,11 @@
 //! Header fields: cut from a block, turned into text, and read into a [`Head`].
 
-use super::scan::field_name;
+use super::params::is_misspelt;
+use super::words::Reader;
 use crate::problem::add;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Addr, Address as Parsed, HeaderValue};
+use module_api::charset::Charset;
 use module_api::frame::{Address, Field, Head};
 use std::ops::Range;
 
@@ -13,6 +15,8 @@ const MOST_ADDRESSES: usize = 1_000;
 const LIST_BYTES: usize = 256 << 10;
 /// A [`Head`]'s text stays below this; the rest of the fields is left out with `header_cut`.
 const HEAD_BYTES: usize = 1 << 20;
+/// Byte-order mark that a program put in front of its header.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Fields that decide something; more than one of them is read differently by different programs.
 const SINGLE: &[&str] = &["from", "subject", "sender", "message-id", "content-type", "date"];
 
@@ -48,6 +52,7 @@ impl<'m> Iterator for Fields<'m> {
             }
             let (lines, rest) = self.rest.split_at(end);
             self.rest = rest;
+            let lines = lines.strip_prefix(MARK).unwrap_or(lines);
             if let Some(name) = field_name(lines) {
                 let colon = lines.iter().position(|&b| b == b':')?;
                 let value = lines[colon + 1..].trim_ascii_end();
@@ -58,14 +63,22 @@ impl<'m> Iterator for Fields<'m> {
     }
 }
 
-/// Length of the first line with its break: LF, or CR in a block that has no LF any more.
+/// Length of the first line with its break.
 fn line_length(text: &[u8]) -> usize {
-    let end = text.iter().position(|&b| b == b'\n').or_else(|| text.iter().position(|&b| b == b'\r'));
-    end.map_or(text.len(), |n| n + 1)
+    text.iter().position(|&b| b == b'\n').map_or(text.len(), |n| n + 1)
 }
 
-/// Reads the header block of the mail itself.
-pub(super) fn head(message: &[u8], header: Range<usize>) -> Head {
+/// The field name a header line starts with. Blanks before the colon are tolerated, and inside a name that then reads
+/// like one of a body.
+pub(super) fn field_name(line: &[u8]) -> Option<&[u8]> {
+    let colon = line.iter().position(|&b| b == b':')?;
+    let name = line[..colon].trim_ascii_end();
+    let good = !name.is_empty() && name.iter().all(|b| (33..=126).contains(b));
+    (good || (name.len() < 40 && is_misspelt(name))).then_some(name)
+}
+
+/// Reads the header block of the mail itself, whose body is said to be in `body_charset`.
+pub(super) fn head(message: &[u8], header: Range<usize>, body_charset: Option<Charset>) -> Head {
     let mut head = Head::default();
     let mut kept = 0;
     let mut seen = Vec::new();
@@ -82,14 +95,16 @@ pub(super) fn head(message: &[u8], header: Range<usize>) -> Head {
         if field.value.contains(&0) {
             add(&mut head.problems, "nul", &name);
         }
-        let value = cut(decoded_words(field.value), Field::VALUE_BYTES);
+        let mut reader = Reader { body_charset, ..Reader::new(&mut head.problems) };
+        let value = cut(reader.text(field.value), Field::VALUE_BYTES);
         let raw = field.value[..field.value.len().min(Field::VALUE_BYTES)].to_vec();
         kept += name.len() + value.len() + raw.len();
         if kept > HEAD_BYTES {
             add(&mut head.problems, "header_cut", "");
             break;
         }
-        read_known(&mut head, &lower, field.value, first);
+        let raw_field = (field.value, body_charset);
+        read_known(&mut head, &lower, raw_field, &value, first);
         if first {
             seen.push(lower);
         }
@@ -99,14 +114,21 @@ pub(super) fn head(message: &[u8], header: Range<usize>) -> Head {
 }
 
 /// Fills the head's own fields. Of those that should be single the first counts.
-fn read_known(head: &mut Head, name: &str, value: &[u8], first: bool) {
+fn read_known(
+    head: &mut Head,
+    name: &str,
+    (value, body_charset): (&[u8], Option<Charset>),
+    text: &str,
+    first: bool,
+) {
+    let reader = Reader { body_charset, ..Reader::new(&mut head.problems) };
     match name {
-        "from" if first => extend(&mut head.from, value),
-        "sender" if first => extend(&mut head.sender, value),
-        "reply-to" if first => extend(&mut head.reply_to, value),
-        "to" => extend(&mut head.to, value),
-        "cc" => extend(&mut head.cc, value),
-        "subject" if first => head.subject = Some(cut(decoded_words(value), Field::VALUE_BYTES)),
+        "from" if first => extend(&mut head.from, value, reader),
+        "sender" if first => extend(&mut head.sender, value, reader),
+        "reply-to" if first => extend(&mut head.reply_to, value, reader),
+        "to" => extend(&mut head.to, value, reader),
+        "cc" => extend(&mut head.cc, value, reader),
+        "subject" if first => head.subject = Some(text.to_owned()),
         "message-id" if first => head.message_id = message_id(value),
         "date" if first => head.date_at = date(value),
         _ => {}
@@ -114,8 +136,8 @@ fn read_known(head: &mut Head, name: &str, value: &[u8], first: bool) {
 }
 
 /// Adds the addresses of one field to a list, as long as there is room.
-fn extend(list: &mut Vec<Address>, value: &[u8]) {
-    let line = with_line_end(value);
+fn extend(list: &mut Vec<Address>, value: &[u8], mut reader: Reader<'_>) {
+    let line = with_line_end(reader.quoted(value).as_bytes());
     let HeaderValue::Address(parsed) = MessageStream::new(&line).parse_address() else { return };
     let flat: Vec<Addr<'_>> = match parsed {
         Parsed::List(list) => list,
@@ -148,16 +170,6 @@ fn date(value: &[u8]) -> Option<i64> {
         HeaderValue::DateTime(date) if date.is_valid() => date.to_timestamp().checked_mul(1_000_000),
         _ => None,
     }
-}
-
-/// A value unfolded, with encoded words decoded, without NUL.
-pub(super) fn decoded_words(value: &[u8]) -> String {
-    let line = with_line_end(value);
-    let text = match MessageStream::new(&line).parse_unstructured() {
-        HeaderValue::Text(text) => text.into_owned(),
-        _ => String::new(),
-    };
-    without_nul(&text)
 }
 
 /// The value in UTF-8 on one line, as mail-parser wants it.

@@ -1,9 +1,13 @@
 //! The declared name of a part: which of up to four it is (RFC 2183, RFC 2231), and what is odd about it.
 
-use super::field::{cut, decoded_words, text_of};
-use super::params::{Content, Param};
+use super::field::{cut, text_of};
+use super::params::Content;
+use super::value::Param;
+use super::words::Reader;
+use crate::charset;
 use crate::problem::add;
 use module_api::Problem;
+use module_api::charset::Charset;
 
 /// Longest name kept, decoded and as it came.
 const NAME_BYTES: usize = 4 << 10;
@@ -44,12 +48,56 @@ fn plain(params: &[Param], name: &str, problems: &mut Vec<Problem>) -> Option<Na
     if let Some(second) = all.next() {
         add(problems, "name_dup", &text_of(&second.value));
     }
-    let text = visible(&decoded_words(&raw), problems);
-    Some(Name { text, raw })
+    let text = Reader::new(problems).text(&raw);
+    Some(Name { text: visible(&text, problems), raw })
 }
 
-/// `name*=charset'lang'%41…`, or its pieces `name*0*`, `name*1`, … in the order of their numbers.
+/// `name*=charset'lang'%41…`, or its pieces `name*0*`, `name*1`, … in the order of their numbers. Pieces may hold encoded
+/// words, whole or cut: those are read once the pieces are together.
 fn extended(params: &[Param], name: &str, problems: &mut Vec<Problem>) -> Option<Name> {
+    let Pieces { bytes, raw, label, gap } = pieces(params, name)?;
+    if gap {
+        add(problems, "name_gap", "");
+    }
+    let text = match label.as_deref().map(|label| (label, Charset::for_label(label))) {
+        Some((label, None)) if !label.is_empty() => {
+            add(problems, "charset_unknown", label);
+            Charset::unlabelled(&bytes, true).decode(&bytes).text.into_owned()
+        }
+        Some((label, Some(_))) => {
+            let decision = charset::of(&bytes, Some(label), "");
+            if let Some((code, detail)) = decision.problem {
+                add(problems, code, &detail);
+            }
+            let charset = decision.label.as_deref().and_then(Charset::for_label).unwrap_or(Charset::UTF_8);
+            charset.decode(&bytes).text.into_owned()
+        }
+        // Who writes words into pieces does not know that `_` would be a blank there.
+        _ => {
+            let mut reader = Reader::new(problems);
+            reader.underscore_is_blank = false;
+            reader.text(&bytes)
+        }
+    };
+    Some(Name { text: visible(&text, problems), raw })
+}
+
+/// A parameter that comes in pieces, put together.
+struct Pieces {
+    bytes: Vec<u8>,
+    raw: Vec<u8>,
+    /// Label of the character set; empty where it was left out.
+    label: Option<String>,
+    /// A piece is missing.
+    gap: bool,
+}
+
+/// The value of a parameter that comes in pieces, if there are any.
+pub(super) fn joined(params: &[Param], name: &str) -> Option<Vec<u8>> {
+    pieces(params, name).map(|pieces| pieces.bytes)
+}
+
+fn pieces(params: &[Param], name: &str) -> Option<Pieces> {
     let mut pieces: Vec<(u32, bool, &[u8])> = Vec::new();
     for param in params {
         let Some(tail) = param.name.strip_prefix(name).and_then(|t| t.strip_prefix('*')) else { continue };
@@ -64,29 +112,22 @@ fn extended(params: &[Param], name: &str, problems: &mut Vec<Problem>) -> Option
     }
     pieces.sort_by_key(|&(number, ..)| number);
     let (_, first_encoded, first) = *pieces.first()?;
-    if pieces.iter().zip(0..).any(|(piece, expected)| piece.0 != expected) {
-        add(problems, "name_gap", "");
-    }
-    let (charset, first) = if first_encoded { charset_of(first) } else { (None, first) };
-    let mut bytes = Vec::new();
-    let mut raw = Vec::new();
+    let gap = pieces.iter().zip(0..).any(|(piece, expected)| piece.0 != expected);
+    let (label, first) = if first_encoded { label_of(first) } else { (None, first) };
+    let (mut bytes, mut raw) = (Vec::new(), Vec::new());
     for (i, &(_, encoded, value)) in pieces.iter().enumerate() {
         raw.extend_from_slice(value);
         let value = if i == 0 { first } else { value };
         if encoded { unescape(value, &mut bytes) } else { bytes.extend_from_slice(value) }
     }
-    let text = match charset {
-        Some(encoding) => encoding.decode(&bytes).0.into_owned(),
-        None => text_of(&bytes),
-    };
-    Some(Name { text: visible(&text, problems), raw })
+    Some(Pieces { bytes, raw, label, gap })
 }
 
 /// Takes `charset'language'` off the front.
-fn charset_of(value: &[u8]) -> (Option<&'static encoding_rs::Encoding>, &[u8]) {
+fn label_of(value: &[u8]) -> (Option<String>, &[u8]) {
     let mut pieces = value.splitn(3, |&b| b == b'\'');
     match (pieces.next(), pieces.next(), pieces.next()) {
-        (Some(charset), Some(_), Some(rest)) => (encoding_rs::Encoding::for_label(charset), rest),
+        (Some(label), Some(_), Some(rest)) => (Some(text_of(label).to_ascii_lowercase()), rest),
         _ => (None, value),
     }
 }
@@ -167,6 +208,19 @@ mod tests {
             (57, "a; filename=one.txt; filename=two.txt", "a/b", "one.txt", "name_dup"),
             (59, "a; filename=\"a\tb\r\n  c.txt\"", "a/b", "a b c.txt", ""),
             (46, "a; filename=\"=?utf-8?Q?r=C3=A4te.csv?=\"", "a/b", "räte.csv", ""),
+            (46, "a; filename=\"=?utf-8?Q?a_=C3?= =?utf-8?Q?=A4.csv?=\"", "a/b", "a ä.csv", ""),
+            (
+                46,
+                "a; filename*0=\"=?UTF-8?Q?r_=C3=A4=C3?=\r\n =?UTF-8?Q?=A4=C3=A\"; filename*1=\"4.docx?=\"",
+                "a/b",
+                "r_äää.docx",
+                "",
+            ),
+            (46, "a; filename*=\"=?utf-8?B?w6QuY3N2?=\"", "a/b", "ä.csv", ""),
+            (55, "a; filename*0*=cp932''%8C%F0; filename*1*=%8A%B7.txt", "a/b", "交換.txt", ""),
+            (55, "a; filename*=us-ascii''%C3%A4.txt", "a/b", "ä.txt", "charset_guess"),
+            (55, "a; filename*=x-none''%C3%A4.txt", "a/b", "ä.txt", "charset_unknown"),
+            (55, "a", "a/b; name*0*=utf-8''%C3; name*1*=%A4", "ä", ""),
             (45, "inline", "a/b; name=x.csv", "x.csv", ""),
         ] {
             let (name, found) = name(disposition, media_type);

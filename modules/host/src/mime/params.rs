@@ -1,23 +1,28 @@
 //! `Content-Type`, `Content-Disposition` and `Content-Transfer-Encoding` of one entity, and their parameters.
+//!
+//! They are written by hand in more ways than RFC 2045 allows, so words are matched by what they are close to, and
+//! every such reading has a code.
 
+use super::closest::{self, Encoding, WORD_BYTES, is_close, letters};
 use super::field::{Fields, cut, text_of};
+use super::name;
+use super::value::{Param, Parsed, parse};
 use crate::problem::add;
 use module_api::Problem;
+use std::borrow::Cow;
 
-/// Most parameters of one field that are looked at.
-const MOST_PARAMS: usize = 1_000;
-/// Longest media type, encoding or disposition; RFC 6838 allows 127 for each half of a type.
-const WORD_BYTES: usize = 255;
 /// Longest boundary RFC 2046 allows, with some room for those who do not care.
-const BOUNDARY_BYTES: usize = 256;
+pub(super) const BOUNDARY_BYTES: usize = 256;
 
 /// What an entity's header says about its body.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     /// Lower case, without parameters; `text/plain` where none is declared (RFC 2045 section 5.2).
     pub media_type: String,
-    /// Lower case, without comment and quotes.
+    /// As declared, in lower case, without comment, quotes and parameters.
     pub transfer_encoding: String,
+    /// What that means.
+    pub encoding: Encoding,
     /// Lower case, without parameters.
     pub disposition: String,
     /// Parameters of `Content-Type`.
@@ -26,83 +31,144 @@ pub(super) struct Content {
     pub disposition_params: Vec<Param>,
 }
 
-/// One parameter as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Param {
-    /// Lower case.
-    pub name: String,
-    /// Without quotes.
-    pub value: Vec<u8>,
+/// The fields that describe a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Type,
+    Disposition,
+    TransferEncoding,
+}
+
+/// Their names without punctuation.
+const NAMES: [(Slot, &str); 3] = [
+    (Slot::Type, "contenttype"),
+    (Slot::Disposition, "contentdisposition"),
+    (Slot::TransferEncoding, "contenttransferencoding"),
+];
+
+/// Which field a name is, and whether it is spelt so.
+fn slot(name: &[u8]) -> Option<(Slot, bool)> {
+    let exact = |right: &str| name.eq_ignore_ascii_case(right.as_bytes());
+    match () {
+        () if exact("content-type") => return Some((Slot::Type, true)),
+        () if exact("content-disposition") => return Some((Slot::Disposition, true)),
+        () if exact("content-transfer-encoding") => return Some((Slot::TransferEncoding, true)),
+        () => {}
+    }
+    if !(9..=32).contains(&name.len()) || !matches!(name[0], b'C' | b'c' | b'O' | b'o') {
+        return None;
+    }
+    let letters = letters(&String::from_utf8_lossy(name));
+    NAMES
+        .iter()
+        .find(|(_, right)| is_close(&letters, right, 1 + right.len() / 20))
+        .map(|(slot, _)| (*slot, false))
+}
+
+/// Whether a field name with a blank inside, or any other, is a misspelt one of those that describe a body.
+pub(super) fn is_misspelt(name: &[u8]) -> bool {
+    matches!(slot(name), Some((_, false)))
 }
 
 impl Content {
-    /// Reads the content fields of a header block. Of duplicates the first counts.
+    /// Reads the content fields of a header block. Of duplicates the first counts, and a misspelt one only where no
+    /// other is there.
     pub(super) fn of(header: &[u8], problems: &mut Vec<Problem>) -> Self {
+        // Name, value, and whether the name is spelt so.
+        type Found<'h> = Option<(&'h [u8], &'h [u8], bool)>;
         let mut content = Self { media_type: "text/plain".into(), ..Self::default() };
-        let mut seen = [false; 3];
+        let mut found: [Found<'_>; 3] = [None; 3];
         for field in Fields::of(header) {
-            let slot = match () {
-                () if field.name.eq_ignore_ascii_case(b"content-type") => 0,
-                () if field.name.eq_ignore_ascii_case(b"content-disposition") => 1,
-                () if field.name.eq_ignore_ascii_case(b"content-transfer-encoding") => 2,
-                () => continue,
-            };
-            if std::mem::replace(&mut seen[slot], true) {
-                add(problems, "dup_header", &text_of(field.name));
-                continue;
+            let Some((slot, exact)) = slot(field.name) else { continue };
+            let place = &mut found[slot as usize];
+            match place {
+                Some((.., true)) if exact => add(problems, "dup_header", &text_of(field.name)),
+                Some((.., was_exact)) if *was_exact || !exact => {}
+                _ => *place = Some((field.name, field.value, exact)),
             }
-            match slot {
-                0 => content.set_type(field.value, problems),
-                1 => {
-                    let (word, params) = parse(field.value);
-                    (content.disposition, content.disposition_params) = (cut(word, WORD_BYTES), params);
-                }
-                _ => content.set_transfer_encoding(field.value, problems),
-            }
+        }
+        for (name, ..) in found.iter().flatten().filter(|(.., exact)| !exact) {
+            add(problems, "header_misspelt", &text_of(name));
+        }
+        let value = |slot: Slot| found[slot as usize].map(|(_, value, _)| value);
+        if let Some(value) = value(Slot::Type) {
+            content.set_type(value, problems);
+        }
+        if let Some(value) = value(Slot::Disposition) {
+            let parsed = parse(value);
+            content.disposition = cut(parsed.word.trim_matches('"').to_owned(), WORD_BYTES);
+            content.disposition_params = parsed.params;
+        }
+        if let Some(value) = value(Slot::TransferEncoding) {
+            content.set_transfer_encoding(value, problems);
         }
         content
     }
 
     fn set_type(&mut self, value: &[u8], problems: &mut Vec<Problem>) {
-        let (word, params) = parse(value);
+        let Parsed { word, params, odd, .. } = parse(value);
         self.type_params = params;
-        match word.split_once('/') {
-            Some((kind, sub)) if !kind.is_empty() && !sub.is_empty() && word.len() <= WORD_BYTES => {
-                self.media_type = word
-            }
-            _ => {
-                add(problems, "bad_type", &word);
-                self.media_type = "application/octet-stream".into();
-            }
+        if odd {
+            add(problems, "param_odd", &text_of(value.trim_ascii()));
         }
+        let (media_type, sure) = closest::media_type(&word, self.type_param("boundary").is_some());
+        if !sure {
+            add(problems, "bad_type", &word);
+        }
+        self.media_type = media_type;
     }
 
     fn set_transfer_encoding(&mut self, value: &[u8], problems: &mut Vec<Problem>) {
         let written = text_of(value).trim().to_ascii_lowercase();
-        let plain = written.split('(').next().unwrap_or("").trim().trim_matches('"').trim().to_owned();
-        if plain != written {
+        let parsed = parse(value);
+        let first = parsed.word.trim_matches(['"', '\'', '.', ',', ':', ' ']);
+        let (encoding, is_odd) = closest::transfer_encoding(first, &parsed.spaced);
+        if encoding == Encoding::Unknown {
+            add(problems, "cte_unknown", &written);
+        } else if is_odd || first != written {
             add(problems, "cte_odd", &written);
         }
-        self.transfer_encoding = cut(plain, WORD_BYTES);
+        self.encoding = encoding;
+        self.transfer_encoding = cut(first.to_owned(), WORD_BYTES);
     }
 
     /// The boundary of a multipart, if there is a usable one.
     pub(super) fn boundary(&self) -> Option<Vec<u8>> {
-        let boundary = self.type_param("boundary")?.trim_ascii_end();
+        let value = self.type_param("boundary")?;
+        let boundary = value.trim_ascii_end();
         (1..=BOUNDARY_BYTES).contains(&boundary.len()).then(|| boundary.to_vec())
     }
 
     /// The declared character set, lower case.
     pub(super) fn charset(&self) -> Option<String> {
-        let charset = text_of(self.type_param("charset")?).trim().to_ascii_lowercase();
+        let charset = text_of(&self.type_param("charset")?).trim().to_ascii_lowercase();
+        let charset = charset.split(['(', ' ', '\t']).next().unwrap_or_default();
         (!charset.is_empty() && charset.len() <= 64 && charset.chars().all(|c| c.is_ascii_graphic()))
-            .then_some(charset)
+            .then(|| charset.to_owned())
     }
 
-    /// Whether it is an embedded message whose own entities can be found: an encoded one stays an attachment.
-    pub(super) fn is_plain_message(&self) -> bool {
+    /// Whether it is text whose lines a mail program broke (RFC 3676), and whether the blank at the break goes.
+    pub(super) fn flowed(&self) -> Option<bool> {
+        let is = |name: &str, word: &str| {
+            self.type_param(name)
+                .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+        };
+        (self.media_type == "text/plain" && is("format", "flowed")).then(|| is("delsp", "yes"))
+    }
+
+    /// Whether it is an embedded message.
+    pub(super) fn is_message(&self) -> bool {
         matches!(self.media_type.as_str(), "message/rfc822" | "message/global")
-            && matches!(self.transfer_encoding.as_str(), "" | "7bit" | "8bit" | "binary")
+    }
+
+    /// Whether it is an embedded message whose own entities stand in the mail as they are.
+    pub(super) fn is_plain_message(&self) -> bool {
+        self.is_message() && matches!(self.encoding, Encoding::Identity | Encoding::Unknown)
+    }
+
+    /// Whether it holds other entities.
+    pub(super) fn is_multipart(&self) -> bool {
+        self.media_type.starts_with("multipart/")
     }
 
     /// What a body of this type is that nobody may open, follow or put together, as a problem code.
@@ -111,101 +177,126 @@ impl Content {
             "message/partial" => Some("message_partial"),
             "message/external-body" => Some("external_body"),
             "application/pgp-encrypted" => Some("encrypted"),
-            "application/pkcs7-mime" | "application/x-pkcs7-mime" => {
-                let signed =
-                    self.type_param("smime-type").is_some_and(|t| t.eq_ignore_ascii_case(b"signed-data"));
-                (!signed).then_some("encrypted")
-            }
             _ => None,
         }
     }
 
-    fn type_param(&self, name: &str) -> Option<&[u8]> {
-        self.type_params.iter().find(|p| p.name == name).map(|p| p.value.as_slice())
-    }
-}
-
-/// Splits `word; a=b; c="d"` into the word in lower case and its parameters.
-pub(super) fn parse(value: &[u8]) -> (String, Vec<Param>) {
-    let end = value.iter().position(|&b| b == b';').unwrap_or(value.len());
-    let word = text_of(&value[..end]);
-    let word =
-        word.split(['(', ' ', '\t', '\r', '\n']).find(|w| !w.is_empty()).unwrap_or("").to_ascii_lowercase();
-    let mut params = Vec::new();
-    let mut rest = value.get(end + 1..).unwrap_or(b"");
-    while !rest.is_empty() && params.len() < MOST_PARAMS {
-        let (param, after) = param(rest);
-        params.extend(param);
-        rest = after;
-    }
-    (word, params)
-}
-
-/// Takes one `name=value` off the front; `None` where there is no `=`.
-fn param(text: &[u8]) -> (Option<Param>, &[u8]) {
-    let stop = text.iter().position(|b| matches!(b, b'=' | b';')).unwrap_or(text.len());
-    if text.get(stop) != Some(&b'=') {
-        return (None, text.get(stop + 1..).unwrap_or(b""));
-    }
-    let name = text_of(text[..stop].trim_ascii()).to_ascii_lowercase();
-    let written = text[stop + 1..].trim_ascii_start();
-    let (value, after) = match written.strip_prefix(b"\"") {
-        Some(quoted) => quoted_value(quoted),
-        None => {
-            let end = written.iter().position(|&b| b == b';').unwrap_or(written.len());
-            (unfold(written[..end].trim_ascii()), &written[end..])
-        }
-    };
-    let next = after.iter().position(|&b| b == b';').map_or(after.len(), |n| n + 1);
-    (Some(Param { name, value }), &after[next..])
-}
-
-/// The value up to the closing quote (or the end), unescaped, and what follows.
-fn quoted_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
-    let mut value = Vec::new();
-    let mut bytes = text.iter().enumerate();
-    while let Some((i, &b)) = bytes.next() {
-        match b {
-            b'"' => return (unfold(&value), &text[i + 1..]),
-            // A backslash escapes a quote or itself; before anything else it is a path from Windows.
-            b'\\' if matches!(text.get(i + 1), Some(b'"' | b'\\')) => {
-                value.extend(bytes.next().map(|(_, &escaped)| escaped));
+    /// Whether it is an S/MIME message, by its type or its name.
+    pub(super) fn is_smime(&self, name: Option<&str>) -> bool {
+        match self.media_type.as_str() {
+            "application/pkcs7-mime" | "application/x-pkcs7-mime" => true,
+            "application/octet-stream" => {
+                name.is_some_and(|name| name.to_ascii_lowercase().ends_with(".p7m"))
             }
-            _ => value.push(b),
+            _ => false,
         }
     }
-    (unfold(&value), b"")
-}
 
-/// Without the line breaks of folding.
-fn unfold(value: &[u8]) -> Vec<u8> {
-    value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()
+    /// Whether its header says that only the recipient can read it.
+    pub(super) fn says_encrypted(&self) -> bool {
+        let kind = self.type_param("smime-type").map(|kind| kind.to_ascii_lowercase());
+        kind.is_some_and(|kind| kind.windows(9).any(|part| part == b"enveloped"))
+    }
+
+    /// A parameter of the type, put together where it comes in pieces (RFC 2231).
+    pub(super) fn type_param(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match self.type_params.iter().find(|p| p.name == name) {
+            Some(plain) => Some(Cow::Borrowed(plain.value.as_slice())),
+            None => name::joined(&self.type_params, name).map(Cow::Owned),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::*;
 
-    fn shown(value: &str) -> String {
-        let (word, params) = parse(value.as_bytes());
-        let params: Vec<_> =
-            params.iter().map(|p| format!("{}={}", p.name, String::from_utf8_lossy(&p.value))).collect();
-        format!("{word}|{}", params.join("|"))
+    /// Media type, transfer encoding as it is understood, and problem codes of a header.
+    fn content(header: &str) -> (String, Encoding, String) {
+        let mut problems = Vec::new();
+        let content = Content::of(header.as_bytes(), &mut problems);
+        let codes: Vec<_> = problems.iter().map(|p| p.code.as_ref()).collect();
+        (content.media_type, content.encoding, codes.join(" "))
     }
 
     #[test]
-    fn parameters_are_read_however_they_are_written() {
-        for (written, read) in [
-            ("text/plain", "text/plain|"),
-            (" Text/Plain (a comment); Charset = utf-8", "text/plain|charset=utf-8"),
-            ("a/b; x=\"1;2\"; y=3", "a/b|x=1;2|y=3"),
-            ("a/b; x=\"q\\\"q\"; y=C:\\dir", "a/b|x=q\"q|y=C:\\dir"),
-            ("a/b; x=\"never closed; y=1", "a/b|x=never closed; y=1"),
-            ("a/b;;; novalue ;x=", "a/b|x="),
-            ("a/b;\r\n\tx=\"long\r\n name\"", "a/b|x=long name"),
-            ("", "|"),
+    fn types_that_are_none_are_taken_for_what_they_are_close_to() {
+        for (written, read, codes) in [
+            ("text/plain", "text/plain", ""),
+            ("X-Ours/Thing", "x-ours/thing", ""),
+            ("private/thing", "private/thing", ""),
+            ("text", "text/plain", "bad_type"),
+            ("plain; charset=utf-8", "text/plain", "bad_type"),
+            ("", "text/plain", "bad_type"),
+            ("text/", "text/plain", "bad_type"),
+            ("/plain", "text/plain", "bad_type"),
+            ("text\\plain", "text/plain", "bad_type"),
+            ("\"text/plain\"", "text/plain", ""),
+            ("text/plain/utf-8", "text/plain", "bad_type"),
+            ("test/plain", "text/plain", "bad_type"),
+            ("txet/html", "text/html", "bad_type"),
+            ("html", "text/html", "bad_type"),
+            ("multipart; boundary=x", "multipart/mixed", "bad_type"),
+            ("mutlipart/mixed; boundary=x", "multipart/mixed", "bad_type"),
+            ("anything; boundary=x", "multipart/mixed", "bad_type"),
+            ("nothing known", "text/plain", "bad_type"),
+            ("text/plain charset=x", "text/plain", "param_odd"),
         ] {
-            assert_eq!(shown(written), read, "{written:?}");
+            let (media_type, _, found) = content(&format!("Content-Type: {written}\n"));
+            assert_eq!((media_type.as_str(), found.as_str()), (read, codes), "{written:?}");
         }
+    }
+
+    #[test]
+    fn encodings_that_are_none_are_taken_for_what_they_are_close_to() {
+        use Encoding::{Base64, Identity, QuotedPrintable, Unknown};
+        for (written, read, codes) in [
+            ("base64", Base64, ""),
+            ("BASE64", Base64, ""),
+            ("Quoted-Printable", QuotedPrintable, ""),
+            ("8bit", Identity, ""),
+            ("", Identity, ""),
+            ("base64;", Base64, "cte_odd"),
+            ("(c) base64", Base64, "cte_odd"),
+            ("base64 (c)", Base64, "cte_odd"),
+            ("\"base64\"", Base64, "cte_odd"),
+            ("base64, 8bit", Base64, "cte_odd"),
+            ("base64; charset=utf-8", Base64, "cte_odd"),
+            ("base-64", Base64, "cte_odd"),
+            ("base 64", Base64, "cte_odd"),
+            ("bas64", Base64, "cte_odd"),
+            ("b64", Base64, "cte_odd"),
+            ("quoted-printable; charset=utf-8", QuotedPrintable, "cte_odd"),
+            ("quoted printable", QuotedPrintable, "cte_odd"),
+            ("quoted_printable", QuotedPrintable, "cte_odd"),
+            ("quotedprintible", QuotedPrintable, "cte_odd"),
+            ("quoted-printeable", QuotedPrintable, "cte_odd"),
+            ("8 bit", Identity, "cte_odd"),
+            ("7-bit", Identity, "cte_odd"),
+            ("utf-8", Identity, "cte_odd"),
+            ("x-uuencode", Unknown, "cte_unknown"),
+        ] {
+            let (_, encoding, found) = content(&format!("Content-Transfer-Encoding: {written}\n"));
+            assert_eq!((encoding, found.as_str()), (read, codes), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn misspelt_fields_count_where_no_other_is_there() {
+        for (header, media_type, encoding, codes) in [
+            ("ContentType: a/b\nContent-Transfer-Encodng: base64\n", "application/b", Encoding::Base64, ""),
+            ("Content Type: text/html\n", "text/html", Encoding::Identity, ""),
+            ("Content_Type: text/html\n", "text/html", Encoding::Identity, ""),
+            ("Conten-Type: text/html\n", "text/html", Encoding::Identity, ""),
+            ("Content-Tpye: text/html\n", "text/html", Encoding::Identity, ""),
+        ] {
+            let header = header.replace("a/b", "application/b");
+            let (found_type, found_encoding, found) = content(&header);
+            assert_eq!((found_type.as_str(), found_encoding), (media_type, encoding), "{header:?}");
+            assert_eq!(found, if codes.is_empty() { "header_misspelt" } else { codes }, "{header:?}");
+        }
+        let (media_type, _, codes) = content("ContentType: text/csv\nContent-Type: text/html\n");
+        assert_eq!((media_type.as_str(), codes.as_str()), ("text/html", ""));
+        assert_eq!(content("X-Content-Type: text/html\n").0, "text/plain");
     }
 }

@@ -4,11 +4,18 @@
 //! first, ends everything above it; so an inner multipart whose boundary never comes costs nothing when the outer
 //! one goes on, and the work is at most lines times depth.
 
+mod junk;
+
+use super::closest::Encoding;
+use super::field::field_name;
 use super::params::Content;
 use crate::problem::{add, problem};
+use junk::{is_mbox, junk_before, without_mark};
 use module_api::Problem;
 use module_api::frame::MimeLimits;
 use std::ops::Range;
+
+pub(super) use junk::with_line_feeds;
 
 /// Preamble or epilogue longer than this may hide something.
 const HIDDEN_BYTES: usize = 64 << 10;
@@ -42,6 +49,21 @@ pub(super) struct Entity {
     children: u32,
 }
 
+impl Entity {
+    fn at(at: usize, parent: Option<usize>) -> Self {
+        Self {
+            path: String::new(),
+            parent,
+            class: Class::Leaf,
+            header: at..at,
+            body: at..at,
+            content: Content::default(),
+            problems: Vec::new(),
+            children: 0,
+        }
+    }
+}
+
 /// What [`scan`] found.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -52,6 +74,19 @@ pub(super) struct Scan {
     /// Lines compared with a boundary: the measure of work.
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests that bound the work"))]
     pub comparisons: u64,
+}
+
+impl Scan {
+    /// Whether an entity stands inside another one.
+    pub(super) fn is_inside(&self, mut entity: usize, container: usize) -> bool {
+        while let Some(parent) = self.entities[entity].parent {
+            if parent == container {
+                return true;
+            }
+            entity = parent;
+        }
+        false
+    }
 }
 
 /// The limit that was exceeded.
@@ -75,13 +110,35 @@ impl Excess {
     }
 }
 
-/// Finds the entities of `message`.
-pub(super) fn scan(message: &[u8], limits: &MimeLimits) -> Result<Scan, Excess> {
+/// What a walk begins in.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// A mail.
+    Mail,
+    /// A message that stands in the entity of this path.
+    Message(String),
+    /// The body of a multipart of this path with this boundary.
+    Multipart(String, Vec<u8>),
+}
+
+/// Finds the entities of `message`. Unless it begins in a mail, the first entity stands for what it begins in.
+pub(super) fn scan(message: &[u8], limits: &MimeLimits, start: Start) -> Result<Scan, Excess> {
     if message.len() as u64 > limits.message_bytes {
         return Err(Excess::Size);
     }
     let mut walk = Walk::new(message, limits);
-    walk.begin(None, walk.at)?;
+    match start {
+        Start::Mail => {
+            walk.skip_junk();
+            walk.begin(None, walk.at)?;
+        }
+        Start::Message(path) => {
+            walk.skip_junk();
+            walk.stand_in(Class::Message, path, None)?;
+            walk.begin(Some(0), walk.at)?;
+        }
+        Start::Multipart(path, boundary) => walk.stand_in(Class::Multipart, path, Some(boundary))?,
+    }
     while let Some(line) = walk.next_line() {
         walk.take(line)?;
     }
@@ -92,6 +149,7 @@ pub(super) fn scan(message: &[u8], limits: &MimeLimits) -> Result<Scan, Excess> 
 /// The header block at the start of `message`, as far as the limits allow to look at it.
 pub(super) fn header_range(message: &[u8], limits: &MimeLimits) -> Range<usize> {
     let mut walk = Walk::new(message, limits);
+    walk.skip_junk();
     let start = walk.at;
     let mut end = start;
     for _ in 0..limits.header_lines {
@@ -140,51 +198,60 @@ struct Walk<'m> {
     message: &'m [u8],
     limits: &'m MimeLimits,
     at: usize,
-    line_end: u8,
     entities: Vec<Entity>,
     stack: Vec<Open>,
     mode: Mode,
+    /// Lines of the header being read that were skipped.
+    junk: u32,
     problems: Vec<Problem>,
     comparisons: u64,
 }
 
 impl<'m> Walk<'m> {
     fn new(message: &'m [u8], limits: &'m MimeLimits) -> Self {
-        let mut problems = Vec::new();
-        let cr_only = !message.contains(&b'\n') && message.contains(&b'\r');
-        if cr_only {
-            problems.push(problem("cr_only", ""));
-        }
-        let at = junk_before(message);
-        if at > 0 {
-            problems.push(problem("leading_junk", ""));
-        }
         Self {
             message,
             limits,
-            at,
-            line_end: if cr_only { b'\r' } else { b'\n' },
+            at: 0,
             entities: Vec::new(),
             stack: Vec::new(),
             mode: Mode::Body,
-            problems,
+            junk: 0,
+            problems: Vec::new(),
             comparisons: 0,
         }
     }
 
-    fn next_line(&mut self) -> Option<Line<'m>> {
-        let rest = &self.message[self.at..];
-        if rest.is_empty() {
-            return None;
+    /// Skips a byte-order mark or one blank line in front of the header.
+    fn skip_junk(&mut self) {
+        self.at = junk_before(self.message);
+        if self.at > 0 {
+            self.problems.push(problem("leading_junk", ""));
         }
-        let (text, len) = match rest.iter().position(|&b| b == self.line_end) {
+    }
+
+    /// Makes an entity for what the walk begins in, and opens it.
+    fn stand_in(&mut self, class: Class, path: String, boundary: Option<Vec<u8>>) -> Result<(), Excess> {
+        self.entities.push(Entity { path, class, ..Entity::at(0, None) });
+        if class == Class::Multipart {
+            self.mode = Mode::Between { entity: 0, since: 0 };
+        }
+        self.open(0, boundary)
+    }
+
+    fn next_line(&mut self) -> Option<Line<'m>> {
+        let line = self.line_at(self.at)?;
+        self.at = line.end;
+        Some(line)
+    }
+
+    fn line_at(&self, start: usize) -> Option<Line<'m>> {
+        let rest = self.message.get(start..).filter(|rest| !rest.is_empty())?;
+        let (text, len) = match rest.iter().position(|&b| b == b'\n') {
             Some(n) => (&rest[..n], n + 1),
             None => (rest, rest.len()),
         };
-        let text = if self.line_end == b'\n' { text.strip_suffix(b"\r").unwrap_or(text) } else { text };
-        let line = Line { start: self.at, end: self.at + len, text };
-        self.at += len;
-        Some(line)
+        Some(Line { start, end: start + len, text: text.strip_suffix(b"\r").unwrap_or(text) })
     }
 
     fn take(&mut self, line: Line<'m>) -> Result<(), Excess> {
@@ -216,27 +283,24 @@ impl<'m> Walk<'m> {
             }
         };
         self.mode = Mode::Header { entity: self.entities.len(), lines: 0 };
-        self.entities.push(Entity {
-            path,
-            parent,
-            class: Class::Leaf,
-            header: at..at,
-            body: at..at,
-            content: Content::default(),
-            problems: Vec::new(),
-            children: 0,
-        });
+        self.junk = 0;
+        self.entities.push(Entity { path, ..Entity::at(at, parent) });
         Ok(())
     }
 
     fn in_header(&mut self, line: Line<'m>, entity: usize, lines: usize) -> Result<(), Excess> {
+        let folded = lines > 0 && matches!(line.text.first(), Some(b' ' | b'\t'));
+        let mbox = lines == 0 && is_mbox(line.text);
+        let marked = lines == 0 && without_mark(line.text).len() < line.text.len();
+        let is_field = folded || mbox || field_name(line.text).is_some();
+        if (!is_field || marked) && self.goes_on_behind_junk(line, entity, lines) {
+            return Ok(());
+        }
         if line.text.is_empty() {
             self.entities[entity].header.end = line.start;
             return self.header_done(entity, line.end);
         }
-        let folded = lines > 0 && matches!(line.text[0], b' ' | b'\t');
-        let mbox = lines == 0 && (line.text.starts_with(b"From ") || line.text.starts_with(b">From "));
-        if !folded && !mbox && field_name(line.text).is_none() {
+        if !is_field {
             let code = if lines == 0 { "no_headers" } else { "header_end" };
             add(&mut self.entities[entity].problems, code, "");
             self.entities[entity].header.end = line.start;
@@ -256,8 +320,8 @@ impl<'m> Walk<'m> {
         e.content = Content::of(&self.message[e.header.clone()], &mut e.problems);
         e.body = body_at..body_at;
         self.mode = Mode::Body;
-        if e.content.media_type.starts_with("multipart/") {
-            if !matches!(e.content.transfer_encoding.as_str(), "" | "7bit" | "8bit" | "binary") {
+        if e.content.is_multipart() {
+            if e.content.encoding != Encoding::Identity {
                 add(&mut e.problems, "cte_on_multipart", "");
             }
             match e.content.boundary() {
@@ -387,36 +451,15 @@ impl<'m> Walk<'m> {
         if cut {
             self.problems.push(problem("truncated", "a boundary is missing at the end"));
         }
-        if self.message.is_empty() {
-            self.problems.push(problem("empty", ""));
-        }
         Ok(())
     }
 
     /// `at` without the line break in front of it, which belongs to the boundary.
     fn before_break(&self, at: usize) -> usize {
         let before = &self.message[..at];
-        match before.strip_suffix(&[self.line_end]) {
-            Some(rest) if self.line_end == b'\n' => rest.strip_suffix(b"\r").unwrap_or(rest).len(),
-            Some(rest) => rest.len(),
+        match before.strip_suffix(b"\n") {
+            Some(rest) => rest.strip_suffix(b"\r").unwrap_or(rest).len(),
             None => at,
         }
     }
-}
-
-/// Length of a byte-order mark or one blank line in front of the header.
-fn junk_before(message: &[u8]) -> usize {
-    let mark = if message.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-    let rest = &message[mark..];
-    let blank = if rest.starts_with(b"\r\n") { 2 } else { usize::from(rest.starts_with(b"\n")) };
-    // A message of nothing but a line break is a body, not junk.
-    if mark + blank == message.len() { 0 } else { mark + blank }
-}
-
-/// The field name a header line starts with; blanks before the colon are tolerated.
-pub(super) fn field_name(line: &[u8]) -> Option<&[u8]> {
-    let colon = line.iter().position(|&b| b == b':')?;
-    let name = line[..colon].trim_ascii_end();
-    let good = !name.is_empty() && name.iter().all(|b| (33..=126).contains(b));
-    good.then_some(name)
 }

@@ -88,10 +88,10 @@ fn structure_of_section_4_1() {
         (
             7,
             "Content-Type: multipart/mixed\n\n--x\n\na\n".into(),
-            "1 attachment multipart/mixed \"--x\\n\\na\\n\" no_boundary\n",
+            "1 body text/plain \"--x\\n\\na\\n\" no_boundary\n",
         ),
-        (8, multipart("x", "never\n"), "1 attachment multipart/mixed \"never\\n\" no_boundary\n"),
-        (9, multipart("", "a\n"), "1 attachment multipart/mixed \"a\\n\" no_boundary\n"),
+        (8, multipart("x", "never\n"), "1 body text/plain \"never\\n\" no_boundary\n"),
+        (9, multipart("", "a\n"), "1 body text/plain \"a\\n\" no_boundary\n"),
         (10, multipart("x", "--x\n\ncut of"), "1 body text/plain \"cut of\" truncated\ntruncated unclosed"),
         (
             11,
@@ -114,8 +114,12 @@ fn structure_of_section_4_1() {
             "1 body text/html \"body\\r\" \ncr_only",
         ),
         (16, "Subject: s\r\nX: y\n\r\na\nb\r\n".into(), "1 body text/plain \"a\\nb\\r\\n\" \n"),
-        (17, "\nContent-Type: text/html\n\na".into(), "1 body text/html \"a\" \nleading_junk"),
-        (17, "\u{FEFF}Content-Type: text/html\n\na".into(), "1 body text/html \"a\" \nleading_junk"),
+        (17, "\nContent-Type: text/html\n\na".into(), "1 body text/html \"a\" leading_junk\nleading_junk"),
+        (
+            17,
+            "\u{FEFF}Content-Type: text/html\n\na".into(),
+            "1 body text/html \"a\" leading_junk\nleading_junk",
+        ),
         (18, "From a@b Fri Jan 13\nContent-Type: text/html\n\na".into(), "1 body text/html \"a\" \n"),
         (19, "only a body\n".into(), "1 body text/plain \"only a body\\n\" no_headers\n"),
         (19, String::new(), "1 body text/plain \"\" no_body\nempty"),
@@ -177,7 +181,8 @@ fn what_must_not_be_opened_is_flagged() {
         (24, "message/partial; id=x; number=1", "message_partial"),
         (25, "message/external-body; access-type=URL", "external_body"),
         (29, "application/pkcs7-mime; smime-type=enveloped-data", "encrypted"),
-        (29, "application/pkcs7-mime; smime-type=signed-data", ""),
+        (29, "application/pkcs7-mime; smime-type=signed-data", "cms_unopened"),
+        (29, "application/pkcs7-mime", "cms_unopened"),
         (29, "application/pgp-encrypted", "encrypted"),
     ] {
         let (split, _) = split_of(format!("Content-Type: {media_type}\n\nx").as_bytes());
@@ -246,7 +251,7 @@ fn case_4_boundaries_that_never_come_cost_nothing() {
     assert_eq!((split.parts.len(), codes(&split.parts[0].problems).as_str()), (1, "mime_parts"));
     // And where the number of parts is allowed, each line is compared with two open boundaries at most.
     let all = MimeLimits { parts: 100_000, ..MimeLimits::default() };
-    let scan = scan::scan(mail.as_bytes(), &all).unwrap();
+    let scan = scan::scan(mail.as_bytes(), &all, Start::Mail).unwrap();
     assert_eq!(scan.entities.len(), 40_001);
     assert!(scan.comparisons <= 2 * 40_001, "{}", scan.comparisons);
 }

@@ -1,25 +1,23 @@
 //! Transfer encodings, lenient: what can be decoded is, and every oddity has a code (`mail.md` section 4.2).
 
+use super::closest::Encoding;
 use super::params::Content;
 use crate::problem::add;
 use module_api::Problem;
 
 /// The decoded body; `None` when it is the body as it stands.
 pub(super) fn decode(content: &Content, body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    match content.transfer_encoding.as_str() {
-        "" | "7bit" | "8bit" | "binary" => None,
-        "base64" => base64(body, problems),
-        "quoted-printable" => Some(quoted_printable(body, problems)),
-        other => {
-            add(problems, "cte_unknown", other);
-            None
-        }
+    match content.encoding {
+        Encoding::Identity | Encoding::Unknown => None,
+        Encoding::Base64 => base64(body, problems),
+        Encoding::QuotedPrintable => Some(quoted_printable(body, problems)),
     }
 }
 
 /// Decodes base64 (RFC 2045 section 6.8: other characters are skipped). `None` when more than one character in
 /// twenty is none of base64's: then it was never encoded.
-fn base64(body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+pub(super) fn base64(body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+    let (body, trailing) = body.split_at(end_of_base64(body));
     let mut out = Vec::with_capacity(body.len() / 4 * 3 + 3);
     let (mut bits, mut count) = (0_u32, 0_u8);
     let (mut good, mut junk) = (0_usize, 0_usize);
@@ -28,6 +26,7 @@ fn base64(body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
     // Whether what follows the first padding was found to be base64 again: it is looked at once.
     let mut more = false;
     let mut rest = body;
+    let mut left = trailing.trim_ascii().len();
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
@@ -54,7 +53,7 @@ fn base64(body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
                 break;
             }
             if !more && !is_base64(rest) {
-                add(problems, "b64_trailing", &format!("{} bytes", rest.len()));
+                left += rest.len();
                 break;
             }
             more = true;
@@ -67,6 +66,9 @@ fn base64(body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
         add(problems, "cte_mismatch", "not base64");
         return None;
     }
+    if left > 0 {
+        add(problems, "b64_trailing", &format!("{left} bytes"));
+    }
     if junk > 0 || count == 1 {
         add(problems, "b64_junk", &format!("{junk} characters"));
     }
@@ -74,8 +76,56 @@ fn base64(body: &[u8], problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// A line of base64 that is part of a longer text has at least so many characters.
+const LONG_LINE: usize = 40;
+/// A footer is told from junk by what stands before it; fewer characters are too few to tell.
+const LEAST_BEFORE: usize = 16;
+
+/// Where base64 ends because something else was put behind it, such as the footer of a mailing list; the length of the
+/// body where nothing was. What begins with a line that is no base64 was put there if none of its lines could belong to
+/// a longer text: junk inside stays inside. Padding ends base64 by itself and is not looked for here.
+fn end_of_base64(body: &[u8]) -> usize {
+    // Letters so far, and where their last line ends.
+    let (mut letters, mut end) = (0, 0);
+    // The last blank line behind letters: where it is, letters before it, and whether a short line was the last.
+    let mut blank = (0, 0, false);
+    let (mut longest, mut last, mut at) = (0, 0, 0);
+    for line in body.split_inclusive(|&b| b == b'\n') {
+        let (start, text) = (at, line.trim_ascii());
+        at += line.len();
+        if text.is_empty() {
+            if letters > blank.1 {
+                blank = (start, letters, last < longest);
+            }
+            continue;
+        }
+        if text.iter().all(|&b| sextet(b).is_some()) {
+            letters += text.len();
+            last = text.len();
+            longest = longest.max(last);
+            end = at;
+            continue;
+        }
+        if text.ends_with(b"=") || letters < LEAST_BEFORE || body[start..].split(|&b| b == b'\n').any(goes_on)
+        {
+            return body.len();
+        }
+        // Words alone between a blank line and this one belong to the footer.
+        let begins_before = blank.1 >= LEAST_BEFORE && letters - blank.1 < LONG_LINE;
+        return if begins_before { blank.0 } else { end };
+    }
+    let ended = blank.1 >= LEAST_BEFORE && (blank.1 % 4 != 0 || blank.2);
+    if ended && (1..LONG_LINE).contains(&(letters - blank.1)) { blank.0 } else { body.len() }
+}
+
+/// Whether a line could belong to a longer text in base64, with little junk.
+fn goes_on(line: &[u8]) -> bool {
+    let text = line.trim_ascii();
+    text.len() >= LONG_LINE && text.iter().filter(|&&b| sextet(b).is_none()).count() * 20 < text.len()
+}
+
 /// Writes what an unfinished group of four holds.
-fn flush(out: &mut Vec<u8>, bits: u32, count: u8) {
+pub(super) fn flush(out: &mut Vec<u8>, bits: u32, count: u8) {
     match count {
         2 => out.push((bits >> 4).to_le_bytes()[0]),
         3 => out.extend_from_slice(&(bits >> 2).to_be_bytes()[2..]),
@@ -99,7 +149,8 @@ fn is_base64(rest: &[u8]) -> bool {
         && text.iter().all(|&b| sextet(b).is_some() || matches!(b, b'=' | b'\r' | b'\n'))
 }
 
-const fn sextet(byte: u8) -> Option<u8> {
+/// The value of a character of base64.
+pub(super) const fn sextet(byte: u8) -> Option<u8> {
     match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),
@@ -172,6 +223,29 @@ mod tests {
             (35, "base64", junk.as_str(), Some(whole.as_str()), "b64_junk"),
             (36, "base64", "SGVsbG8=\n____\nlist footer\n", Some("Hello"), "b64_trailing"),
             (37, "base64", "QQ==QUJD", Some("AABC"), "b64_concat"),
+            (
+                36,
+                "base64",
+                "SGVsbG8sSGVsbG8sSGVsbG8\n_____\nlist footer\n",
+                Some("Hello,Hello,Hello"),
+                "b64_trailing",
+            ),
+            (
+                36,
+                "base64",
+                "SGVsbG8sSGVsbG8sSGVsbG8\n\nUnsubscribe\nhttp://x.example/\n",
+                Some("Hello,Hello,Hello"),
+                "b64_trailing",
+            ),
+            (36, "base64", "SGVsbG8sSGVsbG8sSGVsbG8\n\nFooter\n", Some("Hello,Hello,Hello"), "b64_trailing"),
+            (
+                36,
+                "base64",
+                "SGVsbG8sSGVsbG8s\nSGVsbG8s\n\nFooter\n",
+                Some("Hello,Hello,Hello,"),
+                "b64_trailing",
+            ),
+            (36, "base64", "SGVsbG8sSGVsbG8s\n\nSGVsbG8s\n", Some("Hello,Hello,Hello,"), ""),
             (38, "base64", "SGVsbG8", Some("Hello"), ""),
             (39, "base64 (comment)", "SGVsbG8=", Some("Hello"), "cte_odd"),
             (39, "\"base64\"", "SGVsbG8=", Some("Hello"), "cte_odd"),
