@@ -44,7 +44,8 @@ pub fn router(
         served.iter().map(|door| door.streams).chain([jobs_api::streams as edge::Streams]).collect();
     let dialects = served.iter().filter_map(|door| door.dialect).collect();
     let (routes, document) = routes.split_for_parts();
-    Ok(edge::finish(edge::timed(routes.merge(openapi::routes(document)?), timeout, streams), dialects))
+    let wait = health.kit().limits.wait;
+    Ok(edge::finish(edge::timed(routes.merge(openapi::routes(document)?), timeout, wait, streams), dialects))
 }
 
 /// The API, to be nested at its base. Only callers with a key learn which paths and methods exist.

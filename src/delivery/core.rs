@@ -72,6 +72,7 @@ impl Core {
             body_idle: BODY_IDLE,
             default_page: http.default_page.get(),
             max_page: http.max_page.get(),
+            wait: http.wait.get(),
         };
         Kit { keys: self.keys.clone(), limits }
     }

@@ -32,6 +32,7 @@ pub mod key;
 pub mod listen;
 pub mod openapi;
 pub mod page;
+mod parameter;
 pub mod path;
 pub mod permit;
 pub mod problem;
@@ -40,6 +41,7 @@ pub mod refusal;
 pub mod request_id;
 pub mod since;
 pub mod text;
+pub mod wait;
 
 pub use body::{Cap, Capped};
 pub use caller::Caller;
@@ -53,6 +55,7 @@ pub use permit::{May, MayAll};
 pub use problem::{Kind, Problem};
 pub use query::Query;
 pub use since::Since;
+pub use wait::Wait;
 
 use std::time::Duration;
 
@@ -76,4 +79,6 @@ pub struct Limits {
     pub default_page: u32,
     /// Most entries of a page.
     pub max_page: u32,
+    /// Longest time that an answer may be put off on request.
+    pub wait: Duration,
 }

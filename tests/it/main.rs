@@ -18,6 +18,7 @@ mod job;
 mod load;
 mod log;
 mod mail_walk;
+mod memory;
 mod metrics_walk;
 mod orphans;
 mod owner;

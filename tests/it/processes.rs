@@ -272,6 +272,11 @@ impl Server {
         Some(answer)
     }
 
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Tells it to read its configuration again.
     pub fn reload(&self) {
         kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();

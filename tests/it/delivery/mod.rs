@@ -2,6 +2,7 @@
 
 mod accepting;
 mod finishing;
+mod lists;
 mod receipts;
 
 use crate::stores::jobs_of;

@@ -28,6 +28,7 @@ pub fn kit(db: &Db) -> Kit {
         body_idle: Duration::from_millis(200),
         default_page: 2,
         max_page: 3,
+        wait: Duration::from_secs(60),
     };
     Kit { keys: Keys::new(db.clone()), limits }
 }
