@@ -44,7 +44,8 @@ pub fn router(
         served.iter().map(|door| door.streams).chain([jobs_api::streams as edge::Streams]).collect();
     let dialects = served.iter().filter_map(|door| door.dialect).collect();
     let (routes, document) = routes.split_for_parts();
-    let routes = edge::timed(routes.merge(openapi::routes(document)?), timeout, streams);
+    let wait = health.kit().limits.wait;
+    let routes = edge::timed(routes.merge(openapi::routes(document)?), timeout, wait, streams);
     Ok(edge::finish(edge::reserve(routes, health.kit().clone()), dialects))
 }
 

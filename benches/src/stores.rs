@@ -27,7 +27,12 @@ pub async fn postgres(url: &str, queue_connections: u32) -> anyhow::Result<Db> {
 /// Opens a SQLite store in `directory`, which is made.
 pub async fn sqlite(directory: &Path) -> anyhow::Result<Db> {
     std::fs::create_dir_all(directory)?;
-    let settings = LiteSettings { directory: directory.to_owned(), readers: 4, queue_bound: 4096 };
+    let settings = LiteSettings {
+        directory: directory.to_owned(),
+        readers: 4,
+        cache_bytes: 128 << 20,
+        queue_bound: 4096,
+    };
     ready(Db::Lite(Lite::open(&settings).await?)).await
 }
 

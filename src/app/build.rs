@@ -120,6 +120,7 @@ pub async fn open_store(config: &Config) -> Result<Db, DbError> {
             Lite::open(&LiteSettings {
                 directory: config.server.state_dir.clone(),
                 readers: store.sqlite_readers.get(),
+                cache_bytes: store.sqlite_cache.bytes(),
                 queue_bound: store.queue_bound.get() as usize,
             })
             .await?,

@@ -4,6 +4,7 @@ mod post;
 
 use super::gateway::Gateway;
 use super::held::PARTS;
+use super::ids::delivery_of;
 use super::jobs::{self, EVENTS, FINDINGS};
 use super::listing::{Coordinates, Form, Listing, Query};
 use super::print::{self, Column};
@@ -62,8 +63,8 @@ pub struct Trace {
 /// Parse a delivery again; the new rows replace the old ones.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Id of the delivery.
-    delivery: Uuid,
+    /// Id of a delivery or receipt, or number of a job.
+    id: String,
     /// Also split the mail and apply the rules again.
     #[arg(long)]
     sort: bool,
@@ -98,7 +99,8 @@ impl Replay {
     /// Runs the command.
     pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         let sort = if self.sort { "?sort=true" } else { "" };
-        let job = api.post(&format!("/deliveries/{}/replay{sort}", self.delivery)).await?;
+        let delivery = delivery_of(api, &self.id).await?;
+        let job = api.post(&format!("/deliveries/{delivery}/replay{sort}")).await?;
         self.form.print_job(global, &job, "will be parsed again by job")?;
         Ok(Exit::Done)
     }
@@ -120,25 +122,6 @@ impl Trace {
         }
         Ok(Exit::Done)
     }
-}
-
-/// The delivery that belongs to the id of a delivery or receipt or the number of a job.
-async fn delivery_of(api: &Gateway, id: &str) -> Result<String, Failure> {
-    let nothing = || Failure::new(Exit::NotFound, format!("no delivery is known for {id}"));
-    if let Ok(job) = id.parse::<i64>() {
-        let job = api.get(&format!("/jobs/{job}")).await?;
-        return job["delivery_id"].as_str().map(str::to_owned).ok_or_else(nothing);
-    }
-    let id: Uuid = id.parse().map_err(|_| {
-        let why = format!("{id:?} is neither the id of a delivery or receipt nor the number of a job");
-        Failure::new(Exit::Usage, why)
-    })?;
-    // Receipts are UUIDv8, deliveries UUIDv7.
-    if id.get_version_num() != 8 {
-        return Ok(id.to_string());
-    }
-    let found = api.get(&format!("/deliveries?receipt={id}")).await?;
-    found["items"][0]["id"].as_str().map(str::to_owned).ok_or_else(nothing)
 }
 
 /// What the current rules decide about the mail; null if the delivery is not a mail.

@@ -1,15 +1,13 @@
 //! `headworks held`: show jobs that wait for an operator, and assign, release or discard them.
 
 use super::gateway::Gateway;
+use super::ids::held_job_of;
 use super::jobs::FINDINGS;
-use super::listing::{Form, Listing, Pages, Query};
+use super::listing::{Form, Listing, Pages, Query, Span};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-
-/// Entries requested per page.
-const PAGE: usize = 500;
 
 /// Columns of a list of held jobs.
 pub const COLUMNS: [Column; 7] = [
@@ -45,21 +43,20 @@ pub enum HeldJobs {
         /// Only of this customer.
         #[arg(long)]
         customer: Option<String>,
-        /// Only since this time, or within this period: 2026-01-31T00:00:00Z, 2h.
-        #[arg(long)]
-        since: Option<String>,
+        #[command(flatten)]
+        span: Span,
     },
     /// Show why a job is held and the parts of its delivery.
     Show {
-        /// Number of the job.
-        job: i64,
+        /// Number of the job, or id of its delivery or receipt.
+        id: String,
         #[command(flatten)]
         form: Form,
     },
     /// Set the coordinates of a held mail by hand and continue with it.
     Assign {
-        /// Number of the job.
-        job: i64,
+        /// Number of the job, or id of its delivery or receipt.
+        id: String,
         /// Customer the mail belongs to.
         #[arg(long)]
         customer: String,
@@ -81,12 +78,12 @@ pub enum HeldJobs {
     Discard(Chosen),
 }
 
-/// Held jobs, by number or by reason.
+/// Held jobs, one by one or by reason.
 #[derive(Debug, Args)]
 pub struct Chosen {
-    /// Numbers of the jobs.
+    /// Numbers of the jobs, or ids of their deliveries or receipts.
     #[arg(required_unless_present = "reason", conflicts_with = "reason")]
-    jobs: Vec<i64>,
+    ids: Vec<String>,
     /// All jobs held for this reason, for example no_rule.
     #[arg(long)]
     reason: Option<String>,
@@ -112,19 +109,21 @@ impl HeldJobs {
     /// Runs the command.
     pub async fn run(self, global: &Global, api: &Gateway) -> Result<Exit, Failure> {
         match self {
-            Self::List { listing, source, customer, since } => {
+            Self::List { listing, source, customer, span } => {
                 let query = Query::default()
                     .with("source", source.as_deref())
                     .with("customer", customer.as_deref())
-                    .with("since", since.as_deref());
+                    .within(&span);
                 listing.print(global, api, &query.at("/held"), &COLUMNS).await?;
             }
-            Self::Show { job, form } => {
+            Self::Show { id, form } => {
+                let job = held_job_of(api, &id).await?;
                 let held = api.get(&format!("/held/{job}")).await?;
                 api.explain_missing(global, &held["contents"]);
                 show(form.json, held)?;
             }
-            Self::Assign { job, customer, category, type_, group, form } => {
+            Self::Assign { id, customer, category, type_, group, form } => {
+                let job = held_job_of(api, &id).await?;
                 let coordinates =
                     json!({"customer": customer, "category": category, "type": type_, "group": group});
                 let result = api.post_json(&format!("/held/{job}/assign"), &coordinates).await?;
@@ -141,17 +140,21 @@ impl HeldJobs {
 async fn each(api: &Gateway, global: &Global, chosen: Chosen, act: Act) -> Result<Exit, Failure> {
     let jobs = match &chosen.reason {
         Some(reason) => held_for(api, reason).await?,
-        None => chosen.jobs,
+        None => chosen.ids,
     };
     if !chosen.yes && (chosen.reason.is_some() || act.is_final) {
         let why = format!("this would {} {} held jobs: confirm with --yes", act.word, jobs.len());
         return Err(Failure::new(Exit::Refused, why));
     }
     let mut failures = Vec::new();
-    for job in &jobs {
-        match api.post(&format!("/held/{job}/{}", act.word)).await {
+    for id in &jobs {
+        let acted = match held_job_of(api, id).await {
+            Ok(job) => api.post(&format!("/held/{job}/{}", act.word)).await,
+            Err(failure) => Err(failure),
+        };
+        match acted {
             Ok(result) => chosen.form.print_job(global, &result, &format!("{}: job", act.done))?,
-            Err(failure) => failures.push((job, failure)),
+            Err(failure) => failures.push((id, failure)),
         }
     }
     match failures.len() {
@@ -167,12 +170,12 @@ async fn each(api: &Gateway, global: &Global, chosen: Chosen, act: Act) -> Resul
 }
 
 /// Numbers of all jobs held for a reason.
-async fn held_for(api: &Gateway, reason: &str) -> Result<Vec<i64>, Failure> {
+async fn held_for(api: &Gateway, reason: &str) -> Result<Vec<String>, Failure> {
     let mut jobs = Vec::new();
     let mut pages = Pages::new(api, "/held", None);
-    while let Some(page) = pages.next(PAGE).await? {
+    while let Some(page) = pages.next(usize::MAX).await? {
         let of_reason = page.iter().filter(|held| held["reason"] == reason);
-        jobs.extend(of_reason.filter_map(|held| held["job_id"].as_i64()));
+        jobs.extend(of_reason.filter_map(|held| Some(held["job_id"].as_i64()?.to_string())));
     }
     Ok(jobs)
 }

@@ -6,9 +6,6 @@ use super::{Failure, Global};
 use clap::Args;
 use serde_json::Value;
 
-/// Entries requested per page. A server may return fewer; more pages follow.
-const PAGE: usize = 100;
-
 /// How to print a list.
 #[derive(Debug, Clone, Args)]
 pub struct Listing {
@@ -49,9 +46,19 @@ pub struct Coordinates {
     /// Only of this group.
     #[arg(long)]
     group: Option<String>,
-    /// Only since this time, or within this period: 2026-01-31T00:00:00Z, 2h.
-    #[arg(long)]
+    #[command(flatten)]
+    span: Span,
+}
+
+/// Filter by time.
+#[derive(Debug, Clone, Args)]
+pub struct Span {
+    /// Only since this time, or within this period: 2026-01-31, 2026-01-31T12:00:00Z, 2h.
+    #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// Only before this time: 2026-01-31, 2026-01-31T12:00:00Z, or 2h ago: 2h.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
 }
 
 /// A query string under construction.
@@ -59,13 +66,23 @@ pub struct Coordinates {
 pub struct Query(String);
 
 impl Query {
+    /// A path that may have a query already.
+    fn of(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+
     /// Adds a parameter if it has a value.
     pub fn with(mut self, name: &str, value: Option<&str>) -> Self {
         if let Some(value) = value {
-            self.0.push(if self.0.is_empty() { '?' } else { '&' });
+            self.0.push(if self.0.contains('?') { '&' } else { '?' });
             self.0.push_str(&format!("{}={}", encoded(name), encoded(value)));
         }
         self
+    }
+
+    /// Adds the filter by time.
+    pub fn within(self, span: &Span) -> Self {
+        self.with("since", span.since.as_deref()).with("until", span.until.as_deref())
     }
 
     /// The path with this query.
@@ -83,7 +100,7 @@ impl Coordinates {
             .with("category", self.category.as_deref())
             .with("type", self.type_.as_deref())
             .with("group", self.group.as_deref())
-            .with("since", self.since.as_deref())
+            .within(&self.span)
     }
 }
 
@@ -128,8 +145,7 @@ impl Listing {
         let mut pages = Pages::new(api, path, self.cursor.clone());
         let mut items = Vec::new();
         while items.len() < self.limit {
-            let wanted = PAGE.min(self.limit - items.len());
-            let Some(page) = pages.next(wanted).await? else { break };
+            let Some(page) = pages.next(self.limit - items.len()).await? else { break };
             items.extend(page);
         }
         Ok((items, pages.cursor.filter(|_| !pages.ended)))
@@ -156,21 +172,27 @@ impl<'a> Pages<'a> {
         Self { api, path, cursor, ended: false }
     }
 
-    /// The next page with at most `limit` entries; `None` after the last.
-    pub async fn next(&mut self, limit: usize) -> Result<Option<Vec<Value>>, Failure> {
+    /// The next page, as long as the server makes them but with at most `most` entries; `None` after the last.
+    pub async fn next(&mut self, most: usize) -> Result<Option<Vec<Value>>, Failure> {
         if self.ended {
             return Ok(None);
         }
-        let joint = if self.path.contains('?') { '&' } else { '?' };
-        let cursor =
-            self.cursor.as_deref().map(|cursor| format!("&cursor={}", encoded(cursor))).unwrap_or_default();
-        let mut page = self.api.get(&format!("{}{joint}limit={limit}{cursor}", self.path)).await?;
+        let mut page = self.page(None).await?;
+        // Asked for once more, because the cursor of a whole page is behind its last entry.
+        if page["items"].as_array().is_some_and(|items| items.len() > most) {
+            page = self.page(Some(&most.to_string())).await?;
+        }
         self.cursor = page["next"].as_str().map(str::to_owned);
         self.ended = self.cursor.is_none();
         match page["items"].take() {
             Value::Array(items) => Ok(Some(items)),
             _ => Ok(Some(Vec::new())),
         }
+    }
+
+    async fn page(&self, limit: Option<&str>) -> Result<Value, Failure> {
+        let query = Query::of(self.path).with("limit", limit).with("cursor", self.cursor.as_deref());
+        self.api.get(&query.at("")).await
     }
 }
 

@@ -9,6 +9,7 @@ mod deliveries;
 mod demo;
 mod gateway;
 mod held;
+mod ids;
 mod jobs;
 mod keys;
 mod listing;

@@ -26,8 +26,6 @@ const COLUMNS: [Column; 5] = [
     ("detail", "/detail"),
     ("repair", "/repair"),
 ];
-/// Deliveries requested per page.
-const PAGE: usize = 500;
 /// An unknown tree younger than this may belong to a delivery that is just being accepted.
 const STRAY_AGE: Duration = Duration::from_secs(3600);
 
@@ -108,7 +106,7 @@ async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Fail
     let mut findings = Vec::new();
     let mut paths = BTreeSet::new();
     let mut pages = Pages::new(gateway, "/deliveries", None);
-    while let Some(page) = pages.next(PAGE).await? {
+    while let Some(page) = pages.next(usize::MAX).await? {
         let known: Vec<Known> = page.iter().filter_map(|delivery| known(delivery, &mut paths)).collect();
         let (inbox, archive) = (Arc::clone(&inbox), Arc::clone(&archive));
         let checked = tokio::task::spawn_blocking(move || check(&inbox, &archive, &known));

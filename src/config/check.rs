@@ -7,6 +7,9 @@ use crate::ids::QueueName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
+/// Smallest page cache that is of any use, in bytes.
+const LEAST_CACHE: u64 = 1 << 20;
+
 /// Adds every contradiction to `mistakes`. `tree` knows where each setting was written.
 pub(super) fn check(config: &Config, tree: &Node, mistakes: &mut Vec<Mistake>) {
     let mut check = Check { tree, mistakes };
@@ -74,6 +77,8 @@ impl Check<'_> {
             "postgres needs store.url, store.url_file or store.url_credential",
         );
         self.expect(!given || postgres, ["store", "url"], "must begin with postgres://");
+        let cache = config.store.sqlite_cache.bytes() >= LEAST_CACHE;
+        self.expect(cache, ["store", "sqlite_cache"], "must be at least 1MiB");
     }
 
     fn times(&mut self, config: &Config) {

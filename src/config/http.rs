@@ -56,6 +56,8 @@ pub struct Http {
     pub default_page: NonZeroU32,
     /// Most entries on a page.
     pub max_page: NonZeroU32,
+    /// Longest time that an answer may be put off, as `?wait=30s` asks, until what it is about has ended.
+    pub wait: Period,
 }
 
 /// A network, or a single address.

@@ -1,6 +1,6 @@
 //! The database.
 
-use super::{Period, Secret};
+use super::{ByteSize, Period, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::num::NonZeroU32;
@@ -23,6 +23,8 @@ pub struct Store {
     pub statement_timeout: Period,
     /// SQLite: connections for queries of people and programs, per file.
     pub sqlite_readers: NonZeroU32,
+    /// SQLite: most memory for pages of the database, all connections together.
+    pub sqlite_cache: ByteSize,
     /// How long a commit waits for others to join it.
     pub batch_linger: Period,
     /// Most items in one commit.

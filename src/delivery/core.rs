@@ -75,6 +75,7 @@ impl Core {
             key_requests: http.key_requests.get(),
             default_page: http.default_page.get(),
             max_page: http.max_page.get(),
+            wait: http.wait.get(),
         };
         Kit { keys: self.keys.clone(), limits }
     }

@@ -33,6 +33,7 @@ mod timeline;
 pub mod tree;
 pub mod tree_path;
 pub mod verify;
+mod wait;
 
 pub use crate::job::store::Event;
 pub use accept::{
@@ -49,3 +50,4 @@ pub use receipt::{ReceiptState, ReceiptView};
 pub use replay::Again;
 pub use rows::Rows;
 pub use timeline::{JobStory, Loaded, Trace};
+pub use wait::{Awaited, Waiters};

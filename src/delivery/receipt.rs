@@ -36,6 +36,9 @@ pub struct ReceiptView {
     /// When the last of its jobs ended; absent while one has not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// Nothing goes on by itself: all of its jobs have ended or wait for an operator.
+    #[serde(skip)]
+    pub is_settled: bool,
 }
 
 impl ReceiptState {
@@ -73,6 +76,7 @@ impl ReceiptView {
             accepted_at: facts.accepted_at,
             key_reused: facts.key_reused,
             finished_at: facts.finished_at.filter(|_| !facts.is_live),
+            is_settled: !facts.is_working,
         }))
     }
 }

@@ -14,9 +14,9 @@ pub use accept::{
 pub use pending::{Recorded, recorded};
 pub use read::{
     DeliveryRow, Filter, Unsealed, get, held_without_tree, is_customer, knows_key, list, lock, of_ids,
-    sealed_with_stale_path, unsealed,
+    plan_of_list, sealed_with_stale_path, unsealed,
 };
-pub use receipt::{FACTS, ReceiptFacts, lock_receipt, receipt_facts, sources};
+pub use receipt::{FACTS, ReceiptFacts, lock_receipt, receipt_facts, settled_receipts, sources};
 pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};
 pub use write::{
     assign, choose_held_path, choose_path, expire_keys, note_held, register_customers, register_volume,

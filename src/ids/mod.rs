@@ -18,8 +18,29 @@ pub use scope::{Grant, Scope};
 pub use time::{Timestamp, micros};
 pub use volume::VolumeName;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
+
+/// What an id is made of, and how it is read.
+trait IdValue: Sized {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+impl IdValue for i64 {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+}
+
+impl IdValue for uuid::Uuid {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Self::deserialize(deserializer);
+        }
+        let wrong = |_| serde::de::Error::custom("is not an id such as 0198c0de-0000-7000-8000-000000000001");
+        String::deserialize(deserializer)?.parse().map_err(wrong)
+    }
+}
 
 /// Declares an id newtype over `Uuid` or `i64`, with the same form in the stores, in JSON and on the command line.
 macro_rules! id {
@@ -30,7 +51,7 @@ macro_rules! id {
         )]
         #[sqlx(transparent)]
         #[serde(transparent)]
-        pub struct $name(pub $inner);
+        pub struct $name(#[serde(deserialize_with = "IdValue::read")] pub $inner);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -145,6 +145,12 @@ impl State {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Discarded)
     }
+
+    /// Whether nothing happens any more without an operator.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        self.is_final() || matches!(self, Self::Held)
+    }
 }
 
 #[cfg(test)]

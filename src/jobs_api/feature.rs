@@ -2,7 +2,7 @@
 
 use super::{Api, routes};
 use crate::config::Role;
-use crate::delivery::{Core, Feature, FeatureSpec};
+use crate::delivery::{Core, Feature, FeatureSpec, Task, Waiters};
 use crate::ids::VolumeName;
 use futures_util::FutureExt;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub const FEATURE: FeatureSpec = FeatureSpec {
 };
 
 fn build(core: &Arc<Core>) -> Feature {
+    let waiters = Waiters::new(core.db.clone(), core.wake.clone());
+    let telling = waiters.clone();
     let api = Api {
         db: core.db.clone(),
         kit: core.kit(),
@@ -29,7 +31,9 @@ fn build(core: &Arc<Core>) -> Feature {
         acceptor: core.acceptor.clone(),
         tmp: core.tmp.clone(),
         wake: core.wake.clone(),
+        waiters,
         leases: core.leases.clone(),
     };
-    Feature { api: routes(Arc::new(api)), ..Feature::default() }
+    let tell = Task::new(move |stop| telling.clone().run(stop));
+    Feature { api: routes(Arc::new(api)), tasks: vec![tell], ..Feature::default() }
 }

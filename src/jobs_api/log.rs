@@ -26,8 +26,9 @@ struct After {
     /// `next` of an earlier answer; the beginning where it is missing.
     #[param(inline)]
     after: Option<Text>,
-    /// Most entries to return.
-    limit: Option<u32>,
+    /// Most entries to return, at most as many as the server allows (1000 unless it is set up otherwise).
+    #[param(value_type = Option<u32>, minimum = 1)]
+    limit: Option<String>,
 }
 
 /// A piece of a topic.
@@ -77,7 +78,7 @@ async fn read(
         Some(Text(after)) => after.parse().map_err(|why: String| Problem::parameter("after", why))?,
         None => Position::START,
     };
-    let limit = api.kit.limits.page(wanted.limit)?;
+    let limit = api.kit.limits.page(wanted.limit.as_deref())?;
     let mut state = api.db.reader(View::State).await?;
     let known = log::topics(&mut state.tx()).await?.into_iter().find(|(_, name)| *name == topic);
     let (id, _) = known.ok_or_else(Problem::not_found)?;

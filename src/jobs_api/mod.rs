@@ -28,7 +28,7 @@ mod rows;
 pub use feature::FEATURE;
 
 use crate::config::Live;
-use crate::delivery::{Acceptor, ApiRoutes, Operator, Pending};
+use crate::delivery::{Acceptor, ApiRoutes, Operator, Pending, Waiters};
 use crate::ids::Timestamp;
 use crate::infra::db::Db;
 use crate::infra::volume::Volume;
@@ -70,6 +70,8 @@ pub struct Api {
     pub tmp: PathBuf,
     /// Wakes workers after an act.
     pub wake: Wake,
+    /// Everybody who waits for an end.
+    pub waiters: Waiters,
     /// The runs of this process, which are notified of a cancellation at once.
     pub leases: Leases,
 }

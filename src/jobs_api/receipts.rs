@@ -1,15 +1,15 @@
 //! `/receipts/{id}`: open to anyone who has the id, and limited to state and times.
 
 use super::Ctx;
-use crate::delivery::{ReceiptState, ReceiptView};
+use crate::delivery::{Awaited, ReceiptState, ReceiptView};
 use crate::ids::{ReceiptId, Timestamp};
 use crate::web::refusal::Refusals;
-use crate::web::{self, Json, Problem};
+use crate::web::{self, Json, Problem, Query, Wait};
 use axum::extract::State;
 use headworks_spool::{EntryName, Spool};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,6 +24,17 @@ struct Receipt {
     accepted_at: Option<Timestamp>,
     /// When the last of its jobs ended.
     finished_at: Option<Timestamp>,
+    #[serde(skip)]
+    is_settled: bool,
+}
+
+/// Whether to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Patience {
+    /// Answer only once it has ended or is held, at the latest after this time.
+    #[param(inline)]
+    pub wait: Option<Wait>,
 }
 
 pub fn routes() -> OpenApiRouter<Ctx> {
@@ -31,12 +42,24 @@ pub fn routes() -> OpenApiRouter<Ctx> {
 }
 
 /// The state of a receipt. Needs no key.
-#[utoipa::path(get, path = "/receipts/{id}", tag = "receipts", security(()), params(("id" = inline(ReceiptId), Path)),
-    responses((status = 200, body = Receipt), Refusals))]
-async fn show(State(api): State<Ctx>, web::Path(id): web::Path<ReceiptId>) -> Result<Json<Receipt>, Problem> {
+#[utoipa::path(get, path = "/receipts/{id}", tag = "receipts", security(()),
+    params(("id" = inline(ReceiptId), Path), Patience), responses((status = 200, body = Receipt), Refusals))]
+async fn show(
+    State(api): State<Ctx>,
+    web::Path(id): web::Path<ReceiptId>,
+    Query(patience): Query<Patience>,
+) -> Result<Json<Receipt>, Problem> {
+    let most = api.kit.limits.wait(patience.wait)?.unwrap_or_default();
+    let look = || find(&api, id);
+    let found = api.waiters.settled(Awaited::Receipt(id), most, look, |receipt| receipt.is_settled).await?;
+    Ok(Json(found))
+}
+
+/// The receipt, or that its mail lies in the spool and waits for its record.
+async fn find(api: &Ctx, id: ReceiptId) -> Result<Receipt, Problem> {
     if let Some(found) = ReceiptView::find(&api.db, id).await? {
-        let ReceiptView { id, state, accepted_at, finished_at, .. } = found;
-        return Ok(Json(Receipt { id, state, accepted_at: Some(accepted_at), finished_at }));
+        let ReceiptView { id, state, accepted_at, finished_at, is_settled, .. } = found;
+        return Ok(Receipt { id, state, accepted_at: Some(accepted_at), finished_at, is_settled });
     }
     let spool = api.live.config().spool.path.clone();
     let there =
@@ -44,7 +67,8 @@ async fn show(State(api): State<Ctx>, web::Path(id): web::Path<ReceiptId>) -> Re
     if !there {
         return Err(Problem::not_found());
     }
-    Ok(Json(Receipt { id, state: ReceiptState::Working, accepted_at: None, finished_at: None }))
+    let state = ReceiptState::Working;
+    Ok(Receipt { id, state, accepted_at: None, finished_at: None, is_settled: false })
 }
 
 /// Whether a whole mail of this receipt lies in the spool of this host. Looking needs no lock, so a process beside the one that

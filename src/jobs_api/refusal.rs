@@ -20,9 +20,8 @@ impl From<QueryError> for Problem {
         let said = error.to_string();
         match error {
             QueryError::NoTable(_) => Self::new(Kind::NotFound, said),
-            QueryError::NoColumn { column, .. }
-            | QueryError::NotIndexed { column, .. }
-            | QueryError::Filter { column, .. } => Self::parameter(format!("filter[{column}]"), said),
+            QueryError::Column { parameter, .. } => Self::parameter(parameter, said),
+            QueryError::Filter { column, .. } => Self::parameter(format!("filter[{column}]"), said),
             QueryError::Cursor => Self::parameter("cursor", said),
             QueryError::Store(error) => error.into(),
         }

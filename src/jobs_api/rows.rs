@@ -10,7 +10,7 @@ use crate::web::page::link;
 use crate::web::permit::Read;
 use crate::web::refusal::Refusals;
 use crate::web::text::Text;
-use crate::web::{Json, Kind, Limits, May, Path, Problem, Since};
+use crate::web::{self, Json, Limits, May, Path, Problem, Since};
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -59,7 +59,8 @@ pub fn routes() -> OpenApiRouter<Ctx> {
         ("since" = inline(Option<Since>), Query, description = "Received at or after this."),
         ("until" = inline(Option<Since>), Query, description = "Received before this."),
         ("order" = Option<String>, Query, description = "A column; with - in front, largest first."),
-        ("limit" = Option<u32>, Query, description = "Most rows to return."),
+        ("limit" = Option<u32>, Query, minimum = 1,
+            description = "Most rows to return, at most as many as the server allows (1000 unless it is set up otherwise)."),
         ("cursor" = Option<String>, Query, description = "Where to go on."),
         ("format" = Option<String>, Query, description = "json or csv; by Accept where it is missing.")),
     responses((status = 200, content((RowPage = "application/json"), (String = "text/csv"))), Refusals))]
@@ -85,9 +86,7 @@ async fn list(
 }
 
 fn read(uri: &Uri, limits: Limits) -> Result<Asked, Problem> {
-    let given: Vec<(String, String)> = axum::extract::Query::try_from_uri(uri)
-        .map_err(|rejection| Problem::new(Kind::Malformed, rejection.body_text()))?
-        .0;
+    let given = web::query::given(uri)?;
     let mut asked =
         Asked { question: Question { limit: limits.default_page, ..Question::default() }, format: None };
     for (at, (name, value)) in given.iter().enumerate() {
@@ -113,10 +112,7 @@ impl Asked {
             "until" => question.until = instant(Some(at()?)),
             "order" => question.order = Some(order(value)),
             "cursor" => question.cursor = Some(value.to_owned()),
-            "limit" => {
-                let limit = value.parse().map_err(|_| wrong("is not a number of rows".to_owned()))?;
-                question.limit = limits.page(Some(limit))?;
-            }
+            "limit" => question.limit = limits.page(Some(value))?,
             "format" => {
                 self.format = Some(match value {
                     "json" => Format::Json,

@@ -54,33 +54,61 @@ fn json_rows(rows: &[Vec<&Value>]) -> Result<String, DbError> {
     serde_json::to_string(&rows).map_err(|error| DbError::new(DbErrorKind::Content, error))
 }
 
+/// A statement, and kind and value of each parameter.
+pub(super) type Bound<'v> = (String, Vec<(&'v ColumnKind, &'v Value)>);
+
 /// Runs a statement with one parameter for each of `bound`, and returns its rows as values of `fields`. Only a
 /// `persistent` statement stays prepared.
 pub(super) async fn fetch(
     tx: &mut Tx<'_>,
-    (text, bound): (String, Vec<(&ColumnKind, &Value)>),
+    (text, bound): Bound<'_>,
     fields: &[Field],
     persistent: bool,
 ) -> Result<Vec<Vec<Value>>, DbError> {
     let text = AssertSqlSafe(text);
     match tx {
         Tx::Pg(connection) => {
-            let mut arguments = PgArguments::default();
-            for (kind, value) in bound {
-                bind_pg(&mut arguments, kind, value)?;
-            }
-            let query = sqlx::query_with(text, arguments).persistent(persistent);
+            let query = sqlx::query_with(text, pg_arguments(&bound)?).persistent(persistent);
             query.fetch_all(&mut **connection).await?.iter().map(|row| decode_pg(fields, row)).collect()
         }
         Tx::Lite(connection) => {
-            let mut arguments = SqliteArguments::default();
-            for (_, value) in bound {
-                bind_lite(&mut arguments, value)?;
-            }
-            let query = sqlx::query_with(text, arguments).persistent(persistent);
+            let query = sqlx::query_with(text, lite_arguments(&bound)?).persistent(persistent);
             query.fetch_all(&mut **connection).await?.iter().map(|row| decode_lite(fields, row)).collect()
         }
     }
+}
+
+/// Runs a statement that tells something in the last column of its rows.
+pub(super) async fn lines(tx: &mut Tx<'_>, (text, bound): Bound<'_>) -> Result<Vec<String>, DbError> {
+    let text = AssertSqlSafe(text);
+    Ok(match tx {
+        Tx::Pg(connection) => {
+            let query = sqlx::query_with(text, pg_arguments(&bound)?).persistent(false);
+            let rows = query.fetch_all(&mut **connection).await?;
+            rows.iter().map(|row| row.try_get(row.len() - 1)).collect::<Result<_, _>>()?
+        }
+        Tx::Lite(connection) => {
+            let query = sqlx::query_with(text, lite_arguments(&bound)?).persistent(false);
+            let rows = query.fetch_all(&mut **connection).await?;
+            rows.iter().map(|row| row.try_get(row.len() - 1)).collect::<Result<_, _>>()?
+        }
+    })
+}
+
+fn pg_arguments(bound: &[(&ColumnKind, &Value)]) -> Result<PgArguments, DbError> {
+    let mut arguments = PgArguments::default();
+    for (kind, value) in bound {
+        bind_pg(&mut arguments, kind, value)?;
+    }
+    Ok(arguments)
+}
+
+fn lite_arguments(bound: &[(&ColumnKind, &Value)]) -> Result<SqliteArguments, DbError> {
+    let mut arguments = SqliteArguments::default();
+    for (_, value) in bound {
+        bind_lite(&mut arguments, value)?;
+    }
+    Ok(arguments)
 }
 
 /// Runs a statement over many rows, and returns its result as values of `returned`.

@@ -62,10 +62,12 @@ impl Dialect {
 
     /// A declared table or view: schema `rows` of Postgres; a prefix in SQLite, which has no schemas.
     pub(super) fn relation(self, name: &str) -> String {
-        match self {
-            Self::Pg => format!("rows.{}", quoted(name)),
-            Self::Lite => quoted(&format!("rows_{name}")),
-        }
+        format!("{}{}", self.either("rows.", ""), quoted(&self.stored_name(name)))
+    }
+
+    /// Its name in the catalogue of the store.
+    pub(super) fn stored_name(self, name: &str) -> String {
+        format!("{}{name}", self.either("", "rows_"))
     }
 
     /// Columns as [`columns::decode`](super::columns) reads them.
@@ -217,7 +219,12 @@ mod tests {
     #[tokio::test]
     async fn keys_and_loads_are_looked_up_by_index() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = LiteSettings { directory: directory.path().to_owned(), readers: 1, queue_bound: 16 };
+        let settings = LiteSettings {
+            directory: directory.path().to_owned(),
+            readers: 1,
+            cache_bytes: 16 << 20,
+            queue_bound: 16,
+        };
         let db = Db::Lite(Lite::open(&settings).await.unwrap());
         let tables = Tables::new(&[Declaration {
             id: "test/report".into(),

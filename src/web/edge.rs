@@ -1,6 +1,6 @@
 //! The outside of every router: what no route answers, panics, time, and the [`access`] line.
 
-use super::{Dialect, Kind, Kit, Problem, access, caller};
+use super::{Dialect, Kind, Kit, Problem, Wait, access, caller};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
@@ -23,24 +23,26 @@ pub fn finish(router: Router, dialects: Vec<Dialect>) -> Router {
 /// Whether a method and path take a body of any length.
 pub type Streams = fn(&Method, &str) -> bool;
 
-/// Limits the time from a request's head to its answer's. Not where a large body `streams` in: there the silence of its
+/// Limits the time from a request's head to its answer's; by `wait` more where it asks to wait. Not where a large body `streams` in: there the silence of its
 /// sender is limited instead ([`Cap::idle`](super::Cap)).
 pub fn timed<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     limit: Duration,
+    wait: Duration,
     streams: Vec<Streams>,
 ) -> Router<S> {
-    router.layer(middleware::from_fn_with_state((limit, Arc::from(streams)), in_time))
+    router.layer(middleware::from_fn_with_state((limit, wait, Arc::from(streams)), in_time))
 }
 
 async fn in_time(
-    State((limit, streams)): State<(Duration, Arc<[Streams]>)>,
+    State((limit, wait, streams)): State<(Duration, Duration, Arc<[Streams]>)>,
     request: Request,
     next: Next,
 ) -> Response {
     if streams.iter().any(|streams| streams(request.method(), request.uri().path())) {
         return next.run(request).await;
     }
+    let limit = if Wait::is_asked(request.uri()) { limit + wait } else { limit };
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(elapsed) => Problem::new(Kind::Unavailable, "no answer in time").because(elapsed).into_response(),

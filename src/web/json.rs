@@ -39,14 +39,14 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
-        if inner.is_data() {
-            Problem::invalid(pointer, inner.to_string())
-        } else {
-            Problem::new(Kind::Malformed, inner.to_string())
-        }
+        if inner.is_data() { Problem::invalid(pointer, inner.to_string()) } else { not_json(&inner) }
     })?;
-    json.end().map_err(|error| Problem::new(Kind::Malformed, error.to_string()))?;
+    json.end().map_err(|error| not_json(&error))?;
     Ok(value)
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new(Kind::Malformed, format!("the body is not JSON: {error}"))
 }
 
 /// `application/json` and `application/…+json`, with or without parameters.

@@ -35,6 +35,7 @@ pub mod open_requests;
 pub mod openapi;
 pub mod pace;
 pub mod page;
+mod parameter;
 pub mod path;
 pub mod permit;
 pub mod places;
@@ -45,6 +46,7 @@ pub mod refusal;
 pub mod request_id;
 pub mod since;
 pub mod text;
+pub mod wait;
 
 pub use body::{BodyError, Cap, Capped};
 pub use caller::Caller;
@@ -59,6 +61,9 @@ pub use permit::{May, MayAll};
 pub use problem::{Kind, Problem};
 pub use query::Query;
 pub use since::Since;
+pub use wait::Wait;
+
+use std::time::Duration;
 
 /// What the extractors need: keys and limits.
 #[derive(Debug, Clone)]
@@ -82,4 +87,6 @@ pub struct Limits {
     pub default_page: u32,
     /// Most entries of a page.
     pub max_page: u32,
+    /// Longest time that an answer may be put off on request.
+    pub wait: Duration,
 }

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A filter and a page. `F` is a plain struct of query parameters, `K` the sort key of an entry.
 #[derive(Debug)]
@@ -37,9 +38,9 @@ pub struct Page<K> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Most entries to return. The server may return fewer: continue with `next`.
-    #[param(minimum = 1)]
-    pub limit: Option<u32>,
+    /// Most entries to return, at most as many as the server allows (1000 unless it is set up otherwise).
+    #[param(value_type = Option<u32>, minimum = 1)]
+    pub limit: Option<String>,
     /// `next` of the previous page.
     pub cursor: Option<String>,
 }
@@ -70,8 +71,8 @@ where
         let uri = &parts.uri;
         refuse_unknown(uri, fields_of::<F>()?.into_iter().chain(fields_of::<PageQuery>()?))?;
         let wanted: PageQuery = read(uri)?;
-        let limit = limits.page(wanted.limit)?;
-        let not_ours = || Problem::parameter("cursor", "is not a cursor of this list");
+        let limit = limits.page(wanted.limit.as_deref())?;
+        let not_ours = || Problem::parameter("cursor", "is not the `next` of an earlier page of this list");
         let after = wanted.cursor.map(|cursor| cursor::read(&cursor).ok_or_else(not_ours)).transpose()?;
         // The path as the client sees it, even in a nested router.
         let seen = parts.extensions.get::<OriginalUri>().map_or_else(|| uri.clone(), |o| o.0.clone());
@@ -80,15 +81,30 @@ where
 }
 
 impl Limits {
-    /// Number of entries for a requested limit. A larger one than allowed is reduced: clients need not know the server's
-    /// settings.
+    /// Number of entries for a requested limit.
     ///
     /// # Errors
-    /// When zero is requested.
-    pub fn page(&self, wanted: Option<u32>) -> Result<u32, Problem> {
-        match wanted.unwrap_or(self.default_page) {
-            0 => Err(Problem::parameter("limit", "is less than 1")),
-            limit => Ok(limit.min(self.max_page)),
+    /// When it is not a number from 1 to the most that is allowed: a page that is shorter than asked for would look like the
+    /// last one.
+    pub fn page(&self, wanted: Option<&str>) -> Result<u32, Problem> {
+        let Some(wanted) = wanted else { return Ok(self.default_page) };
+        let limit = wanted.parse().ok().filter(|limit| (1..=self.max_page).contains(limit));
+        let wrong =
+            || Problem::parameter("limit", format!("is not a whole number from 1 to {}", self.max_page));
+        limit.ok_or_else(wrong)
+    }
+
+    /// How long an answer may be put off.
+    ///
+    /// # Errors
+    /// When it is longer than allowed.
+    pub fn wait(&self, wanted: Option<super::Wait>) -> Result<Option<Duration>, Problem> {
+        match wanted {
+            Some(super::Wait(wanted)) if wanted > self.wait => {
+                let most = self.wait.as_secs_f64();
+                Err(Problem::parameter("wait", format!("is longer than {most}s, the most that is allowed")))
+            }
+            wanted => Ok(wanted.map(|super::Wait(wanted)| wanted)),
         }
     }
 }

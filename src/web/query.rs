@@ -1,6 +1,6 @@
 //! Strict query strings: unknown parameters are refused by name, so a misspelt filter does not list everything.
 
-use super::Problem;
+use super::{Problem, parameter};
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
@@ -24,8 +24,16 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
 /// The parameters that are fields of `T`; others are ignored.
 pub(super) fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    parameter::read(&given(uri)?)
+}
+
+/// The parameters, decoded, in the order of the URL.
+///
+/// # Errors
+/// When the query cannot be decoded.
+pub fn given(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     match axum::extract::Query::try_from_uri(uri) {
-        Ok(axum::extract::Query(value)) => Ok(value),
+        Ok(axum::extract::Query(pairs)) => Ok(pairs),
         Err(rejection) => Err(Problem::new(super::Kind::Malformed, rejection.body_text())),
     }
 }
@@ -36,8 +44,7 @@ pub(super) fn refuse_unknown(
     known: impl IntoIterator<Item = &'static str>,
 ) -> Result<(), Problem> {
     let known: Vec<_> = known.into_iter().collect();
-    let given: Vec<(String, String)> = read(uri)?;
-    match given.into_iter().find(|(name, _)| !known.contains(&name.as_str())) {
+    match given(uri)?.into_iter().find(|(name, _)| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some((name, _)) if known.is_empty() => {
             Err(Problem::parameter(name, "is unknown; this route has no parameters"))

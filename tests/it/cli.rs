@@ -294,6 +294,36 @@ async fn held_mail_is_shown_assigned_released_and_discarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn held_and_replay_take_the_id_of_a_job_a_delivery_or_a_receipt() {
+    each_store(|postgres| {
+        let shell = Shell::new(postgres);
+        let _served = shell.with_mails();
+        let held = &shell.objects(&["deliveries", "list", "--held"])[0];
+        let ids = [&held["id"], &held["receipt_id"]].map(|id| id.as_str().unwrap());
+        let job = shell.objects(&["held", "list"])[0]["job_id"].to_string();
+        let shown = shell.says(&["held", "show", &job]);
+        for id in ids {
+            assert_eq!(shell.says(&["held", "show", id]), shown);
+            assert_eq!(shell.says(&["held", "release", id]).trim(), job);
+            shell.wait_for("held once more", || shell.objects(&["held", "list"]).len() == 1);
+        }
+        let alert = &shell.objects(&["deliveries", "list", "--type", "alert"])[0];
+        let parse = shell.objects(&["jobs", "list", "--queue", "parse:hydrastor/alert"])[0]["id"].to_string();
+        for id in [alert["id"].as_str().unwrap(), alert["receipt_id"].as_str().unwrap(), &parse] {
+            let made = shell.says(&["replay", id]);
+            let job = || shell.objects(&["jobs", "show", made.trim()])[0].clone();
+            assert_eq!(job()["delivery_id"], alert["id"]);
+            shell.wait_for("the replay", || job()["state"] == "completed");
+        }
+        let (nobody, finished) = ("00000000-0000-8000-8000-000000000000", alert["id"].as_str().unwrap());
+        assert_eq!([shell.exit(&["held", "show", nobody]), shell.exit(&["replay", nobody])], [3, 3]);
+        assert_eq!(shell.exit(&["held", "show", finished]), 3, "nothing of it is held");
+        assert_eq!([shell.exit(&["held", "show", "lunch"]), shell.exit(&["replay", "lunch"])], [2, 2]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_can_be_released_are_released_and_the_others_are_reported() {
     each_store(|postgres| {
         let shell = Shell::new(postgres);

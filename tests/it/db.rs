@@ -2,7 +2,7 @@
 
 use crate::number;
 use crate::stores::{self, each_store, open_lite};
-use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, Tx};
+use headworks::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, Tx, View};
 use headworks::on_either;
 use std::time::Duration;
 
@@ -95,7 +95,12 @@ async fn add(db: &Db, name: &'static str) -> Result<(), DbError> {
 async fn a_second_process_is_told_who_holds_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let first = open_lite(directory.path()).await;
-    let settings = LiteSettings { directory: directory.path().to_owned(), readers: 1, queue_bound: 1 };
+    let settings = LiteSettings {
+        directory: directory.path().to_owned(),
+        readers: 1,
+        cache_bytes: 16 << 20,
+        queue_bound: 1,
+    };
     let refused = Lite::open(&settings).await.unwrap_err();
     assert_eq!(refused.kind(), DbErrorKind::Unavailable);
     assert!(refused.to_string().contains(&format!("held by process {}", std::process::id())), "{refused}");
@@ -117,8 +122,44 @@ async fn files_of_two_stores_are_not_one_store() {
         open_lite(directory.path()).await.close().await;
     }
     std::fs::copy(two.path().join("results.db"), one.path().join("results.db")).unwrap();
-    let settings = LiteSettings { directory: one.path().to_owned(), readers: 1, queue_bound: 1 };
+    let settings =
+        LiteSettings { directory: one.path().to_owned(), readers: 1, cache_bytes: 16 << 20, queue_bound: 1 };
     assert_eq!(Lite::open(&settings).await.unwrap_err().kind(), DbErrorKind::Corrupt);
+}
+
+/// `cache_size` of a connection: pages, or KiB if it is negative.
+async fn cache_size(tx: &mut Tx<'_>) -> Result<i64, DbError> {
+    Ok(on_either!(tx, c => sqlx::query_scalar("PRAGMA cache_size").fetch_one(c).await?))
+}
+
+#[tokio::test]
+async fn all_page_caches_of_sqlite_together_keep_to_their_budget() {
+    const BUDGET: u64 = 8 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let settings = LiteSettings {
+        directory: directory.path().to_owned(),
+        readers: 3,
+        cache_bytes: BUDGET,
+        queue_bound: 8,
+    };
+    let db = Db::Lite(Lite::open(&settings).await.unwrap());
+    // Every connection there can be, at one time.
+    let (mut readers, mut kibibytes) = (Vec::new(), 0);
+    for view in [View::State, View::Results] {
+        for _ in 0..3 {
+            let mut reader = db.reader(view).await.unwrap();
+            kibibytes -= cache_size(&mut reader.tx()).await.unwrap();
+            readers.push(reader);
+        }
+    }
+    for lane in [Lane::State, Lane::Results] {
+        kibibytes -=
+            db.write(lane, move |mut tx| Box::pin(async move { cache_size(&mut tx).await })).await.unwrap();
+    }
+    let budget = i64::try_from(BUDGET >> 10).unwrap();
+    assert!(kibibytes <= budget && kibibytes > budget * 9 / 10, "{kibibytes} KiB of {budget}");
+    drop(readers);
+    db.close().await;
 }
 
 #[tokio::test]
@@ -141,7 +182,12 @@ async fn sqlite_files_shrink_when_rows_are_gone() {
 #[tokio::test]
 async fn a_full_queue_of_writes_is_busy_and_not_a_wait() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = LiteSettings { directory: directory.path().to_owned(), readers: 1, queue_bound: 2 };
+    let settings = LiteSettings {
+        directory: directory.path().to_owned(),
+        readers: 1,
+        cache_bytes: 16 << 20,
+        queue_bound: 2,
+    };
     let db = Db::Lite(Lite::open(&settings).await.unwrap());
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let (go, may_go) = tokio::sync::oneshot::channel::<()>();

@@ -23,6 +23,7 @@ mod load;
 mod log;
 mod mail_cases;
 mod mail_walk;
+mod memory;
 mod metrics_walk;
 mod modes;
 mod orphans;

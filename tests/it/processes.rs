@@ -290,6 +290,11 @@ impl Server {
         answer(&self.control, method, path, b"")
     }
 
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Tells it to read its configuration again.
     pub fn reload(&self) {
         kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();

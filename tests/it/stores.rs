@@ -46,7 +46,12 @@ pub async fn jobs_of(db: &Db, receipt: ReceiptId) -> Vec<JobView> {
 
 /// A SQLite store in `directory`.
 pub async fn open_lite(directory: &Path) -> Db {
-    let settings = LiteSettings { directory: directory.to_owned(), readers: 4, queue_bound: 1024 };
+    let settings = LiteSettings {
+        directory: directory.to_owned(),
+        readers: 4,
+        cache_bytes: 16 << 20,
+        queue_bound: 1024,
+    };
     Db::Lite(Lite::open(&settings).await.unwrap())
 }
 

@@ -5,7 +5,7 @@ use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolI
 use crate::infra::db::{DbError, Tx};
 use crate::{on_either, sql};
 use serde::Serialize;
-use sqlx::QueryBuilder;
+use sqlx::{QueryBuilder, Row};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
@@ -105,8 +105,10 @@ pub struct Filter {
     pub held_reason: Option<String>,
     /// Of this receipt.
     pub receipt: Option<ReceiptId>,
-    /// Arrived since.
+    /// Arrived at or after this.
     pub since: Option<Timestamp>,
+    /// Arrived before this.
+    pub until: Option<Timestamp>,
     /// Only those after this one in the order of the list: the cursor.
     pub before: Option<(Timestamp, DeliveryId)>,
 }
@@ -161,28 +163,66 @@ pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> 
     Ok(found > 0)
 }
 
-/// Deliveries that match, newest first, at most `limit`.
-pub async fn list(
-    scope: &Scope,
-    tx: &mut Tx<'_>,
-    filter: &Filter,
-    limit: u32,
-) -> Result<Vec<DeliveryRow>, DbError> {
-    let texts = [
+/// So many deliveries are few: looking at each costs less than walking another index until a page of them has been met.
+const FEW: i64 = 5_000;
+
+/// The columns that a list compares with a text.
+fn texts<'a>(scope: &'a Scope, filter: &'a Filter) -> Vec<(&'static str, &'a str)> {
+    let asked = [
         ("customer", scope.customer()),
+        ("source", filter.source.as_deref()),
         ("customer", filter.customer.as_deref()),
         ("category", filter.category.as_deref()),
         ("type", filter.type_.as_deref()),
         ("grp", filter.group.as_deref()),
-        ("source", filter.source.as_deref()),
         ("held_reason", filter.held_reason.as_deref()),
     ];
-    Ok(on_either!(tx, c => {
-        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
-        for (column, wanted) in texts {
-            if let Some(wanted) = wanted {
-                query.push(format!(" AND {column} = ")).push_bind(wanted);
-            }
+    asked.into_iter().filter_map(|(column, wanted)| Some((column, wanted?))).collect()
+}
+
+/// The column whose index SQLite, which has no statistics, must take where several filters have one: the receipt's, or that
+/// with the fewest deliveries.
+async fn best_index(
+    tx: &mut Tx<'_>,
+    scope: &Scope,
+    filter: &Filter,
+) -> Result<Option<&'static str>, DbError> {
+    let asked = texts(scope, filter);
+    if !matches!(tx, Tx::Lite(_)) {
+        return Ok(None);
+    }
+    if filter.receipt.is_some() || asked.len() + usize::from(filter.held) < 2 {
+        return Ok(filter.receipt.and(Some("receipt_id")));
+    }
+    let held = filter.held.then_some(("held_reason", "IS NOT NULL", None));
+    let asked = asked.into_iter().map(|(column, wanted)| (column, "= $1", Some(wanted)));
+    let (mut least, mut best) = (FEW, None);
+    for (column, condition, wanted) in asked.filter(|(column, ..)| *column != "held_reason").chain(held) {
+        let text =
+            format!("SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {column} {condition} LIMIT {least})");
+        let text = sqlx::AssertSqlSafe(text);
+        let found: i64 = match wanted {
+            Some(wanted) => sql!(&mut *tx, query_scalar(text, wanted).fetch_one)?,
+            None => sql!(&mut *tx, query_scalar(text).fetch_one)?,
+        };
+        if found < least {
+            (least, best) = (found, Some(column));
+        }
+    }
+    Ok(best)
+}
+
+/// The query of [`list`], after `$head`, for the store that the macro is used in. The text holds only the predicates that are
+/// asked for and is planned anew with its values, so each filter finds its index. `$best` is the column whose index is taken.
+macro_rules! list {
+    ($head:expr, $best:expr, $scope:expr, $filter:expr, $limit:expr) => {{
+        let filter = $filter;
+        // Only SQLite has a best one, and uses no index for a column behind a plus.
+        let plus = |column: &str| if $best.is_some_and(|best| best != column) { "+" } else { "" };
+        let mut query = QueryBuilder::new($head);
+        query.push(concat!("SELECT ", columns!(), " FROM delivery WHERE true"));
+        for (column, wanted) in texts($scope, filter) {
+            query.push(format!(" AND {}{column} = ", plus(column))).push_bind(wanted);
         }
         if filter.held {
             query.push(" AND held_reason IS NOT NULL");
@@ -190,14 +230,43 @@ pub async fn list(
         if let Some(receipt) = filter.receipt {
             query.push(" AND receipt_id = ").push_bind(receipt);
         }
-        if let Some(since) = filter.since {
-            query.push(" AND received_at >= ").push_bind(since);
+        for (condition, at) in [(">=", filter.since), ("<", filter.until)] {
+            if let Some(at) = at {
+                query.push(format!(" AND received_at {condition} ")).push_bind(at);
+            }
         }
         if let Some((at, id)) = filter.before {
             query.push(" AND (received_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
         }
-        query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from(limit));
-        query.build_query_as().fetch_all(c).await?
+        query.push(" ORDER BY received_at DESC, id DESC LIMIT ").push_bind(i64::from($limit));
+        query
+    }};
+}
+
+/// Deliveries that match, newest first, at most `limit`.
+pub async fn list(
+    scope: &Scope,
+    tx: &mut Tx<'_>,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<DeliveryRow>, DbError> {
+    let best = best_index(tx, scope, filter).await?;
+    Ok(on_either!(tx, c => {
+        list!("", best, scope, filter, limit).build_query_as().persistent(false).fetch_all(c).await?
+    }))
+}
+
+/// How the store would find the deliveries of [`list`], one line per step.
+pub async fn plan_of_list(
+    scope: &Scope,
+    tx: &mut Tx<'_>,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<String>, DbError> {
+    let (head, best) = (tx.explain(), best_index(tx, scope, filter).await?);
+    Ok(on_either!(tx, c => {
+        let lines = list!(head, best, scope, filter, limit).build().persistent(false).fetch_all(c).await?;
+        lines.iter().map(|line| line.try_get(line.len() - 1)).collect::<Result<_, _>>()?
     }))
 }
 

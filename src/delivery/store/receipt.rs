@@ -18,6 +18,8 @@ pub struct ReceiptFacts {
     pub worst_outcome: Option<i16>,
     /// Whether one of its jobs has not ended.
     pub is_live: bool,
+    /// Whether one of its jobs goes on without an operator.
+    pub is_working: bool,
     /// When the last of its ended jobs ended.
     pub finished_at: Option<Timestamp>,
 }
@@ -33,15 +35,28 @@ WITH every AS (
 ), counting AS (
   SELECT state, finished_at FROM every WHERE id NOT IN (SELECT retry_of FROM every WHERE retry_of IS NOT NULL)
 )
-SELECT r.accepted_at, r.key_reused, r.worst_outcome, j.worst_state, j.is_live, j.finished_at
+SELECT r.accepted_at, r.key_reused, r.worst_outcome, j.worst_state, j.is_live, j.is_working, j.finished_at
 FROM receipt r
-CROSS JOIN (SELECT max(state) AS worst_state, count(*) > count(finished_at) AS is_live, max(finished_at) AS finished_at
+CROSS JOIN (SELECT max(state) AS worst_state, count(*) > count(finished_at) AS is_live,
+                   count(CASE WHEN state = 2 THEN 1 END) > 0 AS is_working, max(finished_at) AS finished_at
             FROM counting) j
 WHERE r.id = $1";
 
 /// The facts of a receipt, for everybody who has the id.
 pub async fn receipt_facts(tx: &mut Tx<'_>, id: ReceiptId) -> Result<Option<ReceiptFacts>, DbError> {
     Ok(sql!(tx, query_as(FACTS, id).fetch_optional)?)
+}
+
+/// The receipts among `ids` of which no job goes on without an operator.
+pub async fn settled_receipts(tx: &mut Tx<'_>, ids: &[ReceiptId]) -> Result<Vec<ReceiptId>, DbError> {
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new("SELECT r.id FROM receipt r WHERE r.id IN (NULL");
+        for id in ids {
+            query.push(", ").push_bind(*id);
+        }
+        query.push(") AND NOT EXISTS (SELECT 1 FROM job j WHERE j.receipt_id = r.id AND j.lane <> 3)");
+        query.build_query_scalar().persistent(false).fetch_all(c).await?
+    }))
 }
 
 /// Locks a receipt until the end of the transaction, so that operators' acts on its jobs come one after the other.

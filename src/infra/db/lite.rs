@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,8 +27,30 @@ pub struct LiteSettings {
     pub directory: PathBuf,
     /// Read-only connections per file.
     pub readers: u32,
+    /// Most memory that the pages cached by all connections take together, in bytes.
+    pub cache_bytes: u64,
     /// Writes that may wait per file; more are refused.
     pub queue_bound: usize,
+}
+
+/// Files of a store, each with one writer.
+const FILES: u64 = 2;
+
+impl LiteSettings {
+    /// `cache_size` of a writer: the writers have half of the budget, since what they change they read first.
+    fn writer_cache(&self) -> String {
+        kibibytes(self.cache_bytes / 2 / FILES)
+    }
+
+    /// `cache_size` of a reader: the readers share the other half.
+    fn reader_cache(&self) -> String {
+        kibibytes(self.cache_bytes / 2 / (FILES * u64::from(self.readers.max(1))))
+    }
+}
+
+/// A negative `cache_size` counts KiB, not pages.
+fn kibibytes(bytes: u64) -> String {
+    format!("-{}", (bytes >> 10).max(1))
 }
 
 /// An open SQLite store.
@@ -41,6 +64,7 @@ struct Files {
     state: LiteFile,
     results: LiteFile,
     lock: Mutex<Option<StoreLock>>,
+    reads: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -64,7 +88,9 @@ impl Lite {
         let state = LiteFile::open(&path_of(&settings.directory, View::State), &STATE, settings).await?;
         let results =
             LiteFile::open(&path_of(&settings.directory, View::Results), &RESULTS, settings).await?;
-        let lite = Self { files: Arc::new(Files { state, results, lock: Mutex::new(Some(lock)) }) };
+        let lite = Self {
+            files: Arc::new(Files { state, results, lock: Mutex::new(Some(lock)), reads: AtomicU64::new(0) }),
+        };
         lite.pair().await?;
         Ok(lite)
     }
@@ -86,7 +112,12 @@ impl Lite {
             View::State => &self.files.state,
             View::Results => &self.files.results,
         };
+        self.files.reads.fetch_add(1, Relaxed);
         Ok(file.readers.acquire().await?)
+    }
+
+    pub(super) fn reads(&self) -> u64 {
+        self.files.reads.load(Relaxed)
     }
 
     pub(super) fn bytes(&self) -> [(&'static str, u64); 2] {
@@ -154,17 +185,22 @@ impl LiteFile {
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
             .pragma("wal_autocheckpoint", "4000")
-            .pragma("temp_store", "memory")
-            .pragma("cache_size", "-65536")
             .statement_cache_capacity(256);
-        let mut writer = SqliteConnection::connect_with(&options).await.map_err(|e| named(e.into()))?;
+        let writing =
+            options.clone().pragma("temp_store", "memory").pragma("cache_size", settings.writer_cache());
+        let mut writer = SqliteConnection::connect_with(&writing).await.map_err(|e| named(e.into()))?;
         let before = applied(&mut writer).await.unwrap_or(0);
         migrations.run(&mut writer).await.map_err(|e| named(e.into()))?;
         let steps = applied(&mut writer).await?.saturating_sub(before);
+        // What a reader sorts goes to a file once it is longer than its cache.
+        let reading = options
+            .pragma("temp_store", "file")
+            .pragma("cache_size", settings.reader_cache())
+            .pragma("query_only", "on");
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options.pragma("query_only", "on"))
+            .connect_with(reading)
             .await
             .map_err(|e| named(e.into()))?;
         let writer = Writer::start(writer, settings.queue_bound);

@@ -154,6 +154,15 @@ macro_rules! warn_unless_outage {
 }
 
 impl Tx<'_> {
+    /// What makes a query tell its plan instead of its rows; the last column of each row is a line of it.
+    #[must_use]
+    pub const fn explain(&self) -> &'static str {
+        match self {
+            Self::Pg(_) => "EXPLAIN ",
+            Self::Lite(_) => "EXPLAIN QUERY PLAN ",
+        }
+    }
+
     /// Lifts the statement timeout of this transaction, which only Postgres' pool for short writes has: for statements
     /// whose time grows with the amount of stored data.
     pub async fn take_time(&mut self) -> Result<(), DbError> {
@@ -194,6 +203,15 @@ impl Db {
             Self::Pg(pg) => Reader::Pg(pg.reader().await?),
             Self::Lite(lite) => Reader::Lite(lite.reader(view).await?),
         })
+    }
+
+    /// How many connections for reading were asked for since it was opened: what reading costs the store.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        match self {
+            Self::Pg(pg) => pg.reads(),
+            Self::Lite(lite) => lite.reads(),
+        }
     }
 
     /// Runs missing migrations and returns how many. SQLite runs them when it is opened; the number is that of then.

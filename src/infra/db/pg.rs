@@ -7,6 +7,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 pub(super) static SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
@@ -41,6 +43,7 @@ pub struct Pg {
     queue: IdleConnections,
     bulk: PgPool,
     read: PgPool,
+    reads: Arc<AtomicU64>,
 }
 
 impl Pg {
@@ -80,6 +83,7 @@ impl Pg {
             ),
             bulk: pool(settings.bulk_connections, &bulk),
             read: pool(settings.read_connections, &read),
+            reads: Arc::default(),
         })
     }
 
@@ -112,7 +116,12 @@ impl Pg {
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<sqlx::Postgres>, DbError> {
+        self.reads.fetch_add(1, Relaxed);
         Ok(self.read.acquire().await?)
+    }
+
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Relaxed)
     }
 
     pub(super) async fn migrate(&self) -> Result<usize, DbError> {

@@ -110,6 +110,9 @@ impl<W: Send + 'static> Runner<W> {
                     break;
                 }
                 Ok(became) => {
+                    if matches!(how, PutBack::Hold { .. }) {
+                        self.wake.wake();
+                    }
                     jobs.iter().zip(became).for_each(|(job, became)| run_log::put_back(job, &how, became));
                     break;
                 }

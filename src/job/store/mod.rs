@@ -3,6 +3,7 @@
 //! `pg.rs` and `lite.rs` hold the same statements side by side; `read.rs` holds those that both stores understand. Every
 //! function takes the caller's transaction. Multi-row statements work in key order, so that they do not deadlock.
 
+mod age;
 mod leave;
 mod lite;
 mod pg;
@@ -12,7 +13,7 @@ mod select;
 pub use leave::{cancel, discard, put_back, release};
 pub use read::{
     Event, Filter, HeldCount, JobView, QueueDepth, arguments, get, held_counts, list, of_delivery,
-    queue_depths, rejections, repetition, timeline_of_delivery, timeline_of_job,
+    plan_of_list, queue_depths, rejections, repetition, timeline_of_delivery, timeline_of_job, unsettled,
 };
 
 use super::outcome::HoldReason;

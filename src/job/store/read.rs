@@ -1,11 +1,12 @@
 //! Reads of jobs, live and finished. Every one takes the caller's [`Scope`] first.
 
-use super::select::select;
+use super::select::{plan, select};
 use crate::ids::{DeliveryId, JobId, ReceiptId, Scope, StoredKind, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Facts, State};
-use crate::sql;
+use crate::{on_either, sql};
 use serde::Serialize;
+use sqlx::QueryBuilder;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
@@ -93,8 +94,10 @@ pub struct Filter {
     pub type_: Option<String>,
     /// Of this group.
     pub group: Option<String>,
-    /// Inserted since.
+    /// Queued at or after this.
     pub since: Option<Timestamp>,
+    /// Queued before this.
+    pub until: Option<Timestamp>,
     /// Of this delivery.
     pub delivery_id: Option<DeliveryId>,
     /// Of this receipt.
@@ -117,9 +120,30 @@ pub async fn list(
     select(scope, tx, filter, limit).await
 }
 
+/// How the store would find the jobs of [`list`], one line per step.
+pub async fn plan_of_list(
+    scope: &Scope,
+    tx: &mut Tx<'_>,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<String>, DbError> {
+    plan(scope, tx, filter, limit).await
+}
+
 /// One job, live or finished; `None` also where the scope may not see it.
 pub async fn get(scope: &Scope, tx: &mut Tx<'_>, id: JobId) -> Result<Option<JobView>, DbError> {
     Ok(select(scope, tx, &Filter { id: Some(id), ..Filter::default() }, 1).await?.pop())
+}
+
+/// The jobs among `ids` that go on without an operator.
+pub async fn unsettled(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<Vec<JobId>, DbError> {
+    Ok(on_either!(tx, c => {
+        let mut query = QueryBuilder::new("SELECT id FROM job WHERE lane <> 3 AND id IN (NULL");
+        for id in ids {
+            query.push(", ").push_bind(*id);
+        }
+        query.push(")").build_query_scalar().persistent(false).fetch_all(c).await?
+    }))
 }
 
 /// All jobs of a delivery, newest first.
@@ -177,18 +201,24 @@ pub async fn queue_depths(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<QueueDepth>, DbError> {
+    // Counted in one pass, whatever the number of queues.
     let text = "
-        SELECT q.name, q.paused,
-               count(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN 1 END) AS available,
-               count(CASE WHEN j.lane = 0 AND j.lease_until IS NOT NULL THEN 1 END) AS running,
-               count(CASE WHEN j.lane = 1 AND j.last_error IS NULL THEN 1 END) AS scheduled,
-               count(CASE WHEN j.lane = 1 AND j.last_error IS NOT NULL THEN 1 END) AS retryable,
-               count(CASE WHEN j.lane = 2 THEN 1 END) AS waiting,
-               count(CASE WHEN j.lane = 3 THEN 1 END) AS held,
-               min(CASE WHEN j.lane = 0 AND j.lease_until IS NULL THEN j.created_at END) AS oldest_at,
-               min(CASE WHEN j.lane = 3 THEN j.run_at END) AS oldest_held_at
+        SELECT q.name, q.paused, COALESCE(j.available, 0) AS available, COALESCE(j.running, 0) AS running,
+               COALESCE(j.scheduled, 0) AS scheduled, COALESCE(j.retryable, 0) AS retryable,
+               COALESCE(j.waiting, 0) AS waiting, COALESCE(j.held, 0) AS held, j.oldest_at, j.oldest_held_at
         FROM (SELECT id, name, paused FROM queue WHERE CAST($1 AS text) IS NULL OR name > $1 ORDER BY name LIMIT $2) q
-        LEFT JOIN job j ON j.queue = q.id GROUP BY q.name, q.paused ORDER BY q.name";
+        LEFT JOIN (
+          SELECT queue,
+                 count(CASE WHEN lane = 0 AND lease_until IS NULL THEN 1 END) AS available,
+                 count(CASE WHEN lane = 0 AND lease_until IS NOT NULL THEN 1 END) AS running,
+                 count(CASE WHEN lane = 1 AND last_error IS NULL THEN 1 END) AS scheduled,
+                 count(CASE WHEN lane = 1 AND last_error IS NOT NULL THEN 1 END) AS retryable,
+                 count(CASE WHEN lane = 2 THEN 1 END) AS waiting,
+                 count(CASE WHEN lane = 3 THEN 1 END) AS held,
+                 min(CASE WHEN lane = 0 AND lease_until IS NULL THEN created_at END) AS oldest_at,
+                 min(CASE WHEN lane = 3 THEN run_at END) AS oldest_held_at
+          FROM job GROUP BY queue) j ON j.queue = q.id
+        ORDER BY q.name";
     Ok(sql!(tx, query_as(text, after, limit).fetch_all)?)
 }
 

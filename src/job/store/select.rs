@@ -1,18 +1,24 @@
 //! The one query behind every read of jobs: live and finished rows under the same predicate, newest first.
 //!
-//! The text holds only the predicates that are asked for, so each combination finds its index. For the same reason jobs of
-//! deliveries and jobs without one are two branches of a union wherever it matters whose they are.
+//! The text holds only the predicates that are asked for, so each combination finds its index, and is planned anew with its
+//! values. For the same reason jobs of deliveries and jobs without one are two branches of a union wherever it matters whose
+//! they are. Such a branch either walks the jobs from the newest on, looking each owner up, or begins at the owners: where they
+//! are few. Postgres decides by its statistics. SQLite, which has none, joins in the order of the text, and [`Start`] decides.
 
+use super::age;
 use super::read::{Filter, JobView};
 use crate::ids::Scope;
 use crate::infra::db::{DbError, Tx};
 use crate::job::state::{Ended, State};
-use crate::on_either;
-use sqlx::QueryBuilder;
+use crate::{on_either, sql};
+use sqlx::{QueryBuilder, Row};
 
 /// Columns that both tables have.
 const SHARED: &str = "j.id, j.kind, q.name AS queue, j.priority, j.delivery_id, j.receipt_id, j.parent_id, j.retry_of, j.attempt, \
      j.crashes, j.lost, j.max_attempts, j.created_at, j.first_started_at, j.last_error";
+
+/// So many owners are few: sorting their jobs costs less than walking the jobs until a page of theirs has been met.
+const FEW: i64 = 5_000;
 
 /// Which jobs a branch reads, by what says whose they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,22 @@ enum Owned {
     ByDelivery,
     /// Those without one.
     ByReceipt,
+}
+
+/// Where SQLite begins to read a branch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// At the newest job.
+    Jobs,
+    /// At the owners that have this column as asked.
+    Owners(&'static str),
+}
+
+/// Where SQLite begins with deliveries and with receipts.
+#[derive(Clone, Copy)]
+struct Starts {
+    deliveries: Start,
+    receipts: Start,
 }
 
 impl Owned {
@@ -57,20 +79,178 @@ impl Owned {
         )
     }
 
-    const fn joins(self) -> &'static str {
-        match self {
+    /// The joins of a table of jobs. SQLite does not reorder a CROSS JOIN.
+    fn joins(self, jobs: &str, start: Start) -> String {
+        let owners = match self {
             Self::Either => {
-                " JOIN queue q ON q.id = j.queue LEFT JOIN delivery d ON d.id = j.delivery_id
-                LEFT JOIN receipt r ON j.delivery_id IS NULL AND r.id = j.receipt_id WHERE true"
+                return format!(
+                    "{jobs} j CROSS JOIN queue q LEFT JOIN delivery d ON d.id = j.delivery_id
+                     LEFT JOIN receipt r ON j.delivery_id IS NULL AND r.id = j.receipt_id WHERE q.id = j.queue"
+                );
             }
-            Self::ByDelivery => {
-                " JOIN queue q ON q.id = j.queue JOIN delivery d ON d.id = j.delivery_id WHERE true"
-            }
-            Self::ByReceipt => {
-                " JOIN queue q ON q.id = j.queue JOIN receipt r ON r.id = j.receipt_id WHERE j.delivery_id IS NULL"
+            Self::ByDelivery => "delivery d",
+            Self::ByReceipt => "receipt r",
+        };
+        let belongs = match self {
+            Self::ByReceipt => "r.id = j.receipt_id AND j.delivery_id IS NULL",
+            _ => "d.id = j.delivery_id",
+        };
+        let from = match start {
+            Start::Jobs => format!("{jobs} j CROSS JOIN queue q CROSS JOIN {owners}"),
+            Start::Owners(_) => format!("{owners} CROSS JOIN {jobs} j CROSS JOIN queue q"),
+        };
+        format!("{from} WHERE q.id = j.queue AND {belongs}")
+    }
+}
+
+impl Starts {
+    const JOBS: Self = Self { deliveries: Start::Jobs, receipts: Start::Jobs };
+
+    /// Counts the owners, up to [`FEW`], by each column that is asked for.
+    async fn of(scope: &Scope, tx: &mut Tx<'_>, filter: &Filter) -> Result<Self, DbError> {
+        let mut starts = Self::JOBS;
+        if !matches!(tx, Tx::Lite(_)) {
+            return Ok(starts);
+        }
+        for owned in Owned::branches(scope, filter) {
+            let (table, start) = match owned {
+                Owned::Either => continue,
+                Owned::ByDelivery => ("delivery", &mut starts.deliveries),
+                Owned::ByReceipt => ("receipt", &mut starts.receipts),
+            };
+            let asked = owners(scope, filter).into_iter();
+            let asked = asked.filter(|(column, _)| {
+                *owned == Owned::ByDelivery || matches!(*column, "customer" | "source")
+            });
+            let mut least = FEW;
+            for (column, wanted) in asked {
+                let text =
+                    format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {column} = $1 LIMIT {least})");
+                let text = sqlx::AssertSqlSafe(text);
+                let found: i64 = sql!(&mut *tx, query_scalar(text, wanted).fetch_one)?;
+                if found < least {
+                    (least, *start) = (found, Start::Owners(column));
+                }
             }
         }
+        Ok(starts)
     }
+
+    const fn of_branch(self, owned: Owned) -> Start {
+        match owned {
+            Owned::Either => Start::Jobs,
+            Owned::ByDelivery => self.deliveries,
+            Owned::ByReceipt => self.receipts,
+        }
+    }
+}
+
+/// The columns of owners that are asked for.
+fn owners<'a>(scope: &'a Scope, filter: &'a Filter) -> Vec<(&'static str, &'a str)> {
+    let asked = [
+        ("customer", scope.customer()),
+        ("source", filter.source.as_deref()),
+        ("customer", filter.customer.as_deref()),
+        ("category", filter.category.as_deref()),
+        ("type", filter.type_.as_deref()),
+        ("grp", filter.group.as_deref()),
+    ];
+    asked.into_iter().filter_map(|(column, wanted)| Some((column, wanted?))).collect()
+}
+
+/// One branch of the union.
+struct Branch {
+    owned: Owned,
+    start: Start,
+    /// Its text up to the predicates with values.
+    text: String,
+    /// In Postgres a subquery has a name.
+    name: &'static str,
+}
+
+/// What the filter says in words of the store.
+struct Asked {
+    branches: Vec<Branch>,
+    /// The predicate of the state.
+    state: String,
+    /// Ids of the jobs that were queued in the time asked for lie in here.
+    ids: age::Bounds,
+    /// Put before a column that begins no index search of SQLite.
+    no_index: &'static str,
+}
+
+impl Asked {
+    async fn of(scope: &Scope, tx: &mut Tx<'_>, filter: &Filter) -> Result<Self, DbError> {
+        let (now, no_index) = match tx {
+            Tx::Pg(_) => ("now()", ""),
+            Tx::Lite(_) => ("CAST(unixepoch('subsec') * 1000000 AS INTEGER)", "+"),
+        };
+        let starts = Starts::of(scope, tx, filter).await?;
+        let state = filter.state.map(|state| match Ended::of_state(state) {
+            // Not as a value: the index of each end names it.
+            Some(end) => format!(" AND j.outcome = {}", end.code()),
+            None => format!(" AND {}", live_state(state, now)),
+        });
+        Ok(Self {
+            branches: branches(now, scope, filter, starts),
+            state: state.unwrap_or_default(),
+            ids: age::bounds(tx, filter.since, filter.until).await?,
+            no_index,
+        })
+    }
+}
+
+/// The query, after `$head`, for the store that the macro is used in.
+macro_rules! query {
+    ($head:expr, $asked:expr, $scope:expr, $filter:expr, $limit:expr) => {{
+        let (asked, filter) = ($asked, $filter);
+        let mut query = QueryBuilder::new($head);
+        let mut union = "";
+        for Branch { owned, start, text, name } in &asked.branches {
+            // What begins at the owners finds its jobs by owner.
+            let plain = if *start == Start::Jobs { "" } else { asked.no_index };
+            query.push(union).push(text);
+            for (column, wanted) in owners($scope, filter) {
+                let hint = match start {
+                    Start::Owners(first) if *first != column => asked.no_index,
+                    _ => "",
+                };
+                query.push(format!(" AND {hint}{} = ", owned.column(column))).push_bind(wanted);
+            }
+            if let Some(queue) = &filter.queue {
+                query.push(format!(" AND {plain}j.queue = (SELECT id FROM queue WHERE name = "));
+                query.push_bind(queue.as_str()).push(")");
+            }
+            if let Some(id) = filter.delivery_id {
+                query.push(" AND j.delivery_id = ").push_bind(id);
+            }
+            if let Some(id) = filter.receipt_id {
+                query.push(" AND j.receipt_id = ").push_bind(id);
+            }
+            for (condition, at) in [("created_at >=", filter.since), ("created_at <", filter.until)] {
+                if let Some(at) = at {
+                    query.push(format!(" AND j.{condition} ")).push_bind(at);
+                }
+            }
+            let ids = [
+                ("id =", filter.id),
+                ("retry_of =", filter.retry_of),
+                ("id <", filter.before),
+                ("id >=", asked.ids.from),
+                ("id <", asked.ids.before),
+            ];
+            for (condition, id) in ids {
+                if let Some(id) = id {
+                    query.push(format!(" AND {plain}j.{condition} ")).push_bind(id);
+                }
+            }
+            query.push(&asked.state);
+            query.push(" ORDER BY j.id DESC LIMIT ").push_bind($limit).push(format!(") {name}"));
+            union = " UNION ALL ";
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind($limit);
+        query
+    }};
 }
 
 /// Jobs that match, newest first, at most `limit`.
@@ -80,53 +260,29 @@ pub async fn select(
     filter: &Filter,
     limit: u32,
 ) -> Result<Vec<JobView>, DbError> {
-    let now = match tx {
-        Tx::Pg(_) => "now()",
-        Tx::Lite(_) => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
-    };
-    let branches = branches(now, scope, filter);
-    let live = filter.state.filter(|state| !state.is_final());
-    let live = live.map(|state| format!(" AND {}", live_state(state, now))).unwrap_or_default();
-    let (end, limit) = (filter.state.and_then(Ended::of_state), i64::from(limit));
+    let (asked, limit) = (Asked::of(scope, tx, filter).await?, i64::from(limit));
     Ok(on_either!(tx, c => {
-        let mut query = QueryBuilder::new("");
-        let mut union = "";
-        for (owned, text, name) in &branches {
-            query.push(union).push(text);
-            for (column, wanted) in texts(*owned, scope, filter) {
-                if let Some(wanted) = wanted {
-                    query.push(format!(" AND {column} = ")).push_bind(wanted);
-                }
-            }
-            if let Some(since) = filter.since {
-                query.push(" AND j.created_at >= ").push_bind(since);
-            }
-            if let Some(id) = filter.delivery_id {
-                query.push(" AND j.delivery_id = ").push_bind(id);
-            }
-            if let Some(id) = filter.receipt_id {
-                query.push(" AND j.receipt_id = ").push_bind(id);
-            }
-            let ids = [("id =", filter.id), ("retry_of =", filter.retry_of), ("id <", filter.before)];
-            for (condition, id) in ids {
-                if let Some(id) = id {
-                    query.push(format!(" AND j.{condition} ")).push_bind(id);
-                }
-            }
-            if let Some(end) = end {
-                query.push(" AND j.outcome = ").push_bind(end.code());
-            }
-            query.push(&live);
-            query.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit).push(format!(") {name}"));
-            union = " UNION ALL ";
-        }
-        query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-        query.build_query_as().fetch_all(c).await?
+        query!("", &asked, scope, filter, limit).build_query_as().persistent(false).fetch_all(c).await?
     }))
 }
 
-/// The branches of the union (in Postgres its NULLs need a type): whose jobs each reads, its text up to the predicates with values, and its name.
-fn branches(now: &str, scope: &Scope, filter: &Filter) -> Vec<(Owned, String, &'static str)> {
+/// How the store would find these jobs, one line per step.
+pub async fn plan(
+    scope: &Scope,
+    tx: &mut Tx<'_>,
+    filter: &Filter,
+    limit: u32,
+) -> Result<Vec<String>, DbError> {
+    let (asked, limit) = (Asked::of(scope, tx, filter).await?, i64::from(limit));
+    let head = tx.explain();
+    Ok(on_either!(tx, c => {
+        let lines = query!(head, &asked, scope, filter, limit).build().persistent(false).fetch_all(c).await?;
+        lines.iter().map(|line| line.try_get(line.len() - 1)).collect::<Result<_, _>>()?
+    }))
+}
+
+fn branches(now: &str, scope: &Scope, filter: &Filter, starts: Starts) -> Vec<Branch> {
+    // In Postgres the NULLs of a union need a type.
     let live = format!(
         "j.lane, j.lease_until, CAST(NULL AS smallint) AS outcome, j.run_at, CAST(NULL AS timestamptz) AS finished_at, j.wait_reason,
          CASE WHEN j.lane <> 3 THEN j.progress END AS progress, CASE WHEN j.lane = 3 THEN j.progress END AS report,
@@ -134,32 +290,22 @@ fn branches(now: &str, scope: &Scope, filter: &Filter) -> Vec<(Owned, String, &'
     );
     let done = format!(
         "CAST(NULL AS smallint) AS lane, CAST(NULL AS timestamptz) AS lease_until, j.outcome, CAST(NULL AS timestamptz) AS run_at, j.finished_at, CAST(NULL AS text) AS wait_reason,
-         CAST(NULL AS jsonb) AS progress, j.report, {now} AS now FROM job_done j"
+         CAST(NULL AS jsonb) AS progress, j.report, {now} AS now"
     );
     let tables = [
-        (live, filter.state.is_none_or(|state| !state.is_final()), "live"),
-        (done, filter.state.is_none_or(State::is_final), "done"),
+        (live, filter.state.is_none_or(|state| !state.is_final()), "job", "live"),
+        (done, filter.state.is_none_or(State::is_final), "job_done", "done"),
     ];
     let mut branches = Vec::new();
-    for (rest, _, name) in tables.into_iter().filter(|(_, wanted, _)| *wanted) {
+    for (rest, _, jobs, name) in tables.into_iter().filter(|(_, wanted, ..)| *wanted) {
         for &owned in Owned::branches(scope, filter) {
-            let (columns, joins) = (owned.columns(), owned.joins());
-            branches.push((owned, format!("SELECT * FROM (SELECT {columns}, {rest}{joins}"), name));
+            let start = starts.of_branch(owned);
+            let (columns, joins) = (owned.columns(), owned.joins(jobs, start));
+            let text = format!("SELECT * FROM (SELECT {columns}, {rest} FROM {joins}");
+            branches.push(Branch { owned, start, text, name });
         }
     }
     branches
-}
-
-fn texts<'a>(owned: Owned, scope: &'a Scope, filter: &'a Filter) -> [(String, Option<&'a str>); 7] {
-    [
-        (owned.column("customer"), scope.customer()),
-        ("q.name".into(), filter.queue.as_deref()),
-        (owned.column("source"), filter.source.as_deref()),
-        (owned.column("customer"), filter.customer.as_deref()),
-        ("d.category".into(), filter.category.as_deref()),
-        ("d.type".into(), filter.type_.as_deref()),
-        ("d.grp".into(), filter.group.as_deref()),
-    ]
 }
 
 /// The predicate of a live state: [`State::try_from`] in SQL. A test compares the two.

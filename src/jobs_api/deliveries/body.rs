@@ -3,13 +3,13 @@
 use super::form;
 use super::post::Post;
 use super::staging::{Staged, Staging};
-use crate::delivery::Accepted;
+use super::wire::Posted;
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
 use crate::jobs_api::{Api, BASE, Ctx};
 use crate::web::permit::Ingest;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
 use crate::web::text::{Text, text};
-use crate::web::{Cap, Capped, Json, Kind, May, Problem, Query};
+use crate::web::{Cap, Capped, Json, Kind, May, Problem, Query, Wait};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -41,6 +41,9 @@ pub struct Place {
     /// Its media type, where `Content-Type` does not say it.
     #[param(inline)]
     media_type: Option<Text>,
+    /// Answer only once it has ended or is held, at the latest after this time.
+    #[param(inline)]
+    wait: Option<Wait>,
 }
 
 /// A form with one file.
@@ -62,7 +65,7 @@ pub struct Form {
     params(Place, ("Idempotency-Key" = Option<String>, Header,
         description = "What the sender calls it: the same again is answered with the first receipt.")),
     request_body(content((Vec<u8> = "application/octet-stream"), (Form = "multipart/form-data"))),
-    responses((status = 202, body = Accepted, headers(("location" = String), ("retry-after" = u64))),
+    responses((status = 202, body = Posted, headers(("location" = String), ("retry-after" = u64))),
         Refusals, Conflicts, Bodies))]
 pub async fn take(
     may: May<Ingest>,
@@ -79,6 +82,7 @@ pub async fn take(
     })?;
     let coordinates = place.coordinates(may.scope())?;
     let idempotency_key = idempotency_key(request.headers())?;
+    let wait = api.kit.limits.wait(place.wait)?;
     let staged = stage(&api, source.delivery_bytes, request).await?;
     if staged.stored.len_bytes == 0 {
         return Err(Problem::new(Kind::Malformed, "the delivery has no bytes"));
@@ -96,7 +100,7 @@ pub async fn take(
     let accepted = api.take(post, &config, source).await?;
     let location = format!("{BASE}/receipts/{}", accepted.receipt_id);
     let headers = [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())];
-    Ok((StatusCode::ACCEPTED, headers, Json(accepted)))
+    Ok((StatusCode::ACCEPTED, headers, Json(Posted::of(&api, accepted, wait).await)))
 }
 
 impl Place {
@@ -121,9 +125,8 @@ impl Place {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(given) = headers.get("idempotency-key") else { return Ok(None) };
     let fits = given.to_str().ok().filter(|key| (1..=256).contains(&key.len()));
-    fits.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        Problem::new(Kind::Malformed, "Idempotency-Key is not one to 256 visible ASCII characters")
-    })
+    fits.map(|key| Some(key.to_owned()))
+        .ok_or_else(|| Problem::parameter("Idempotency-Key", "is not 1 to 256 visible ASCII characters"))
 }
 
 /// Lower case, without parameters.

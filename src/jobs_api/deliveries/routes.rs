@@ -50,9 +50,12 @@ struct DeliveryFilter {
     /// Of this receipt.
     #[param(inline)]
     receipt: Option<ReceiptId>,
-    /// Arrived since.
+    /// Arrived at or after this.
     #[param(inline)]
     since: Option<Since>,
+    /// Arrived before this.
+    #[param(inline)]
+    until: Option<Since>,
 }
 
 /// How to replay.
@@ -91,6 +94,7 @@ async fn list(
         held_reason: None,
         receipt: filter.receipt,
         since: instant(filter.since),
+        until: instant(filter.until),
         before: page.after().copied(),
     };
     let rows =

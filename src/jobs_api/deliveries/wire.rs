@@ -2,16 +2,32 @@
 
 use crate::delivery::manifest::{self, Manifest};
 use crate::delivery::store::DeliveryRow;
-use crate::delivery::{Event, Loaded, Trace};
-use crate::jobs_api::BASE;
+use crate::delivery::{Accepted, Awaited, Event, Loaded, ReceiptState, ReceiptView, Trace};
+use crate::ids::Timestamp;
 use crate::jobs_api::jobs::wire::Job;
 use crate::jobs_api::links::{Linked, Links};
+use crate::jobs_api::{Api, BASE};
 use crate::load::query::{FindingRow, LoadRow};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// A delivery and where to read on.
 pub type Delivery = Linked<DeliveryRow>;
+
+/// The answer to a posted delivery.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Posted {
+    /// What was accepted.
+    #[serde(flatten)]
+    pub accepted: Accepted,
+    /// With `wait`: the state of its receipt at the time of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<ReceiptState>,
+    /// With `wait`: when the last of its jobs ended; absent while one has not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+}
 
 /// A delivery and what it holds.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,6 +104,23 @@ pub struct DeliveryTrace {
     pub loads: Vec<LoadRow>,
     /// The first findings of each load.
     pub findings: Vec<FindingRow>,
+}
+
+impl Posted {
+    /// What was accepted, after waiting for its end if the sender asked for that. It stays accepted if the store fails now.
+    pub async fn of(api: &Api, accepted: Accepted, wait: Option<Duration>) -> Self {
+        let id = accepted.receipt_id;
+        let Some(most) = wait else { return Self { accepted, state: None, finished_at: None } };
+        let look = || ReceiptView::find(&api.db, id);
+        let settled = |found: &Option<ReceiptView>| found.as_ref().is_none_or(|receipt| receipt.is_settled);
+        let found = api.waiters.settled(Awaited::Receipt(id), most, look, settled).await;
+        let found = found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a delivery was accepted, and its state cannot be read");
+            None
+        });
+        let (state, finished_at) = found.map(|receipt| (receipt.state, receipt.finished_at)).unzip();
+        Self { accepted, state, finished_at: finished_at.flatten() }
+    }
 }
 
 impl From<DeliveryRow> for Delivery {

@@ -35,9 +35,12 @@ struct HeldFilter {
     /// Of this customer.
     #[param(inline)]
     customer: Option<Text>,
-    /// Queued since.
+    /// Queued at or after this.
     #[param(inline)]
     since: Option<Since>,
+    /// Queued before this.
+    #[param(inline)]
+    until: Option<Since>,
 }
 
 type Waiting = (JobView, Option<DeliveryRow>, Option<Manifest>);
@@ -63,6 +66,7 @@ async fn list(
         source: text(filter.source),
         customer: text(filter.customer),
         since: instant(filter.since),
+        until: instant(filter.until),
         before: page.after().copied(),
         ..Filter::default()
     };

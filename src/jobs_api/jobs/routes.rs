@@ -1,17 +1,18 @@
 //! `/jobs`.
 
 use super::wire::{Acted, Job, JobDetail};
-use crate::delivery::{Cancelled, JobStory};
-use crate::ids::JobId;
+use crate::delivery::{Awaited, Cancelled, JobStory};
+use crate::ids::{DeliveryId, JobId, ReceiptId};
 use crate::infra::db::View;
 use crate::job::store::{self, Filter};
 use crate::job::{State as JobState, Stop};
+use crate::jobs_api::receipts::Patience;
 use crate::jobs_api::{BASE, Ctx, instant};
 use crate::web::page::PageQuery;
 use crate::web::permit::{Operate, Read};
 use crate::web::refusal::{Conflicts, Refusals};
 use crate::web::text::{Text, text};
-use crate::web::{Json, Listing, May, Paged, Path, Problem, Since};
+use crate::web::{Json, Listing, May, Paged, Path, Problem, Query, Since};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -49,9 +50,18 @@ struct JobFilter {
     /// Of this group.
     #[param(inline)]
     group: Option<Text>,
-    /// Queued since.
+    /// Of this delivery.
+    #[param(inline)]
+    delivery: Option<DeliveryId>,
+    /// Of this receipt.
+    #[param(inline)]
+    receipt: Option<ReceiptId>,
+    /// Queued at or after this.
     #[param(inline)]
     since: Option<Since>,
+    /// Queued before this.
+    #[param(inline)]
+    until: Option<Since>,
 }
 
 pub fn routes() -> OpenApiRouter<Ctx> {
@@ -79,7 +89,10 @@ async fn list(
         category: text(filter.category),
         type_: text(filter.type_),
         group: text(filter.group),
+        delivery_id: filter.delivery,
+        receipt_id: filter.receipt,
         since: instant(filter.since),
+        until: instant(filter.until),
         before: page.after().copied(),
         ..Filter::default()
     };
@@ -89,15 +102,20 @@ async fn list(
 }
 
 /// One job with its timeline, findings, progress and links.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = inline(JobId), Path)),
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = inline(JobId), Path), Patience),
     responses((status = 200, body = JobDetail), Refusals))]
 async fn show(
     may: May<Read>,
     State(api): State<Ctx>,
     Path(id): Path<JobId>,
+    Query(patience): Query<Patience>,
 ) -> Result<Json<JobDetail>, Problem> {
-    let job = store::get(may.scope(), &mut api.db.reader(View::State).await?.tx(), id).await?;
-    let job = job.ok_or_else(Problem::not_found)?;
+    let most = api.kit.limits.wait(patience.wait)?.unwrap_or_default();
+    let look = || async {
+        let job = store::get(may.scope(), &mut api.db.reader(View::State).await?.tx(), id).await?;
+        job.ok_or_else(Problem::not_found)
+    };
+    let job = api.waiters.settled(Awaited::Job(id), most, look, |job| job.state.is_settled()).await?;
     let story = JobStory::of(&api.db, may.scope(), &job, FINDINGS).await?;
     Ok(Json(JobDetail::of(job, story)))
 }

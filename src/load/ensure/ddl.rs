@@ -20,15 +20,43 @@ pub(super) fn add_column(dialect: Dialect, table: &str, declared: &Column) -> St
     format!("ALTER TABLE {} ADD COLUMN {}", dialect.relation(table), column(dialect, &field))
 }
 
-/// One index per searchable column, and one for a customer's newest rows.
-pub(super) fn indexes(dialect: Dialect, table: &Declared) -> Vec<String> {
+/// An index of a declared table.
+#[derive(Debug)]
+pub(super) struct Index {
+    /// Its name, which says of which columns it is.
+    pub name: String,
+    /// The statement that makes it.
+    pub create: String,
+}
+
+/// One index per searchable column, in the order in which rows are listed: by that column, by `received_at`, by the key. So a
+/// page is a walk of the index, also behind a filter that holds the first column to one value. Postgres limits an entry to
+/// 2,704 bytes: where a text and the key might be longer together it sorts what came at one time.
+pub(super) fn indexes(dialect: Dialect, table: &Declared) -> Vec<Index> {
     let relation = dialect.relation(&table.table.name);
-    let index = |columns: &str| {
-        let name = index_name(&table.table.name, columns);
-        format!("CREATE INDEX IF NOT EXISTS {name} ON {relation} ({columns})")
+    let index = |first: &str| {
+        let field = table.fields.iter().find(|field| field.name == first);
+        let long = field.is_some_and(|field| matches!(field.kind, ColumnKind::Text | ColumnKind::Bytes));
+        let key: Vec<&str> = table.key_fields().map(|field| field.name.as_str()).collect();
+        let fits = dialect == Dialect::Lite || !long || key.contains(&first);
+        let mut columns = vec![quoted(first)];
+        for column in std::iter::once("received_at").chain(key.into_iter().filter(|_| fits)).map(quoted) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let columns = columns.join(", ");
+        let name = index_name(&table.table.name, &columns);
+        let create = format!("CREATE INDEX IF NOT EXISTS {} ON {relation} ({columns})", quoted(&name));
+        Index { name, create }
     };
-    let single = table.searchable().into_iter().filter(|&name| name != "customer").map(|n| index(&quoted(n)));
-    single.chain([index("\"customer\", \"received_at\"")]).collect()
+    table.searchable().into_iter().map(index).collect()
+}
+
+/// Removes an index that a table no longer needs.
+pub(super) fn drop_index(dialect: Dialect, name: &str) -> String {
+    let schema = dialect.either("rows.", "");
+    format!("DROP INDEX IF EXISTS {schema}{}", quoted(name))
 }
 
 pub(super) fn drop_view(dialect: Dialect, name: &str) -> String {
@@ -77,8 +105,11 @@ fn column_type(dialect: Dialect, kind: &ColumnKind) -> String {
     fixed.to_owned()
 }
 
+/// Begins the name of every index made here.
+pub(super) const INDEX_PREFIX: &str = "ix_";
+
 /// Under 63 bytes and unique per table and columns: index names share one namespace in both stores.
 fn index_name(table: &str, columns: &str) -> String {
     let digest = Digest::of(format!("{table} {columns}").as_bytes()).to_string();
-    quoted(&format!("ix_{}_{}", &table[..table.len().min(40)], &digest[..12]))
+    format!("{INDEX_PREFIX}{}_{}", &table[..table.len().min(40)], &digest[..12])
 }

@@ -7,6 +7,9 @@
 //! Only additions are allowed: a table, a nullable column, a word of an enum (enums are text, checked when rows are
 //! written, so this needs no DDL), an index, a view. Anything else would change or lose rows and is an error that names
 //! it; then nothing is changed. Tables that are no longer declared stay as they are.
+//!
+//! Indexes are compared with those that are there, also of a table whose declaration is the same: an earlier version of this
+//! program may have made others.
 
 mod ddl;
 mod store;
@@ -16,7 +19,7 @@ use super::sql::Dialect;
 use crate::infra::db::{Db, DbError, Lane};
 use module_api::{ColumnKind, Table, View};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A table or view as recorded in `module_table`.
@@ -38,6 +41,9 @@ struct Record {
     module: String,
     made: Definition,
 }
+
+/// The indexes that are there, by the table's name in the store.
+type Indexes = BTreeMap<String, BTreeSet<String>>;
 
 /// The change to one table or view.
 #[derive(Debug)]
@@ -61,7 +67,8 @@ pub async fn ensure(db: &Db, tables: &Tables, lock_timeout: Duration) -> Result<
         Box::pin(async move {
             let dialect = store::lock(&mut tx, lock_timeout).await?;
             let made = store::records(&mut tx).await?;
-            let steps = plan(dialect, &tables, &made)
+            let indexes = store::indexes(&mut tx).await?;
+            let steps = plan(dialect, &tables, &made, &indexes)
                 .map_err(|why| DbError::corrupt(format!("module tables: {why}")))?;
             for step in &steps {
                 store::carry_out(&mut tx, step).await?;
@@ -72,15 +79,24 @@ pub async fn ensure(db: &Db, tables: &Tables, lock_timeout: Duration) -> Result<
     .await
 }
 
-fn plan(dialect: Dialect, tables: &Tables, made: &[Record]) -> Result<Vec<Step>, String> {
+fn plan(dialect: Dialect, tables: &Tables, made: &[Record], indexes: &Indexes) -> Result<Vec<Step>, String> {
     let made: BTreeMap<&str, &Record> = made.iter().map(|r| (r.name.as_str(), r)).collect();
     let mut steps = Vec::new();
     for table in tables.tables() {
         let name = table.table.name.as_str();
-        steps.extend(match made.get(name) {
-            None => Some(create(dialect, table)),
-            Some(record) => extend(dialect, table, record).map_err(|why| format!("table {name}: {why}"))?,
-        });
+        let Some(record) = made.get(name) else {
+            steps.push(create(dialect, table));
+            continue;
+        };
+        let step = extend(dialect, table, record).map_err(|why| format!("table {name}: {why}"))?;
+        let index = index(dialect, table, indexes.get(&dialect.stored_name(name)));
+        match (step, index) {
+            (Some(mut step), Some(index)) => {
+                step.statements.extend(index.statements);
+                steps.push(step);
+            }
+            (step, index) => steps.extend(step.or(index)),
+        }
     }
     for view in tables.views() {
         steps.extend(replace_view(dialect, view, made.get(view.view.name.as_str()).copied())?);
@@ -90,7 +106,7 @@ fn plan(dialect: Dialect, tables: &Tables, made: &[Record]) -> Result<Vec<Step>,
 
 fn create(dialect: Dialect, table: &Declared) -> Step {
     let mut statements = vec![ddl::create_table(dialect, table)];
-    statements.extend(ddl::indexes(dialect, table));
+    statements.extend(ddl::indexes(dialect, table).into_iter().map(|index| index.create));
     Step { what: vec![format!("table {}", table.table.name)], statements, record: record_of(table) }
 }
 
@@ -139,11 +155,23 @@ fn extend(dialect: Dialect, table: &Declared, record: &Record) -> Result<Option<
         what.push(format!("table {}: column {}", new.name, column.name));
         statements.push(ddl::add_column(dialect, &new.name, column));
     }
-    statements.extend(ddl::indexes(dialect, table));
     if what.is_empty() {
         what.push(format!("table {}: declaration", new.name));
     }
     Ok(Some(Step { what, statements, record: record_of(table) }))
+}
+
+/// Makes the indexes that a table lacks, and removes those that no list needs any more.
+fn index(dialect: Dialect, table: &Declared, there: Option<&BTreeSet<String>>) -> Option<Step> {
+    let (none, wanted) = (BTreeSet::new(), ddl::indexes(dialect, table));
+    let there = there.unwrap_or(&none);
+    let missing =
+        wanted.iter().filter(|index| !there.contains(&index.name)).map(|index| index.create.clone());
+    let needless = there.iter().filter(|name| !wanted.iter().any(|index| index.name == **name));
+    let needless = needless.map(|name| ddl::drop_index(dialect, name));
+    let statements: Vec<String> = missing.chain(needless).collect();
+    let what = vec![format!("table {}: indexes", table.table.name)];
+    (!statements.is_empty()).then(|| Step { what, statements, record: record_of(table) })
 }
 
 /// Whether a column of kind `is` can hold everything that one of kind `was` held.

@@ -1,6 +1,7 @@
 //! SQL of `module_table`, and the DDL of a plan.
 
-use super::{Definition, Record, Step};
+use super::ddl::INDEX_PREFIX;
+use super::{Definition, Indexes, Record, Step};
 use crate::infra::db::{DbError, Tx};
 use crate::load::sql::Dialect;
 use crate::{on_either, sql};
@@ -37,6 +38,20 @@ pub(super) async fn records(tx: &mut Tx<'_>) -> Result<Vec<Record>, DbError> {
             Ok(Record { name, module, made })
         })
         .collect()
+}
+
+/// The indexes of module tables that were made here, whether or not the tables are still declared.
+pub(super) async fn indexes(tx: &mut Tx<'_>) -> Result<Indexes, DbError> {
+    let text = Dialect::of(tx).either(
+        "SELECT tablename::text, indexname::text FROM pg_indexes WHERE schemaname = 'rows'",
+        "SELECT tbl_name, name FROM sqlite_master WHERE type = 'index' AND tbl_name LIKE 'rows\\_%' ESCAPE '\\'",
+    );
+    let rows: Vec<(String, String)> = sql!(tx, query_as(text).fetch_all)?;
+    let mut found = Indexes::new();
+    for (table, name) in rows.into_iter().filter(|(_, name)| name.starts_with(INDEX_PREFIX)) {
+        found.entry(table).or_default().insert(name);
+    }
+    Ok(found)
 }
 
 /// Runs the DDL of one step and records it.

@@ -3,6 +3,8 @@
 use crate::load::value::from_text;
 use module_api::{ColumnKind, Value};
 
+/// The operators, as errors name them.
+const OPERATORS: &str = "eq, ne, lt, le, gt, ge, in, prefix, null";
 /// Most values of one `in`.
 const MAX_VALUES: usize = 100;
 
@@ -51,8 +53,10 @@ impl Filter {
     /// # Errors
     /// What is wrong with it, as a lower-case fragment.
     pub(super) fn operator(&self, kind: &ColumnKind) -> Result<Operator, String> {
-        let (word, text) =
-            self.condition.split_once(':').ok_or_else(|| "not of the form operator:value".to_owned())?;
+        let (word, text) = self
+            .condition
+            .split_once(':')
+            .ok_or_else(|| format!("is not operator:value, with one of {OPERATORS}"))?;
         let value = || from_text(kind, text);
         if text.contains('\0') {
             return Err("U+0000 cannot be in a value".to_owned());
@@ -81,7 +85,7 @@ impl Filter {
                 _ => return Err(format!("{text:?} is not true or false")),
             },
             _ => {
-                return Err(format!("{word:?} is not one of eq, ne, lt, le, gt, ge, in, prefix, null"));
+                return Err(format!("{word:?} is not one of {OPERATORS}"));
             }
         })
     }
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_cannot_be_says_why() {
-        assert_eq!(fault(&ColumnKind::Int, "5"), "not of the form operator:value");
+        assert!(fault(&ColumnKind::Int, "5").starts_with("is not operator:value, with one of eq"));
         assert_eq!(fault(&ColumnKind::Int, "eq:five"), "\"five\" is not a whole number of 64 bits");
         assert_eq!(fault(&ColumnKind::Int, "prefix:5"), "prefix is for text");
         assert_eq!(fault(&ColumnKind::words(&["a", "b"]), "in:a,c"), "\"c\" is not one of a, b");

@@ -22,9 +22,6 @@ use crate::infra::db::{Db, DbError};
 use module_api::{ColumnKind, Value};
 use std::sync::Arc;
 
-/// Most rows of one page.
-const MAX_PAGE: u32 = 1_000;
-
 /// A query of one table or view.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
@@ -38,7 +35,7 @@ pub struct Question {
     pub order: Option<Order>,
     /// `next` of the previous page.
     pub cursor: Option<String>,
-    /// Rows of the page, at most 1,000.
+    /// Rows of the page, at least one.
     pub limit: u32,
 }
 
@@ -75,32 +72,24 @@ pub enum QueryError {
     /// There is no such table or view.
     #[error("there is no table {0:?}")]
     NoTable(String),
-    /// The table has no such column.
-    #[error("table {table} has no column {column:?}")]
-    NoColumn {
-        /// The table.
-        table: String,
-        /// The column.
-        column: String,
+    /// A column that is not there, or that cannot be used so: it would be read from the whole table.
+    #[error("{why}")]
+    Column {
+        /// The parameter that names it: `order`, or `filter[column]`.
+        parameter: String,
+        /// What is wrong with it, and what is allowed.
+        why: String,
     },
-    /// Without a time range this would read the whole table.
-    #[error("column {column} is not indexed: give a time range, or use one of {searchable}")]
-    NotIndexed {
-        /// The column.
-        column: String,
-        /// Columns that need no range, comma-separated.
-        searchable: String,
-    },
-    /// An invalid filter.
-    #[error("filter on {column}: {why}")]
+    /// An invalid condition.
+    #[error("{why}")]
     Filter {
         /// The column.
         column: String,
-        /// What is wrong with it.
+        /// What is wrong with it, and what is allowed.
         why: String,
     },
     /// A cursor of another table or order.
-    #[error("the cursor belongs to another table or order")]
+    #[error("is not the `next` of an earlier page of this table in this order")]
     Cursor,
     /// The store failed.
     #[error(transparent)]
@@ -114,7 +103,8 @@ struct Checked {
     table: Arc<Declared>,
     /// Filters, time range and the scope's customer: the position of a column, and its condition.
     conditions: Vec<(usize, Operator)>,
-    /// Positions of the sort columns: the requested one, then the key, which makes the order total.
+    /// Positions of the sort columns: the requested one, `received_at`, then the key, which makes the order total. Indexes have
+    /// their columns in this order.
     order: Vec<usize>,
     descending: bool,
     /// Values of `order` in the last row of the previous page.
@@ -145,6 +135,20 @@ pub async fn rows(
     Ok(Page { table: checked.table.clone(), rows, next })
 }
 
+/// How the store would find the rows of a query, one line per step.
+///
+/// # Errors
+/// See [`QueryError`].
+pub async fn plan(
+    db: &Db,
+    scope: &Scope,
+    tables: &Tables,
+    name: &str,
+    query: &Question,
+) -> Result<Vec<String>, QueryError> {
+    Ok(store::plan(db, &check(scope, tables, name, query)?).await?)
+}
+
 fn check(scope: &Scope, tables: &Tables, name: &str, query: &Question) -> Result<Checked, QueryError> {
     let table = match (tables.table(name), tables.view(name)) {
         (Some(table), _) => table.clone(),
@@ -152,19 +156,21 @@ fn check(scope: &Scope, tables: &Tables, name: &str, query: &Question) -> Result
         (None, None) => return Err(QueryError::NoTable(name.to_owned())),
     };
     let bounded = query.since.is_some() || query.until.is_some();
-    let column = |column: &str| {
-        let position = table
-            .position(column)
-            .ok_or_else(|| QueryError::NoColumn { table: name.to_owned(), column: column.to_owned() })?;
+    let column = |parameter: &str, column: &str| {
+        let wrong = |why| QueryError::Column { parameter: parameter.to_owned(), why };
+        let position = table.position(column).ok_or_else(|| {
+            let all: Vec<&str> = table.fields.iter().map(|field| field.name.as_str()).collect();
+            wrong(format!("table {name} has no column {column:?}; its columns are {}", all.join(", ")))
+        })?;
         let searchable = table.searchable();
         if bounded || searchable.contains(&column) {
-            Ok(position)
-        } else {
-            Err(QueryError::NotIndexed { column: column.to_owned(), searchable: searchable.join(", ") })
+            return Ok(position);
         }
+        let searchable = searchable.join(", ");
+        Err(wrong(format!("column {column} has no index: give since or until, or use one of {searchable}")))
     };
     let filters = query.filters.iter().map(|filter| {
-        let position = column(&filter.column)?;
+        let position = column(&format!("filter[{}]", filter.column), &filter.column)?;
         let operator = filter.operator(&table.fields[position].kind);
         let why = |why| QueryError::Filter { column: filter.column.clone(), why };
         Ok((position, operator.map_err(why)?))
@@ -175,10 +181,14 @@ fn check(scope: &Scope, tables: &Tables, name: &str, query: &Question) -> Result
     conditions.extend(query.until.map(|at| (RECEIVED_AT, Operator::Less(comparable_time(at)))));
     let (first, descending) = match &query.order {
         None => (RECEIVED_AT, true),
-        Some(order) => (column(&order.column)?, order.descending),
+        Some(order) => (column("order", &order.column)?, order.descending),
     };
     let mut order = vec![first];
-    order.extend(table.key.iter().filter(|&&k| k != first));
+    for position in std::iter::once(RECEIVED_AT).chain(table.key.iter().copied()) {
+        if !order.contains(&position) {
+            order.push(position);
+        }
+    }
     let mut checked = Checked {
         relation: name.to_owned(),
         table,
@@ -186,7 +196,7 @@ fn check(scope: &Scope, tables: &Tables, name: &str, query: &Question) -> Result
         order,
         descending,
         after: None,
-        limit: query.limit.clamp(1, MAX_PAGE),
+        limit: query.limit.max(1),
     };
     if let Some(text) = &query.cursor {
         let kinds: Vec<&ColumnKind> = checked.order.iter().map(|&p| &checked.table.fields[p].kind).collect();

@@ -1,14 +1,15 @@
 //! SQL of queries, and reads of loads and findings.
 
 use super::Checked;
-use super::select::statement;
+use super::select::{Part, Start, count, statement};
 use crate::ids::{DeliveryId, JobId, LoadId, Scope, Timestamp};
-use crate::infra::db::{Db, DbError, View};
-use crate::load::columns::fetch;
+use crate::infra::db::{Db, DbError, Tx, View};
+use crate::load::columns::{fetch, lines};
+use crate::load::provenance::Field;
 use crate::load::sql::Dialect;
 use crate::load::write::Counts;
 use crate::sql;
-use module_api::Value;
+use module_api::{ColumnKind, Value};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -17,7 +18,52 @@ use utoipa::ToSchema;
 pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
     let mut reader = db.reader(View::Results).await?;
     let tx = &mut reader.tx();
-    fetch(tx, statement(Dialect::of(tx), query), &query.table.fields, false).await
+    let (dialect, start) = (Dialect::of(tx), start(tx, query).await?);
+    let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX).saturating_add(1);
+    let mut rows = Vec::new();
+    for &part in Part::left(query).iter() {
+        let missing = wanted - rows.len();
+        if missing > 0 {
+            let statement = statement(dialect, query, start, part, missing);
+            rows.extend(fetch(tx, statement, &query.table.fields, false).await?);
+        }
+    }
+    Ok(rows)
+}
+
+/// How the store would run a query, one line per step.
+pub(super) async fn plan(db: &Db, query: &Checked) -> Result<Vec<String>, DbError> {
+    let mut reader = db.reader(View::Results).await?;
+    let tx = &mut reader.tx();
+    let (dialect, start) = (Dialect::of(tx), start(tx, query).await?);
+    let mut plan = Vec::new();
+    for &part in Part::left(query).iter() {
+        let (text, bound) = statement(dialect, query, start, part, 1);
+        plan.extend(lines(tx, (format!("{}{text}", tx.explain()), bound)).await?);
+    }
+    Ok(plan)
+}
+
+/// Where to begin: Postgres knows by itself.
+async fn start(tx: &mut Tx<'_>, query: &Checked) -> Result<Start, DbError> {
+    let dialect = Dialect::of(tx);
+    if dialect == Dialect::Pg {
+        return Ok(Start::Anywhere);
+    }
+    let conditions = match Start::without_counts(query) {
+        Ok(start) => return Ok(start),
+        Err(conditions) => conditions,
+    };
+    let rows = [Field::new("rows", ColumnKind::Int, false)];
+    let mut counts = Vec::with_capacity(conditions.len());
+    for number in conditions {
+        let counted = fetch(tx, count(dialect, query, number), &rows, false).await?;
+        match counted.first().and_then(|row| row.first()) {
+            Some(Value::Int(rows)) => counts.push((number, *rows)),
+            _ => return Err(DbError::corrupt("a count is not a number")),
+        }
+    }
+    Ok(Start::of_counts(query, &counts))
 }
 
 /// The rows that one job produced.

@@ -7,8 +7,10 @@ mod deliveries;
 mod document;
 mod held;
 mod jobs;
+mod parameters;
 mod rows;
 mod strays;
+mod waiting;
 mod whole;
 
 use crate::web::client::{self, LIMITS, json, key, register, slug};
@@ -17,7 +19,7 @@ use axum::body::Bytes;
 use headworks::config::{Layers, Live, load};
 use headworks::delivery::store::set_held;
 use headworks::delivery::{
-    Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Pending, Reuse, RowWriters,
+    Acceptor, BatchSettings, FirstJob, NewDelivery, NewReceipt, Pending, Reuse, RowWriters, Waiters,
 };
 use headworks::ids::{DeliveryId, Digest, Grant, JobId, Scope, SpoolId, Timestamp};
 use headworks::infra::db::{Db, Lane, View};
@@ -36,6 +38,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -61,6 +64,10 @@ struct Server {
     spool: Spool,
     acceptor: Acceptor,
     leases: Leases,
+    wake: Wake,
+    waiters: Waiters,
+    /// For requests without a connection.
+    router: Router,
     tables: Tables,
     document: serde_json::Value,
     /// Every permission, everything.
@@ -110,6 +117,7 @@ impl Server {
             key_requests: 64,
             default_page: 100,
             max_page: 1000,
+            wait: Duration::from_secs(60),
         };
         let kit = Kit { keys: Keys::new(db.clone()), limits };
         let tables = Tables::new(&[declaration()]).unwrap();
@@ -118,6 +126,8 @@ impl Server {
         let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 2 };
         let (queues, writers) = (Queues::new(db.clone()), RowWriters::default());
         let acceptor = Acceptor::start(db.clone(), queues, wake.clone(), writers, settings);
+        let waiters = Waiters::new(db.clone(), wake.clone());
+        tokio::spawn(waiters.clone().run(CancellationToken::new()));
         let inbox = Arc::new(Volume::memory("inbox", 1 << 20));
         let keys = &kit.keys;
         let every = &Grant::ALL;
@@ -136,14 +146,15 @@ impl Server {
             pending: Pending::below(tmp.path()),
             acceptor: acceptor.clone(),
             tmp: tmp.path().to_owned(),
-            wake,
+            wake: wake.clone(),
+            waiters: waiters.clone(),
             leases: leases.clone(),
         };
         let (router, document) = OpenApiRouter::new()
             .nest(BASE, headworks::router::api([&routes(Arc::new(api))], &kit))
             .split_for_parts();
         let router: Router = router.merge(openapi::routes(document).unwrap());
-        let (serving, address) = client::serve(router, LIMITS).await;
+        let (serving, address) = client::serve(router.clone(), LIMITS).await;
         let document = json(&client::send(address, client::get("/openapi.json", "")).await);
         Self {
             db: db.clone(),
@@ -153,6 +164,9 @@ impl Server {
             spool,
             acceptor,
             leases,
+            wake,
+            waiters,
+            router,
             tables,
             document,
             admin,

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod finishing;
+mod lists;
 mod pending;
 mod receipts;
 

@@ -187,8 +187,7 @@ async fn a_receipt_and_a_customers_jobs_are_found_by_indexes() {
             assert_eq!(jobs.len(), 4, "{jobs:?}");
             headworks::delivery::store::receipt_facts(&mut tx, receipt).await?;
             let facts = plan(&mut tx, "WITH every AS", &format!("'{receipt}'")).await?;
-            let values = "'alpha', 100, 'alpha', 100, 'alpha', 100, 'alpha', 100, 100";
-            Ok([facts, plan(&mut tx, "SELECT * FROM (SELECT j.id", values).await?])
+            Ok([facts, store::plan_of_list(&Scope::All, &mut tx, &filter, 100).await?.join("\n")])
         })
         .unwrap();
         let full: String = commit!(db, tx => async {

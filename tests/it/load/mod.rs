@@ -1,6 +1,7 @@
 //! Declared tables on both stores: DDL, loads, queries.
 
 mod ensuring;
+mod plans;
 mod querying;
 mod writing;
 

@@ -38,7 +38,7 @@ async fn refusals_below_the_paths_of_a_door_have_its_shape_and_no_others() {
             .route(&format!("{base}/never"), on_get(never))
             .route(&format!("{base}/broken"), on_get(broken));
     }
-    let router = finish(timed(router, Duration::from_millis(300), Vec::new()), vec![THEIRS]);
+    let router = finish(timed(router, Duration::from_millis(300), Duration::ZERO, Vec::new()), vec![THEIRS]);
     let address = "127.0.0.1:0".parse().unwrap();
     let serving = start(vec![Listen { address, router }], None, LIMITS).await.unwrap();
     let address = serving.addresses()[0];

@@ -102,7 +102,7 @@ async fn what_does_not_finish_within_the_grace_is_cut() {
 
 #[tokio::test]
 async fn a_route_without_answer_is_given_up_in_time() {
-    let limited = timed(slow(), Duration::from_millis(100), vec![|_, path| path == "/slow"]);
+    let limited = timed(slow(), Duration::from_millis(100), Duration::ZERO, vec![|_, path| path == "/slow"]);
     let (_serving, address) = serve(limited, LIMITS).await;
     assert_eq!(send(address, get("/slow", "")).await.body(), "done", "here a body may take its time");
     let late = send(address, get("/never", "")).await;
