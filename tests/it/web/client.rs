@@ -23,8 +23,14 @@ use tokio::net::{TcpStream, UnixStream};
 pub const BODY_BYTES: u64 = 64;
 
 pub fn kit(db: &Db) -> Kit {
-    let limits =
-        KitLimits { body_bytes: BODY_BYTES, pace: PACE, key_requests: 64, default_page: 2, max_page: 3 };
+    let limits = KitLimits {
+        body_bytes: BODY_BYTES,
+        pace: PACE,
+        decoder_bytes: 1 << 20,
+        key_requests: 64,
+        default_page: 2,
+        max_page: 3,
+    };
     Kit { keys: Keys::new(db.clone()), limits }
 }
 

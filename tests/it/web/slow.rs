@@ -74,7 +74,8 @@ impl FromRef<Ctx> for Kit {
 }
 
 async fn take(may: May<Ingest>, pace: Pace, request: Request) -> Result<String, Problem> {
-    let bytes = Capped::new(request.into_body(), Cap { bytes: 1 << 20, pace }).bytes().await?;
+    let bytes =
+        Capped::new(request.into_body(), Cap { bytes: 1 << 20, pace, decoder_bytes: 0 }).bytes().await?;
     Ok(format!("{} bytes of {}", bytes.len(), may.caller().name))
 }
 
