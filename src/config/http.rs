@@ -44,6 +44,8 @@ pub struct Http {
     pub body_window: Period,
     /// A body must have arrived within this time and that of its length at `body_rate`.
     pub body_time: Period,
+    /// Most memory that decoding the `Content-Encoding` of one body takes for what it looks back on.
+    pub decoder_bytes: ByteSize,
     /// Most open connections per listening address. One peer can have half of them.
     pub connections: NonZeroU32,
     /// Further connections per listening address when those are taken, for `/healthz`, `/readyz` and operators' keys.

@@ -72,6 +72,7 @@ impl Core {
                 window: http.body_window.get(),
                 time: http.body_time.get(),
             },
+            decoder_bytes: http.decoder_bytes.bytes(),
             key_requests: http.key_requests.get(),
             default_page: http.default_page.get(),
             max_page: http.max_page.get(),

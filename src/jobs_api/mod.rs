@@ -1,7 +1,7 @@
 //! Our own REST API, nested at [`BASE`]: deliveries, their jobs and rows, and the operators' acts.
 //!
 //! ```text
-//!   POST /deliveries ─▶ deliveries::post ─▶ a receipt             ingest
+//!   POST or PUT /deliveries ─▶ deliveries::post ─▶ a receipt             ingest
 //!   /receipts/{id}                                                  open: state and times
 //!   /jobs  /deliveries  /rows/{table}                               read, in the caller's scope
 //!   /deliveries/{id}/message, /parts/{n}                            content
@@ -104,7 +104,7 @@ impl Api {
 /// Where a body of any length comes in.
 #[must_use]
 pub fn streams(method: &Method, path: &str) -> bool {
-    method == Method::POST && path.strip_prefix(BASE) == Some("/deliveries")
+    [Method::POST, Method::PUT].contains(method) && path.strip_prefix(BASE) == Some("/deliveries")
 }
 
 /// The routes, to be nested at [`BASE`].

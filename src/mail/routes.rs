@@ -5,9 +5,10 @@ use crate::delivery::Core;
 use crate::web::permit::Operate;
 use crate::web::refusal::{Bodies, Refusals};
 use crate::web::text::Text;
-use crate::web::{Cap, Capped, Json, Kit, MayAll, Problem, Query};
+use crate::web::{Decoded, Json, Kit, MayAll, Problem, Query};
 use axum::body::Body;
 use axum::extract::{FromRef, State};
+use axum::http::HeaderMap;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::Write;
@@ -56,11 +57,12 @@ async fn test(
     _may: MayAll<Operate>,
     State(ctx): State<Ctx>,
     Query(envelope): Query<Envelope>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<serde_json::Value>, Problem> {
     let (core, config) = (&ctx.core, ctx.core.live.config());
-    let cap = Cap { bytes: config.mail.message_bytes.bytes(), pace: ctx.kit.limits.pace };
-    let message = Capped::new(body, cap).bytes().await?;
+    let cap = ctx.kit.limits.cap(config.mail.message_bytes.bytes());
+    let message = Decoded::new(&headers, body, cap)?.bytes().await?;
     let (bytes, tmp) = (message.len() as u64, core.tmp.clone());
     let staged = tokio::task::spawn_blocking(move || read_only(&tmp, &message)).await;
     let input = staged.map_err(Problem::internal)?.map_err(Problem::internal)?;

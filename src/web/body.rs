@@ -9,10 +9,12 @@ use std::time::Instant;
 /// Limits for reading a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Cap {
-    /// Most bytes.
+    /// Most bytes, before they are decoded and after.
     pub bytes: u64,
     /// How fast they must arrive.
     pub pace: Pace,
+    /// Most memory for what a decoder looks back on.
+    pub decoder_bytes: u64,
 }
 
 /// Why a body was not read to its end.
@@ -31,6 +33,9 @@ pub enum BodyError {
     /// The connection broke, or what came is no body.
     #[error("the body broke off")]
     Broken(#[source] axum::Error),
+    /// It cannot be decoded.
+    #[error("the body cannot be decoded as {0}: {1}")]
+    Coding(&'static str, #[source] std::io::Error),
 }
 
 impl BodyError {
@@ -40,7 +45,7 @@ impl BodyError {
         match self {
             Self::TooLarge(_) => Kind::TooLarge,
             Self::TooSlow(_) => Kind::Timeout,
-            Self::Broken(_) => Kind::Malformed,
+            Self::Broken(_) | Self::Coding(..) => Kind::Malformed,
         }
     }
 }
@@ -125,7 +130,7 @@ mod tests {
     fn capped(chunks: &[&'static str], bytes: u64) -> Capped {
         let chunks: Vec<Result<_, std::io::Error>> =
             chunks.iter().map(|c| Ok(Bytes::from_static(c.as_bytes()))).collect();
-        Capped::new(Body::from_stream(stream::iter(chunks)), Cap { bytes, pace: PACE })
+        Capped::new(Body::from_stream(stream::iter(chunks)), Cap { bytes, pace: PACE, decoder_bytes: 0 })
     }
 
     #[tokio::test]
@@ -136,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_announced_length_over_the_cap_is_refused_unread() {
-        let mut body = Capped::new(Body::from("abc"), Cap { bytes: 2, pace: PACE });
+        let mut body = Capped::new(Body::from("abc"), Cap { bytes: 2, pace: PACE, decoder_bytes: 0 });
         assert!(matches!(body.next().await, Err(BodyError::TooLarge(2))));
         assert_eq!(body.taken, 0);
     }
@@ -146,7 +151,7 @@ mod tests {
         let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"a"))]);
         let body = Body::from_stream(first.chain(stream::pending()));
         let pace = Pace { window: Duration::from_millis(20), rate: 1000, ..PACE };
-        let body = Capped::new(body, Cap { bytes: 10, pace });
+        let body = Capped::new(body, Cap { bytes: 10, pace, decoder_bytes: 0 });
         assert!(matches!(body.bytes().await, Err(BodyError::TooSlow(_))));
     }
 }

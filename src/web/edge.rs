@@ -23,8 +23,8 @@ pub fn finish(router: Router, dialects: Vec<Dialect>) -> Router {
 /// Whether a method and path take a body of any length.
 pub type Streams = fn(&Method, &str) -> bool;
 
-/// Limits the time from a request's head to its answer's; by `wait` more where it asks to wait. Not where a large body `streams` in: there the silence of its
-/// sender is limited instead ([`Cap::idle`](super::Cap)).
+/// Limits the time from a request's head to its answer's; by `wait` more where it asks to wait. Not where a large body `streams`
+/// in: there its pace is limited instead ([`Cap::pace`](super::Cap)).
 pub fn timed<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     limit: Duration,

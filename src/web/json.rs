@@ -1,6 +1,6 @@
 //! JSON bodies: 400 if it is not JSON, 422 with a pointer if a value is wrong.
 
-use super::{Cap, Capped, Kind, Kit, Problem};
+use super::{Decoded, Kind, Kit, Problem};
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -25,8 +25,9 @@ where
             return Err(Problem::new(Kind::UnsupportedType, "Content-Type must be application/json"));
         }
         let limits = Kit::from_ref(state).limits;
-        let cap = Cap { bytes: limits.body_bytes, pace: limits.pace };
-        read(&Capped::new(request.into_body(), cap).bytes().await?).map(Self)
+        let (parts, body) = request.into_parts();
+        let body = Decoded::new(&parts.headers, body, limits.cap(limits.body_bytes))?;
+        read(&body.bytes().await?).map(Self)
     }
 }
 

@@ -6,7 +6,7 @@
 //!         └ a feature's routes: thin handlers that take
 //!             May<Read>        the permission (caller, permit; keys in key/)
 //!             Query, Listing   strict query, cursor paging
-//!             Path, Json, Capped   the rest of the request, capped
+//!             Path, Json, Decoded  the rest of the request, capped
 //!           and answer Result<_, Problem>
 //! ```
 //!
@@ -22,6 +22,7 @@
 pub mod access;
 pub mod body;
 pub mod caller;
+pub mod coding;
 pub mod control;
 pub mod cursor;
 pub mod dialect;
@@ -50,6 +51,7 @@ pub mod wait;
 
 pub use body::{BodyError, Cap, Capped};
 pub use caller::Caller;
+pub use coding::Decoded;
 pub use dialect::Dialect;
 pub use edge::Streams;
 pub use json::Json;
@@ -81,6 +83,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// How fast a body must arrive.
     pub pace: Pace,
+    /// Most memory for what a decoder of a body looks back on.
+    pub decoder_bytes: u64,
     /// Most open requests of one key.
     pub key_requests: u32,
     /// Default number of entries of a page.
@@ -89,4 +93,12 @@ pub struct Limits {
     pub max_page: u32,
     /// Longest time that an answer may be put off on request.
     pub wait: Duration,
+}
+
+impl Limits {
+    /// The limits of reading a body of at most so many bytes.
+    #[must_use]
+    pub const fn cap(&self, bytes: u64) -> Cap {
+        Cap { bytes, pace: self.pace, decoder_bytes: self.decoder_bytes }
+    }
 }

@@ -287,7 +287,8 @@ mod tests {
         let (last, ()) = tokio::join!(waiting, async { drop(served) });
         assert!(last.is_reserved());
         drop((next, last));
-        assert_eq!((places.lock().reserved, places.lock().waiting.len()), (0, 0));
+        let left = |state: &super::State| (state.reserved, state.waiting.len());
+        assert_eq!(left(&places.lock()), (0, 0));
         drop(full);
         assert!(!reserved().await.is_reserved());
     }

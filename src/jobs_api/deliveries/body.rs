@@ -9,7 +9,7 @@ use crate::jobs_api::{Api, BASE, Ctx};
 use crate::web::permit::Ingest;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
 use crate::web::text::{Text, text};
-use crate::web::{Cap, Capped, Json, Kind, May, Problem, Query, Wait};
+use crate::web::{Decoded, Json, Kind, May, Problem, Query, Wait};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -61,6 +61,8 @@ pub struct Form {
 /// same sender, for the same bytes and coordinates. Without it, equal bytes from the same sender are one delivery if their
 /// coordinates, name and media type are equal too: who wants to deliver equal bytes twice sends two keys. Both hold for
 /// `key_ttl` of the source of kind rest, which is 24 hours unless the configuration says otherwise.
+///
+/// A body with the `Content-Encoding` gzip, deflate, br or zstd is decoded first.
 #[utoipa::path(post, path = "/deliveries", tag = "deliveries",
     params(Place, ("Idempotency-Key" = Option<String>, Header,
         description = "What the sender calls it: the same again is answered with the first receipt.")),
@@ -68,6 +70,30 @@ pub struct Form {
     responses((status = 202, body = Posted, headers(("location" = String), ("retry-after" = u64))),
         Refusals, Conflicts, Bodies))]
 pub async fn take(
+    may: May<Ingest>,
+    api: State<Ctx>,
+    place: Query<Place>,
+    request: Request,
+) -> Result<impl IntoResponse, Problem> {
+    taken(may, api, place, request).await
+}
+
+/// The same as POST: what `curl -T FILE` sends.
+#[utoipa::path(put, path = "/deliveries", tag = "deliveries",
+    params(Place, ("Idempotency-Key" = Option<String>, Header, description = "As of POST.")),
+    request_body(content((Vec<u8> = "application/octet-stream"), (Form = "multipart/form-data"))),
+    responses((status = 202, body = Posted, headers(("location" = String), ("retry-after" = u64))),
+        Refusals, Conflicts, Bodies))]
+pub async fn put(
+    may: May<Ingest>,
+    api: State<Ctx>,
+    place: Query<Place>,
+    request: Request,
+) -> Result<impl IntoResponse, Problem> {
+    taken(may, api, place, request).await
+}
+
+async fn taken(
     may: May<Ingest>,
     State(api): State<Ctx>,
     Query(place): Query<Place>,
@@ -147,16 +173,17 @@ async fn stage(api: &Api, most: u64, request: Request) -> Result<Staged, Problem
     let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declared = declared.map(str::to_owned);
     let staging = Staging::begin(&api.tmp, most).await?;
-    let cap = Cap { bytes: most, pace: api.kit.limits.pace };
+    let cap = api.kit.limits.cap(most);
     let is_form = |declared: &str| declared.to_ascii_lowercase().starts_with("multipart/form-data");
     if declared.as_deref().is_some_and(is_form) {
         form::stage(staging, cap, request).await
     } else {
-        raw(staging, Capped::new(request.into_body(), cap), declared).await
+        let (parts, body) = request.into_parts();
+        raw(staging, Decoded::new(&parts.headers, body, cap)?, declared).await
     }
 }
 
-async fn raw(mut staging: Staging, mut body: Capped, media_type: Option<String>) -> Result<Staged, Problem> {
+async fn raw(mut staging: Staging, mut body: Decoded, media_type: Option<String>) -> Result<Staged, Problem> {
     while let Some(bytes) = body.next().await? {
         staging.add(&bytes).await?;
     }

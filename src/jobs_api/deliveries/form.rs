@@ -5,7 +5,7 @@
 
 use super::staging::{Staged, Staging};
 use crate::web::text::MAX_CHARS;
-use crate::web::{BodyError, Cap, Capped, Kind, Problem};
+use crate::web::{BodyError, Cap, Decoded, Kind, Problem};
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
@@ -54,8 +54,9 @@ pub async fn stage(mut staging: Staging, cap: Cap, request: Request) -> Result<S
     let broken = |error| broken(&error, cap.bytes);
     let allowance = Allowance::around();
     let with_around = Cap { bytes: cap.bytes.saturating_add(AROUND_BYTES), ..cap };
-    let mut request =
-        request.map(|body| Body::from_stream(pieces(Capped::new(body, with_around), allowance.clone())));
+    let (parts, body) = request.into_parts();
+    let body = Decoded::new(&parts.headers, body, with_around)?;
+    let mut request = Request::from_parts(parts, Body::from_stream(pieces(body, allowance.clone())));
     DefaultBodyLimit::disable().apply(&mut request);
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|error| Problem::new(Kind::Malformed, error.body_text()))?;
@@ -89,7 +90,7 @@ fn name(given: &str) -> Result<String, Problem> {
     Ok(given.replace('\0', "\u{FFFD}"))
 }
 
-fn pieces(body: Capped, allowance: Allowance) -> impl Stream<Item = Result<Bytes, FormError>> {
+fn pieces(body: Decoded, allowance: Allowance) -> impl Stream<Item = Result<Bytes, FormError>> {
     stream::try_unfold((body, allowance), |(mut body, allowance)| async move {
         // The reader looks at what it has before it asks again.
         tokio::task::yield_now().await;

@@ -68,7 +68,7 @@ struct Replay {
 
 pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new()
-        .routes(routes!(list, body::take))
+        .routes(routes!(list, body::take, body::put))
         .routes(routes!(show))
         .routes(routes!(trace))
         .routes(routes!(replay))

@@ -5,6 +5,7 @@ mod content;
 mod customers;
 mod deliveries;
 mod document;
+mod encodings;
 mod held;
 mod jobs;
 mod parameters;
@@ -114,6 +115,7 @@ impl Server {
         let limits = Limits {
             body_bytes: 64 << 10,
             pace: Pace { rate: 64, window: Duration::from_secs(1), time: Duration::from_secs(60) },
+            decoder_bytes: 16 << 20,
             key_requests: 64,
             default_page: 100,
             max_page: 1000,
@@ -200,8 +202,20 @@ impl Server {
 
     /// Posts a file to `/deliveries?…`.
     async fn file(&self, query: &str, key: &str, headers: &[(&str, &str)], body: &[u8]) -> Response<Bytes> {
+        self.file_by("POST", query, key, headers, body).await
+    }
+
+    /// As [`file`](Self::file), by another method.
+    async fn file_by(
+        &self,
+        method: &str,
+        query: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response<Bytes> {
         let mut request = Request::builder()
-            .method("POST")
+            .method(method)
             .uri(format!("{BASE}/deliveries?{query}"))
             .header("x-api-key", key);
         for (name, value) in headers {

@@ -26,6 +26,7 @@ pub fn kit(db: &Db) -> Kit {
     let limits = KitLimits {
         body_bytes: BODY_BYTES,
         pace: PACE,
+        decoder_bytes: 1 << 20,
         key_requests: 64,
         default_page: 2,
         max_page: 3,

@@ -22,7 +22,7 @@ fn say(problem: &Body) -> Response {
 }
 
 async fn take(body: axum::body::Body) -> Result<String, Problem> {
-    let cap = Cap { bytes: 4, pace: PACE };
+    let cap = Cap { bytes: 4, pace: PACE, decoder_bytes: 0 };
     let bytes = Capped::new(body, cap).bytes().await?;
     Ok(format!("{} bytes", bytes.len()))
 }

@@ -77,7 +77,7 @@ async fn panic() {
 }
 
 async fn upload(State(_): State<Ctx>, request: Request) -> Result<String, Problem> {
-    let cap = Cap { bytes: 1000, pace: PACE };
+    let cap = Cap { bytes: 1000, pace: PACE, decoder_bytes: 0 };
     let taken = Capped::new(request.into_body(), cap).bytes().await?;
     Ok(taken.len().to_string())
 }
