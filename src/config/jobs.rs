@@ -36,7 +36,7 @@ pub struct Jobs {
     pub backoff_base: Period,
     /// Longest delay after a failure.
     pub backoff_max: Period,
-    /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
+    /// Longest work of a module process for one job; then it is stopped, which costs an attempt. A run may take twice as long.
     pub soft_timeout: Period,
 }
 
@@ -58,7 +58,7 @@ pub struct QueueException {
     pub prefetch: Option<u32>,
     /// Failed attempts before a job fails for good.
     pub max_attempts: Option<NonZeroU32>,
-    /// Longest work of a module process for one job; then it is stopped, which costs an attempt.
+    /// Longest work of a module process for one job; then it is stopped, which costs an attempt. A run may take twice as long.
     pub soft_timeout: Option<Period>,
     /// Jobs are taken in but not run.
     pub paused: Option<bool>,

@@ -286,7 +286,7 @@ fn branches(now: &str, scope: &Scope, filter: &Filter, starts: Starts) -> Vec<Br
     let live = format!(
         "j.lane, j.lease_until, CAST(NULL AS smallint) AS outcome, j.run_at, CAST(NULL AS timestamptz) AS finished_at, j.wait_reason,
          CASE WHEN j.lane <> 3 THEN j.progress END AS progress, CASE WHEN j.lane = 3 THEN j.progress END AS report,
-         {now} AS now FROM job j"
+         {now} AS now"
     );
     let done = format!(
         "CAST(NULL AS smallint) AS lane, CAST(NULL AS timestamptz) AS lease_until, j.outcome, CAST(NULL AS timestamptz) AS run_at, j.finished_at, CAST(NULL AS text) AS wait_reason,
