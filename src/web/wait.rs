@@ -33,7 +33,7 @@ impl utoipa::PartialSchema for Wait {
                 "A length of time: 500ms, 30s. At most 60s unless the server is set up otherwise.",
             ))
             .pattern(Some("^[0-9]+ ?(ms|s|m|h|d|w)$"))
-            .examples(["30s"])
+            .examples(["5s"])
             .into()
     }
 }

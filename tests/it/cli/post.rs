@@ -45,10 +45,10 @@ async fn posted_files_get_receipts_and_become_rows() {
         assert_eq!(post(&[&missing]).status.code(), Some(1));
 
         let row = &shell.objects(&["rows", "hydrastor_alert"])[0];
-        let node = format!("node=eq:{}", row["node"].as_str().unwrap());
-        assert_eq!(&shell.objects(&["rows", "hydrastor_alert", "--filter", &node])[0], row);
-        assert_eq!(shell.objects(&["rows", "hydrastor_alert", "--filter", "node=eq:another"]).len(), 0);
-        assert!(shell.says(&["rows", "hydrastor_alert"]).contains("NODE"), "people get a table");
+        let grid = format!("grid=eq:{}", row["grid"].as_str().unwrap());
+        assert_eq!(&shell.objects(&["rows", "hydrastor_alert", "--filter", &grid])[0], row);
+        assert_eq!(shell.objects(&["rows", "hydrastor_alert", "--filter", "grid=eq:another"]).len(), 0);
+        assert!(shell.says(&["rows", "hydrastor_alert"]).contains("GRID"), "people get a table");
         assert_eq!(shell.exit(&["rows", "no_such_table"]), 3);
         assert_eq!(shell.exit(&["rows", "hydrastor_alert", "--order", "no_such_column"]), 2);
         assert_eq!(shell.exit(&["receipts", "show", "00000000-0000-8000-8000-000000000000"]), 3);
