@@ -46,7 +46,7 @@ run *ARGS:
 
 # Licences, sources and unwanted doubles
 deny:
-    cargo deny --locked check licenses sources bans
+    cargo deny --locked --workspace check licenses sources bans
 
 # Known vulnerabilities; needs the network
 audit:

@@ -188,7 +188,7 @@ step 'install what is missing' install_missing
 available >"$work/available"
 check 'format' cargo fmt --all --check
 check 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
-check 'licences, sources, doubles' cargo deny --locked check licenses sources bans
+check 'licences, sources, doubles' cargo deny --locked --workspace check licenses sources bans
 step 'build' build
 make_user
 step 'servers' start_servers
