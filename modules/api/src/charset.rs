@@ -3,7 +3,12 @@
 //! `encoding_rs` has the labels and encodings of the WHATWG, which is what browsers may read. Mail uses more: vendors'
 //! names of the same encodings (`cp932`, `x-ms-cp932`), and UTF-7, UTF-32, ISO-2022-KR and HZ.
 
+mod label;
+mod rare;
+
 use encoding_rs::{DecoderResult, Encoding};
+use label::{bare_label, squeezed, web};
+use rare::{shifted, tildes, utf7, utf32, without_idle_escapes};
 use std::borrow::Cow;
 
 /// A way to read bytes as text.
@@ -33,130 +38,6 @@ pub struct Decoded<'a> {
     /// What was used: a byte-order mark goes before everything else.
     pub charset: Charset,
 }
-
-/// Labels without blanks and punctuation that `encoding_rs` does not know, with one that it does.
-const ALIASES: &[(&str, &str)] = &[
-    ("646", "us-ascii"),
-    ("ansi", "windows-1252"),
-    ("ansix341968", "us-ascii"),
-    ("ansix341986", "us-ascii"),
-    ("csascii", "us-ascii"),
-    ("iso646us", "us-ascii"),
-    ("isoir6", "us-ascii"),
-    ("usascii", "us-ascii"),
-    ("utf8mb3", "utf-8"),
-    ("utf8mb4", "utf-8"),
-    ("utf8n", "utf-8"),
-    ("utf8sig", "utf-8"),
-    ("csutf8", "utf-8"),
-    ("big5eten", "big5"),
-    ("big5hkscs", "big5"),
-    ("hkscs", "big5"),
-    ("euccn", "gbk"),
-    ("eucgb2312cn", "gbk"),
-    ("gb23121980", "gbk"),
-    ("gb180302000", "gb18030"),
-    ("gb180302005", "gb18030"),
-    ("cngb", "gbk"),
-    ("eucjis2004", "euc-jp"),
-    ("eucjp", "euc-jp"),
-    ("eucjpms", "euc-jp"),
-    ("eucjpwin", "euc-jp"),
-    ("ujis", "euc-jp"),
-    ("jis", "iso-2022-jp"),
-    ("junet", "iso-2022-jp"),
-    ("iso2022jp", "iso-2022-jp"),
-    ("iso2022jp1", "iso-2022-jp"),
-    ("iso2022jp2", "iso-2022-jp"),
-    ("iso2022jp3", "iso-2022-jp"),
-    ("iso2022jp2004", "iso-2022-jp"),
-    ("iso2022jpext", "iso-2022-jp"),
-    ("iso2022jpms", "iso-2022-jp"),
-    ("csiso2022jp2", "iso-2022-jp"),
-    ("mskanji", "shift_jis"),
-    ("pck", "shift_jis"),
-    ("shiftjis", "shift_jis"),
-    ("shiftjis2004", "shift_jis"),
-    ("shiftjisx0213", "shift_jis"),
-    ("sjiswin", "shift_jis"),
-    ("mswindows31j", "shift_jis"),
-    ("cswindows31j", "shift_jis"),
-    ("windows31j", "shift_jis"),
-    ("euckr", "euc-kr"),
-    ("ksc5601", "euc-kr"),
-    ("ksc56011987", "euc-kr"),
-    ("ksx1001", "euc-kr"),
-    ("uhc", "euc-kr"),
-    ("maccyrillic", "x-mac-cyrillic"),
-    ("macroman", "macintosh"),
-    ("tis620", "windows-874"),
-    ("latin7", "iso-8859-13"),
-    ("latin8", "iso-8859-14"),
-    ("latin9", "iso-8859-15"),
-    ("latin10", "iso-8859-16"),
-    ("koi8", "koi8-r"),
-];
-
-/// Numbers that vendors gave to encodings, with a label that `encoding_rs` knows.
-const CODE_PAGES: &[(&str, &str)] = &[
-    ("367", "us-ascii"),
-    ("819", "iso-8859-1"),
-    ("866", "ibm866"),
-    ("874", "windows-874"),
-    ("932", "shift_jis"),
-    ("942", "shift_jis"),
-    ("943", "shift_jis"),
-    ("936", "gbk"),
-    ("949", "euc-kr"),
-    ("950", "big5"),
-    ("951", "big5"),
-    ("1201", "utf-16be"),
-    ("1250", "windows-1250"),
-    ("1251", "windows-1251"),
-    ("1252", "windows-1252"),
-    ("1253", "windows-1253"),
-    ("1254", "windows-1254"),
-    ("1255", "windows-1255"),
-    ("1256", "windows-1256"),
-    ("1257", "windows-1257"),
-    ("1258", "windows-1258"),
-    ("10000", "macintosh"),
-    ("10007", "x-mac-cyrillic"),
-    ("20127", "us-ascii"),
-    ("20866", "koi8-r"),
-    ("20932", "euc-jp"),
-    ("21866", "koi8-u"),
-    ("50220", "iso-2022-jp"),
-    ("50221", "iso-2022-jp"),
-    ("50222", "iso-2022-jp"),
-    ("51932", "euc-jp"),
-    ("51936", "gbk"),
-    ("51949", "euc-kr"),
-    ("54936", "gb18030"),
-    ("65001", "utf-8"),
-];
-
-/// What stands before the number of a code page.
-const PAGE_PREFIXES: &[&str] = &[
-    "",
-    "codepage",
-    "cp",
-    "cpgid",
-    "csibm",
-    "cswindows",
-    "dos",
-    "ibm",
-    "ms",
-    "mscp",
-    "win",
-    "windows",
-    "x",
-    "xcp",
-    "xibm",
-    "xms",
-    "xmscp",
-    "xwindows",
-];
 
 impl Charset {
     /// UTF-8.
@@ -309,63 +190,10 @@ impl Charset {
     }
 }
 
-/// A label without quotes, comment, language, or a second parameter that ran into it.
-fn bare_label(label: &str) -> &str {
-    let label = label.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '=' | '`'));
-    let label = label.strip_prefix("charset=").unwrap_or(label).trim_start_matches(['"', '\'']);
-    let end = label.find([';', ',', '(', '"', '\'', '*', ' ', '\t']).unwrap_or(label.len());
-    &label[..end]
-}
-
-fn squeezed(label: &str) -> String {
-    label.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).take(40).collect()
-}
-
-fn web(label: &str, squeezed: &str) -> Option<&'static Encoding> {
-    let known = |label: &str| {
-        let encoding = Encoding::for_label(label.as_bytes())?;
-        (encoding != encoding_rs::REPLACEMENT && encoding != encoding_rs::X_USER_DEFINED).then_some(encoding)
-    };
-    let listed = |list: &[(&str, &str)], key: &str| {
-        list.iter().find(|(alias, _)| *alias == key).and_then(|(_, label)| known(label))
-    };
-    let page = || {
-        let digits = squeezed.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let prefix = squeezed.strip_suffix(digits)?;
-        PAGE_PREFIXES.contains(&prefix).then(|| listed(CODE_PAGES, digits))?
-    };
-    let iso = || {
-        let number =
-            ["iso8859", "csiso8859", "isoiec8859", "8859"].iter().find_map(|p| squeezed.strip_prefix(p))?;
-        known(&format!("iso-8859-{}", number.parse::<u8>().ok()?))
-    };
-    known(label).or_else(|| listed(ALIASES, squeezed)).or_else(|| known(squeezed)).or_else(page).or_else(iso)
-}
-
 fn web_text<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> (Cow<'a, str>, usize) {
     let (text, lossy) = encoding.decode_without_bom_handling(bytes);
     let replaced = if lossy { text.matches('\u{FFFD}').count() } else { 0 };
     (text, replaced)
-}
-
-/// ISO-2022-JP without escapes that another one follows at once: they come from encoded words and lines that were put
-/// together, and the WHATWG forbids them.
-fn without_idle_escapes<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-    let is_idle = |four: &[u8]| matches!(four, [0x1B, b'(' | b'$', _, 0x1B]);
-    if encoding != encoding_rs::ISO_2022_JP || !bytes.windows(4).any(is_idle) {
-        return Cow::Borrowed(bytes);
-    }
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        if rest.get(..4).is_some_and(is_idle) {
-            rest = &rest[3..];
-        } else {
-            out.push(byte);
-            rest = after;
-        }
-    }
-    Cow::Owned(out)
 }
 
 fn eight_bit(encoding: &'static Encoding, bytes: &[u8]) -> (String, usize) {
@@ -375,128 +203,6 @@ fn eight_bit(encoding: &'static Encoding, bytes: &[u8]) -> (String, usize) {
 
 fn owned((text, replaced): (String, usize)) -> (Cow<'static, str>, usize) {
     (Cow::Owned(text), replaced)
-}
-
-fn utf32(bytes: &[u8], unit: fn([u8; 4]) -> u32) -> (String, usize) {
-    let (units, rest) = bytes.as_chunks::<4>();
-    let mut replaced = usize::from(!rest.is_empty());
-    let mut text: String = units
-        .iter()
-        .map(|&bytes| {
-            char::from_u32(unit(bytes)).unwrap_or_else(|| {
-                replaced += 1;
-                char::REPLACEMENT_CHARACTER
-            })
-        })
-        .collect();
-    if !rest.is_empty() {
-        text.push(char::REPLACEMENT_CHARACTER);
-    }
-    (text, replaced)
-}
-
-/// UTF-7 (RFC 2152): `+` begins base64 of UTF-16, which ends at the first other character; a `-` there is eaten.
-fn utf7(bytes: &[u8]) -> (String, usize) {
-    let mut out = String::with_capacity(bytes.len());
-    let mut replaced = 0;
-    let mut rest = bytes.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => {
-                let (mut bits, mut count, mut units) = (0_u32, 0_u32, Vec::new());
-                let mut any = false;
-                while let Some(value) = rest.peek().copied().and_then(sextet) {
-                    rest.next();
-                    any = true;
-                    bits = bits << 6 | value;
-                    count += 6;
-                    if count >= 16 {
-                        count -= 16;
-                        units.push((bits >> count & 0xFFFF) as u16);
-                    }
-                }
-                let dash = rest.next_if_eq(&b'-').is_some();
-                if !any {
-                    out.push('+');
-                    if !dash {
-                        replaced += 1;
-                    }
-                }
-                for unit in char::decode_utf16(units) {
-                    out.push(unit.unwrap_or_else(|_| {
-                        replaced += 1;
-                        char::REPLACEMENT_CHARACTER
-                    }));
-                }
-            }
-            byte if byte.is_ascii() => out.push(char::from(byte)),
-            _ => {
-                replaced += 1;
-                out.push(char::REPLACEMENT_CHARACTER);
-            }
-        }
-    }
-    (out, replaced)
-}
-
-const fn sextet(byte: u8) -> Option<u32> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(value as u32)
-}
-
-/// ISO-2022-KR (RFC 1557) as EUC-KR: between SO and SI the eighth bit is missing.
-fn shifted(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut high = false;
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            0x1B if rest.starts_with(b"$)C") => rest = &rest[3..],
-            0x0E => high = true,
-            0x0F => high = false,
-            b'\n' | b'\r' => {
-                high = false;
-                out.push(byte);
-            }
-            0x21..=0x7E if high => out.push(byte | 0x80),
-            _ => out.push(byte),
-        }
-    }
-    out
-}
-
-/// HZ (RFC 1843) as GBK: between `~{` and `~}` the eighth bit is missing.
-fn tildes(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut high = false;
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match (byte, rest.first()) {
-            (b'~', Some(b'{')) if !high => (high, rest) = (true, &rest[1..]),
-            (b'~', Some(b'}')) if high => (high, rest) = (false, &rest[1..]),
-            (b'~', Some(b'~')) if !high => {
-                rest = &rest[1..];
-                out.push(byte);
-            }
-            (b'~', Some(b'\n')) if !high => rest = &rest[1..],
-            (b'\n', _) => {
-                high = false;
-                out.push(byte);
-            }
-            (0x21..=0x7E, _) if high => out.push(byte | 0x80),
-            _ => out.push(byte),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod html;
 pub mod number;
 pub mod size;
 pub mod time;
+mod zone;
 
 /// Why a printed value was not read, or is doubtful.
 #[derive(Debug, Clone, PartialEq, Eq)]
