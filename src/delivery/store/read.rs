@@ -2,7 +2,7 @@
 
 use crate::delivery::envelope::Envelope;
 use crate::ids::{Coordinates, DeliveryId, Digest, ReceiptId, Scope, Slug, SpoolId, Timestamp};
-use crate::infra::db::{DbError, Tx};
+use crate::infra::db::{DbError, Tx, fewest};
 use crate::{on_either, sql};
 use serde::Serialize;
 use sqlx::{QueryBuilder, Row};
@@ -163,9 +163,6 @@ pub async fn is_customer(tx: &mut Tx<'_>, name: &Slug) -> Result<bool, DbError> 
     Ok(found > 0)
 }
 
-/// So many deliveries are few: looking at each costs less than walking another index until a page of them has been met.
-const FEW: i64 = 5_000;
-
 /// The columns that a list compares with a text.
 fn texts<'a>(scope: &'a Scope, filter: &'a Filter) -> Vec<(&'static str, &'a str)> {
     let asked = [
@@ -194,22 +191,10 @@ async fn best_index(
     if filter.receipt.is_some() || asked.len() + usize::from(filter.held) < 2 {
         return Ok(filter.receipt.and(Some("receipt_id")));
     }
-    let held = filter.held.then_some(("held_reason", "IS NOT NULL", None));
-    let asked = asked.into_iter().map(|(column, wanted)| (column, "= $1", Some(wanted)));
-    let (mut least, mut best) = (FEW, None);
-    for (column, condition, wanted) in asked.filter(|(column, ..)| *column != "held_reason").chain(held) {
-        let text =
-            format!("SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {column} {condition} LIMIT {least})");
-        let text = sqlx::AssertSqlSafe(text);
-        let found: i64 = match wanted {
-            Some(wanted) => sql!(&mut *tx, query_scalar(text, wanted).fetch_one)?,
-            None => sql!(&mut *tx, query_scalar(text).fetch_one)?,
-        };
-        if found < least {
-            (least, best) = (found, Some(column));
-        }
-    }
-    Ok(best)
+    let held = filter.held.then_some(("held_reason", None));
+    let asked = asked.into_iter().map(|(column, wanted)| (column, Some(wanted)));
+    let asked: Vec<_> = asked.filter(|(column, _)| *column != "held_reason").chain(held).collect();
+    fewest(tx, "delivery", &asked).await
 }
 
 /// The query of [`list`], after `$head`, for the store that the macro is used in. The text holds only the predicates that are

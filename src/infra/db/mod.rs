@@ -15,6 +15,7 @@
 mod column;
 pub mod days;
 mod error;
+mod fewest;
 mod idle;
 mod lite;
 mod lock;
@@ -24,6 +25,7 @@ mod read_only;
 mod writer;
 
 pub use error::{DbError, DbErrorKind};
+pub use fewest::{FEW, fewest};
 pub use lite::{Lite, LiteSettings};
 pub use pg::{Listen, Pg, PgSettings};
 pub use read_only::{ReadOnly, Schema, path_of};

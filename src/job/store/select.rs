@@ -8,17 +8,14 @@
 use super::age;
 use super::read::{Filter, JobView};
 use crate::ids::Scope;
-use crate::infra::db::{DbError, Tx};
+use crate::infra::db::{DbError, Tx, fewest};
 use crate::job::state::{Ended, State};
-use crate::{on_either, sql};
+use crate::on_either;
 use sqlx::{QueryBuilder, Row};
 
 /// Columns that both tables have.
 const SHARED: &str = "j.id, j.kind, q.name AS queue, j.priority, j.delivery_id, j.receipt_id, j.parent_id, j.retry_of, j.attempt, \
      j.crashes, j.lost, j.max_attempts, j.created_at, j.first_started_at, j.last_error";
-
-/// So many owners are few: sorting their jobs costs less than walking the jobs until a page of theirs has been met.
-const FEW: i64 = 5_000;
 
 /// Which jobs a branch reads, by what says whose they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +103,7 @@ impl Owned {
 impl Starts {
     const JOBS: Self = Self { deliveries: Start::Jobs, receipts: Start::Jobs };
 
-    /// Counts the owners, up to [`FEW`], by each column that is asked for.
+    /// Begins at the owners where they are few by a column that is asked for.
     async fn of(scope: &Scope, tx: &mut Tx<'_>, filter: &Filter) -> Result<Self, DbError> {
         let mut starts = Self::JOBS;
         if !matches!(tx, Tx::Lite(_)) {
@@ -118,19 +115,14 @@ impl Starts {
                 Owned::ByDelivery => ("delivery", &mut starts.deliveries),
                 Owned::ByReceipt => ("receipt", &mut starts.receipts),
             };
-            let asked = owners(scope, filter).into_iter();
-            let asked = asked.filter(|(column, _)| {
-                *owned == Owned::ByDelivery || matches!(*column, "customer" | "source")
-            });
-            let mut least = FEW;
-            for (column, wanted) in asked {
-                let text =
-                    format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {column} = $1 LIMIT {least})");
-                let text = sqlx::AssertSqlSafe(text);
-                let found: i64 = sql!(&mut *tx, query_scalar(text, wanted).fetch_one)?;
-                if found < least {
-                    (least, *start) = (found, Start::Owners(column));
-                }
+            let has = |column: &str| *owned == Owned::ByDelivery || matches!(column, "customer" | "source");
+            let asked: Vec<_> = owners(scope, filter)
+                .into_iter()
+                .filter(|(column, _)| has(column))
+                .map(|(column, wanted)| (column, Some(wanted)))
+                .collect();
+            if let Some(column) = fewest(tx, table, &asked).await? {
+                *start = Start::Owners(column);
             }
         }
         Ok(starts)

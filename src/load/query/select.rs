@@ -4,13 +4,11 @@
 //! of a filter or walks the index of the order, and a plus keeps all other columns out of its indexes.
 
 use super::{Checked, Operator};
+use crate::infra::db::FEW;
 use crate::load::columns::Bound;
 use crate::load::provenance::{CUSTOMER, Field, RECEIVED_AT};
 use crate::load::sql::Dialect;
 use module_api::{ColumnKind, Value};
-
-/// So many rows are few: sorting them costs less than walking others until a page of them has been met.
-pub(super) const FEW: i64 = 5_000;
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
