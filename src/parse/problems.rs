@@ -10,8 +10,7 @@ const PLACES: usize = 5;
 /// Longest path of a part in a reason, in bytes.
 const PATH_BYTES: usize = 100;
 /// Codes that explain a rejection, beside those that say that something was lost.
-const EXPLAINS: [&str; 6] =
-    ["tar_header", "empty", "message_partial", "partial_message", "cms_unopened", "cms_unreadable"];
+const EXPLAINS: [&str; 4] = ["tar_header", "empty", "message_partial", "cms_unopened"];
 
 /// How often each code stands on the parts.
 pub fn counts(parts: &[PartRecord]) -> BTreeMap<&str, u64> {
@@ -32,7 +31,7 @@ pub fn reason(parts: &[PartRecord]) -> HoldReason {
     let any = |code: &str| parts.iter().flat_map(|part| &part.problems).any(|problem| problem.code == code);
     match () {
         () if any("encrypted") => HoldReason::Encrypted,
-        () if any("message_partial") || any("partial_message") => HoldReason::PartialMessage,
+        () if any("message_partial") => HoldReason::PartialMessage,
         () => HoldReason::Rejected,
     }
 }
@@ -104,8 +103,8 @@ mod tests {
             ("encrypted", true, HoldReason::Encrypted),
             ("truncated", true, HoldReason::Rejected),
             ("unsupported_method", true, HoldReason::Rejected),
-            ("partial_message", false, HoldReason::PartialMessage),
-            ("cms_unreadable", false, HoldReason::Rejected),
+            ("message_partial", false, HoldReason::PartialMessage),
+            ("cms_unopened", false, HoldReason::Rejected),
             ("dup_member", false, HoldReason::Rejected),
         ] {
             let parts = [part("1", &[]), part("2", &[code])];

@@ -154,7 +154,7 @@ fn closed(delivery: &DeliveryRow, head: &Head, parts: &[PartRecord]) -> Option<(
     match () {
         () if says(&head.problems, &["empty"]) => Some((HoldReason::Empty, "there is nothing in it")),
         () if returned => Some((HoldReason::Bounce, "it says that another mail could not be delivered")),
-        () if every(&["partial_message", "message_partial"]) => {
+        () if every(&["message_partial"]) => {
             Some((HoldReason::PartialMessage, "it is one piece of a larger mail"))
         }
         () if every(&["encrypted"]) => Some((HoldReason::Encrypted, "it is encrypted")),
