@@ -56,7 +56,7 @@ impl From<BodyError> for Problem {
     }
 }
 
-/// A body that fails beyond its cap, and when its sender is too slow.
+/// A body that fails beyond its cap, and when its sender is too slow. Read by [`Decoded`](super::Decoded) only.
 #[derive(Debug)]
 pub struct Capped {
     body: Body,
@@ -100,37 +100,28 @@ impl Capped {
             }
         }
     }
-
-    /// All of it, in memory.
-    ///
-    /// # Errors
-    /// As [`next`](Self::next).
-    pub async fn bytes(mut self) -> Result<Bytes, BodyError> {
-        let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.next().await? else { return Ok(first) };
-        let mut all = Vec::from(first);
-        all.extend_from_slice(&second);
-        while let Some(more) = self.next().await? {
-            all.extend_from_slice(&more);
-        }
-        Ok(all.into())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BodyError, Cap, Capped};
-    use crate::web::Pace;
+    use crate::web::{Decoded, Pace};
     use axum::body::{Body, Bytes};
+    use axum::http::HeaderMap;
     use futures_util::{StreamExt, stream};
     use std::time::Duration;
 
     const PACE: Pace = Pace { rate: 1, window: Duration::from_secs(5), time: Duration::from_secs(5) };
 
-    fn capped(chunks: &[&'static str], bytes: u64) -> Capped {
+    /// A body that [`Decoded`] reads whole, as it reads every body.
+    fn whole(body: Body, cap: Cap) -> Decoded {
+        Decoded::new(&HeaderMap::new(), body, cap).unwrap()
+    }
+
+    fn capped(chunks: &[&'static str], bytes: u64) -> Decoded {
         let chunks: Vec<Result<_, std::io::Error>> =
             chunks.iter().map(|c| Ok(Bytes::from_static(c.as_bytes()))).collect();
-        Capped::new(Body::from_stream(stream::iter(chunks)), Cap { bytes, pace: PACE, decoder_bytes: 0 })
+        whole(Body::from_stream(stream::iter(chunks)), Cap { bytes, pace: PACE, decoder_bytes: 0 })
     }
 
     #[tokio::test]
@@ -151,7 +142,7 @@ mod tests {
         let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"a"))]);
         let body = Body::from_stream(first.chain(stream::pending()));
         let pace = Pace { window: Duration::from_millis(20), rate: 1000, ..PACE };
-        let body = Capped::new(body, Cap { bytes: 10, pace, decoder_bytes: 0 });
+        let body = whole(body, Cap { bytes: 10, pace, decoder_bytes: 0 });
         assert!(matches!(body.bytes().await, Err(BodyError::TooSlow(_))));
     }
 }

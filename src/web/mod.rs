@@ -49,7 +49,7 @@ pub mod since;
 pub mod text;
 pub mod wait;
 
-pub use body::{BodyError, Cap, Capped};
+pub use body::{BodyError, Cap};
 pub use caller::Caller;
 pub use coding::Decoded;
 pub use dialect::Dialect;

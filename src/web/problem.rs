@@ -394,10 +394,9 @@ mod tests {
         let second = std::time::Duration::from_secs(1);
         let pace = crate::web::Pace { rate: 1, window: second, time: second };
         let response = Problem::internal("password of the store is hunter2").into_response();
-        let body = crate::web::Capped::new(
-            response.into_body(),
-            crate::web::Cap { bytes: 10_000, pace, decoder_bytes: 0 },
-        );
+        let cap = crate::web::Cap { bytes: 10_000, pace, decoder_bytes: 0 };
+        let body =
+            crate::web::Decoded::new(&axum::http::HeaderMap::new(), response.into_body(), cap).unwrap();
         let body = body.bytes().await.unwrap();
         assert!(!String::from_utf8_lossy(&body).contains("hunter2"));
     }

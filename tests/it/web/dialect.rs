@@ -2,13 +2,13 @@
 
 use super::client::{LIMITS, PACE, get, request, send};
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get as on_get, post};
 use headworks::web::edge::{finish, timed};
 use headworks::web::listen::{Listen, start};
 use headworks::web::problem::Body;
-use headworks::web::{Cap, Capped, Dialect, Problem};
+use headworks::web::{Cap, Decoded, Dialect, Problem};
 use std::time::Duration;
 
 const THEIRS: Dialect = Dialect { owns: |path| path.starts_with("/theirs"), answer: say };
@@ -21,9 +21,9 @@ fn say(problem: &Body) -> Response {
     (status, [(header::CONTENT_TYPE, kind)], format!("NO {}", problem.status())).into_response()
 }
 
-async fn take(body: axum::body::Body) -> Result<String, Problem> {
+async fn take(headers: HeaderMap, body: axum::body::Body) -> Result<String, Problem> {
     let cap = Cap { bytes: 4, pace: PACE, decoder_bytes: 0 };
-    let bytes = Capped::new(body, cap).bytes().await?;
+    let bytes = Decoded::new(&headers, body, cap)?.bytes().await?;
     Ok(format!("{} bytes", bytes.len()))
 }
 

@@ -12,7 +12,7 @@ use headworks::ids::{Grant, Scope};
 use headworks::web::health::{self, Check, Health};
 use headworks::web::permit::{Ingest, Operate, Read};
 use headworks::web::{
-    Cap, Capped, Json, Kind, Kit, Listing, May, MayAll, Paged, Path, Problem, Since, openapi,
+    Cap, Decoded, Json, Kind, Kit, Listing, May, MayAll, Paged, Path, Problem, Since, openapi,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,7 +78,8 @@ async fn panic() {
 
 async fn upload(State(_): State<Ctx>, request: Request) -> Result<String, Problem> {
     let cap = Cap { bytes: 1000, pace: PACE, decoder_bytes: 0 };
-    let taken = Capped::new(request.into_body(), cap).bytes().await?;
+    let (parts, body) = request.into_parts();
+    let taken = Decoded::new(&parts.headers, body, cap)?.bytes().await?;
     Ok(taken.len().to_string())
 }
 

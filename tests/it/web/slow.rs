@@ -13,7 +13,7 @@ use headworks::web::edge::{finish, reserve};
 use headworks::web::health::{self, Health};
 use headworks::web::listen::{Limits, Listen, start};
 use headworks::web::permit::Ingest;
-use headworks::web::{Cap, Capped, Kit, Limits as KitLimits, May, Pace, Problem};
+use headworks::web::{Cap, Decoded, Kit, Limits as KitLimits, May, Pace, Problem};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -76,8 +76,9 @@ impl FromRef<Ctx> for Kit {
 }
 
 async fn take(may: May<Ingest>, pace: Pace, request: Request) -> Result<String, Problem> {
-    let bytes =
-        Capped::new(request.into_body(), Cap { bytes: 1 << 20, pace, decoder_bytes: 0 }).bytes().await?;
+    let (parts, body) = request.into_parts();
+    let cap = Cap { bytes: 1 << 20, pace, decoder_bytes: 0 };
+    let bytes = Decoded::new(&parts.headers, body, cap)?.bytes().await?;
     Ok(format!("{} bytes of {}", bytes.len(), may.caller().name))
 }
 
