@@ -14,12 +14,12 @@ cd "$(dirname "$(realpath "$0")")/.."
 
 cargo_deny_version=0.20.2
 cargo_nextest_version=0.9.140
-backends=(sqlite postgres postfix strace schemathesis)
+backends=(sqlite postgres kafka postfix strace schemathesis)
 repository=$PWD
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$repository/target/tools/bin:$PATH"
 export CARGO_TERM_COLOR=never
 
-# Readable by everyone: Postfix and PostgreSQL run as users of their own.
+# Readable by everyone: Postfix, PostgreSQL and Kafka run as users of their own.
 work=$(mktemp -d /tmp/headworks-test.XXXXXX)
 chmod 755 "$work"
 # What nextest says of every test, and what cargo says of documentation tests.
@@ -32,6 +32,9 @@ cleanup() {
     trap - EXIT INT TERM
     if [[ -d $work/postgres ]]; then
         tests/services/postgres/stop "$work/postgres" || true
+    fi
+    if [[ -d $work/kafka ]]; then
+        tests/services/kafka/stop "$work/kafka" || true
     fi
     rm -rf "$work"
     exit "$status"
@@ -100,6 +103,7 @@ install_missing() {
 available() {
     echo sqlite
     if tests/services/postgres/bindir >/dev/null 2>&1; then echo postgres; fi
+    if tests/services/kafka/jars >/dev/null 2>&1; then echo kafka; fi
     if [[ -x /usr/sbin/postfix ]] && ((EUID == 0)); then echo postfix; fi
     if is_installed strace; then echo strace; fi
     if is_installed schemathesis; then echo schemathesis; fi
@@ -123,11 +127,16 @@ make_user() {
 }
 
 start_servers() {
+    local printed
     if grep -qx postgres "$work/available"; then
-        local printed
         printed=$(tests/services/postgres/start "$work/postgres")
         echo "$printed"
         export HEADWORKS_TEST_POSTGRES_URL=${printed##*DATABASE_URL=}
+    fi
+    if grep -qx kafka "$work/available"; then
+        printed=$(tests/services/kafka/start "$work/kafka")
+        echo "$printed"
+        export HEADWORKS_TEST_KAFKA=${printed##*KAFKA_BOOTSTRAP=}
     fi
 }
 
