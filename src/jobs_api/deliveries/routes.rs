@@ -69,7 +69,7 @@ struct Replay {
 pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new()
         .routes(routes!(list, body::take, body::put))
-        .routes(routes!(show))
+        .routes(routes!(show, body::put_named))
         .routes(routes!(trace))
         .routes(routes!(replay))
         .routes(routes!(content::message))
