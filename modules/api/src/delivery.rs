@@ -49,7 +49,8 @@ impl Delivery<'_> {
 
     /// How the text of a file that is no mail was probably sent, where that spoils it.
     fn sign(&self, part: &Part<'_>) -> Option<&'static str> {
-        let is_file = self.envelope.recipient.is_empty() && part.parent.is_none();
+        // A mail has a header.
+        let is_file = self.envelope.headers.is_empty() && part.parent.is_none();
         if !is_file || !part.sniffed_type.starts_with("text/") {
             return None;
         }
@@ -145,8 +146,10 @@ mod tests {
         }
     }
 
-    fn holds(recipient: &str, parts: &[Part<'_>]) -> String {
-        let envelope = Envelope { recipient: recipient.into(), ..Envelope::default() };
+    fn holds(header: &str, parts: &[Part<'_>]) -> String {
+        let fields = [header].into_iter().filter(|name| !name.is_empty());
+        let headers = fields.map(|name| (name.into(), "x".into())).collect();
+        let envelope = Envelope { headers, ..Envelope::default() };
         let (coordinates, settings) = (Coordinates::default(), BTreeMap::new());
         let (coordinates, settings) = (&coordinates, &settings);
         Delivery { coordinates, envelope: &envelope, received_at: 0, settings, parts }.holds()
@@ -156,7 +159,7 @@ mod tests {
     fn it_says_what_was_there_and_how_it_was_sent() {
         let sent = "one part: text/plain, 8 bytes, no line ends: was it sent with -d?";
         assert_eq!(holds("", &[part("1", "text/plain", b"Grid: a ")]), sent);
-        assert_eq!(holds("in@x", &[part("1", "text/plain", b"Grid: a ")]), "one part: text/plain, 8 bytes");
+        assert_eq!(holds("From", &[part("1", "text/plain", b"Grid: a ")]), "one part: text/plain, 8 bytes");
         assert_eq!(holds("", &[part("1", "text/plain", b"a\nb\n")]), "one part: text/plain, 4 bytes");
         assert!(holds("", &[part("1", "text/plain", b"Grid%3A+a%0A")]).contains("--data-urlencode"));
         let form = b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";

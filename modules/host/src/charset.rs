@@ -63,7 +63,8 @@ pub(crate) fn of(bytes: &[u8], label: Option<&str>, media_type: &str) -> Decisio
 pub(crate) fn of_file(bytes: &[u8], label: Option<&str>, media_type: &str) -> Decision {
     let decision = of(bytes, label, media_type);
     let is_plain = label.is_none()
-        && (Charset::of_mark(bytes).is_some() || decision.label.as_deref().is_none_or(|read| read == "utf-8"));
+        && (Charset::of_mark(bytes).is_some()
+            || decision.label.as_deref().is_none_or(|read| read == "utf-8"));
     Decision { problem: decision.problem.filter(|_| !is_plain), ..decision }
 }
 
