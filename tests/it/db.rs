@@ -44,10 +44,11 @@ async fn a_write_that_fails_takes_nothing_of_the_others_with_it() {
 async fn a_caller_that_goes_away_cancels_nothing() {
     each_store(|db| async move {
         let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (end, may_end) = tokio::sync::oneshot::channel();
         let write = db.write(Lane::State, move |mut tx| {
             Box::pin(async move {
                 begun.send(()).unwrap();
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                may_end.await.unwrap();
                 add_queue(&mut tx, "one").await
             })
         });
@@ -55,6 +56,7 @@ async fn a_caller_that_goes_away_cancels_nothing() {
             _ = write => panic!("it takes longer than it takes to begin"),
             () = async { has_begun.await.unwrap() } => {}
         }
+        end.send(()).unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while queues(&db).await == 0 {
             assert!(std::time::Instant::now() < deadline, "the write was cancelled with its caller");
