@@ -7,6 +7,7 @@ use super::staging::{Staged, Staging, Written};
 use super::wire::Posted;
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
 use crate::jobs_api::{Api, BASE, Ctx};
+use crate::web::open_requests::Counted;
 use crate::web::permit::Ingest;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
 use crate::web::text::{Text, text};
@@ -75,9 +76,10 @@ pub async fn take(
     may: May<Ingest>,
     api: State<Ctx>,
     place: Query<Place>,
+    counted: Counted,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    taken(may, api, place, request, None).await
+    taken(may, api, place, counted, request, None).await
 }
 
 /// The same as POST: what `curl -T FILE` sends.
@@ -90,9 +92,10 @@ pub async fn put(
     may: May<Ingest>,
     api: State<Ctx>,
     place: Query<Place>,
+    counted: Counted,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    taken(may, api, place, request, None).await
+    taken(may, api, place, counted, request, None).await
 }
 
 /// The same as POST, with the file's name in the path.
@@ -107,15 +110,17 @@ pub async fn put_named(
     api: State<Ctx>,
     Path(Text(name)): Path<Text>,
     place: Query<Place>,
+    counted: Counted,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    taken(may, api, place, request, Some(name)).await
+    taken(may, api, place, counted, request, Some(name)).await
 }
 
 async fn taken(
     may: May<Ingest>,
     State(api): State<Ctx>,
     Query(place): Query<Place>,
+    counted: Counted,
     request: Request,
     in_path: Option<String>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -147,7 +152,7 @@ async fn taken(
     let accepted = api.take(post, &config, source).await?;
     let location = format!("{BASE}/receipts/{}", accepted.receipt_id);
     let headers = [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())];
-    Ok((StatusCode::ACCEPTED, headers, Json(Posted::of(&api, accepted, wait).await)))
+    Ok((StatusCode::ACCEPTED, headers, Json(Posted::of(&api, accepted, wait, &counted).await)))
 }
 
 impl Place {
