@@ -52,7 +52,7 @@ pub struct Http {
     pub reserved_connections: NonZeroU32,
     /// Addresses or networks of proxies: such a peer can have all `connections`.
     pub trusted_proxies: Vec<Network>,
-    /// Most open requests of one key.
+    /// Most open requests of one key. Those that wait, as `?wait=30s` asks, are not counted.
     pub key_requests: NonZeroU32,
     /// Entries on a page when the caller gives no limit.
     pub default_page: NonZeroU32,

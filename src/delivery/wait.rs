@@ -2,7 +2,8 @@
 //!
 //! A waiter costs an entry in memory. One task per process ([`Waiters::run`]) asks the store after a wake-up of a commit, here or
 //! in another process, which of all that are waited for have settled: one question for all of them, at most twenty a second,
-//! and none while nothing happens or nobody waits. A waiter that goes away takes its entry with it.
+//! and none while nothing happens or nobody waits. A waiter that goes away takes its entry with it. How many wait is limited by
+//! the connections alone.
 //!
 //! ```text
 //!   enter ─▶ look ─ settled ─▶ answer            commit ─▶ Wake ─▶ run: which of the entries have settled?
@@ -14,6 +15,7 @@ use super::store;
 use crate::ids::{JobId, ReceiptId};
 use crate::infra::db::{Db, DbError, View};
 use crate::job::{self, Wake};
+use crate::web::open_requests::Counted;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub struct Waiters {
 #[derive(Debug, Default)]
 struct Entries {
     last: u64,
+    /// How many have looked and wait now.
+    count: usize,
     waiting: HashMap<Awaited, HashMap<u64, Arc<Notify>>>,
 }
 
@@ -57,6 +61,8 @@ struct Entry<'w> {
     thing: Awaited,
     number: u64,
     told: Arc<Notify>,
+    /// Whether it has looked and waits.
+    waits: bool,
 }
 
 impl Waiters {
@@ -66,7 +72,8 @@ impl Waiters {
         Self { db, wake, entries: Arc::default() }
     }
 
-    /// Looks until what is found has settled, at most for `most`; the last look is after it.
+    /// Looks until what is found has settled, at most for `most`; the last look is after it. Once it waits, `request` is not
+    /// counted any more.
     ///
     /// # Errors
     /// Those of `look`.
@@ -74,6 +81,7 @@ impl Waiters {
         &self,
         thing: Awaited,
         most: Duration,
+        request: &Counted,
         look: impl Fn() -> F,
         settled: impl Fn(&T) -> bool,
     ) -> Result<T, E>
@@ -84,12 +92,13 @@ impl Waiters {
         let mut late = most.is_zero();
         loop {
             // Before the look, so that no end falls between the two.
-            let entry = self.enter(thing);
+            let mut entry = self.enter(thing);
             let found = look().await?;
             if settled(&found) || late {
                 return Ok(found);
             }
-            late = tokio::time::timeout_at(deadline, entry.told.notified()).await.is_err();
+            request.release();
+            late = !entry.is_told_by(deadline).await;
         }
     }
 
@@ -146,13 +155,13 @@ impl Waiters {
         let number = entries.last;
         entries.waiting.entry(thing).or_default().insert(number, Arc::clone(&told));
         drop(entries);
-        Entry { waiters: self, thing, number, told }
+        Entry { waiters: self, thing, number, told, waits: false }
     }
 
     /// How many wait in this process.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.lock().waiting.values().map(HashMap::len).sum()
+        self.lock().count
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -160,9 +169,18 @@ impl Waiters {
     }
 }
 
+impl Entry<'_> {
+    async fn is_told_by(&mut self, deadline: Instant) -> bool {
+        self.waiters.lock().count += 1;
+        self.waits = true;
+        tokio::time::timeout_at(deadline, self.told.notified()).await.is_ok()
+    }
+}
+
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let mut entries = self.waiters.lock();
+        entries.count -= usize::from(self.waits);
         if let Some(waiting) = entries.waiting.get_mut(&self.thing) {
             waiting.remove(&self.number);
             if waiting.is_empty() {

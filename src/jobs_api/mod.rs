@@ -104,7 +104,13 @@ impl Api {
 /// Where a body of any length comes in.
 #[must_use]
 pub fn streams(method: &Method, path: &str) -> bool {
-    [Method::POST, Method::PUT].contains(method) && path.strip_prefix(BASE) == Some("/deliveries")
+    let below = path.strip_prefix(BASE).and_then(|path| path.strip_prefix("/deliveries"));
+    match below {
+        Some("" | "/") => [Method::POST, Method::PUT].contains(method),
+        // The name of a file.
+        Some(name) => method == Method::PUT && name.starts_with('/') && !name[1..].contains('/'),
+        None => false,
+    }
 }
 
 /// The routes, to be nested at [`BASE`].

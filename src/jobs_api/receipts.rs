@@ -3,6 +3,7 @@
 use super::Ctx;
 use crate::delivery::{Awaited, ReceiptState, ReceiptView};
 use crate::ids::{ReceiptId, Timestamp};
+use crate::web::open_requests::Counted;
 use crate::web::refusal::Refusals;
 use crate::web::{self, Json, Problem, Query, Wait};
 use axum::extract::State;
@@ -48,11 +49,12 @@ async fn show(
     State(api): State<Ctx>,
     web::Path(id): web::Path<ReceiptId>,
     Query(patience): Query<Patience>,
+    request: Counted,
 ) -> Result<Json<Receipt>, Problem> {
     let most = api.kit.limits.wait(patience.wait)?.unwrap_or_default();
     let look = || find(&api, id);
-    let found = api.waiters.settled(Awaited::Receipt(id), most, look, |receipt| receipt.is_settled).await?;
-    Ok(Json(found))
+    let is_settled = |receipt: &Receipt| receipt.is_settled;
+    Ok(Json(api.waiters.settled(Awaited::Receipt(id), most, &request, look, is_settled).await?))
 }
 
 /// The receipt, or that its mail lies in the spool and waits for its record.

@@ -16,7 +16,7 @@ use crate::ids::{DeliveryId, Digest};
 use crate::infra::host::RunInput;
 use crate::infra::volume::{BadSubPath, Stored, SubPath, Volume, VolumeError, VolumeErrorKind};
 use crate::job::Interrupted;
-use module_api::frame::{self, Input, MAX_REQUEST_BYTES, MimeLimits, Range};
+use module_api::frame::{self, Declared, Input, MAX_REQUEST_BYTES, MimeLimits, Range};
 use module_api::{Content, Envelope};
 use std::collections::HashMap;
 use std::fs::File;
@@ -104,8 +104,11 @@ impl Reading {
         prove(&file, range, part.file.stored(), &place)?;
         let input = Input::File {
             file_bytes: range.len,
-            name: part.facts.name.map(|name| name.text),
-            media_type: Some(part.facts.media_type),
+            declared: Declared {
+                name: part.facts.name.map(|name| name.text),
+                media_type: Some(part.facts.media_type),
+                charset: part.facts.charset,
+            },
         };
         let digests = HashMap::from([(frame::Stored::Input(range), part.file.sha256)]);
         Self::new(input, envelope, file, digests)

@@ -43,7 +43,7 @@ pub async fn surround(State(dialects): State<Arc<[Dialect]>>, mut request: Reque
         }
         response = dialect::translate(&dialects, &path, problem.of_request(id.as_str()), response);
     }
-    if counted.counts() {
+    if !counted.is_new() {
         response = response.map(|body| Body::new(CountedBody { body, counted }));
     }
     response.headers_mut().insert(HEADER, id.to_header());

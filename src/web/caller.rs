@@ -107,9 +107,9 @@ pub(super) async fn authenticate(parts: &Parts, kit: &Kit) -> Result<Option<Call
     }))
 }
 
-/// Counts the request as one of the key until its answer was sent; too many are refused.
+/// Counts the request as one of the key until its answer was sent or it waits; too many are refused.
 fn count(parts: &Parts, kit: &Kit, key: Uuid) -> Result<(), Problem> {
-    let Some(counted) = parts.extensions.get::<Counted>().filter(|counted| !counted.counts()) else {
+    let Some(counted) = parts.extensions.get::<Counted>().filter(|counted| counted.is_new()) else {
         return Ok(());
     };
     let most = kit.limits.key_requests;

@@ -85,7 +85,7 @@ pub struct Limits {
     pub pace: Pace,
     /// Most memory for what a decoder of a body looks back on.
     pub decoder_bytes: u64,
-    /// Most open requests of one key.
+    /// Most open requests of one key; those that wait are not among them.
     pub key_requests: u32,
     /// Default number of entries of a page.
     pub default_page: u32,

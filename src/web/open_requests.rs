@@ -1,10 +1,17 @@
-//! How many requests each key has open: from its recognition to the last byte of the answer.
+//! How many requests each key has open: from its recognition to the last byte of the answer, or until it only waits.
+//!
+//! A request that [waits](super::Wait) holds a connection and an entry in memory. Its connection is counted as well
+//! ([`places`](super::places)), and is the only limit of how many wait. It does not count again when the wait is over: what it
+//! asked for may have been done by then, so it could not be refused.
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use hyper::body::{Frame, SizeHint};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use uuid::Uuid;
 
@@ -19,9 +26,21 @@ pub struct OpenRequest {
     key: Uuid,
 }
 
-/// Where the [`OpenRequest`] of a request is kept until its answer was sent. A request carries it as an extension.
+/// Where the [`OpenRequest`] of a request is kept until its answer was sent or it waits. A request carries it as an extension.
 #[derive(Debug, Clone, Default)]
-pub struct Counted(Arc<OnceLock<OpenRequest>>);
+pub struct Counted(Arc<Mutex<Stage>>);
+
+#[derive(Debug, Default)]
+enum Stage {
+    /// Nobody asked for its caller yet.
+    #[default]
+    New,
+    Counts {
+        _open: OpenRequest,
+    },
+    /// It waits, or has waited.
+    Released,
+}
 
 impl OpenRequests {
     /// Counts a request of `key`; `None` if it has `most` already.
@@ -55,16 +74,33 @@ impl Drop for OpenRequest {
 }
 
 impl Counted {
-    /// Whether the request counts already: a handler may ask for its caller more than once.
+    /// Whether the request is still to be counted: a handler may ask for its caller more than once.
     #[must_use]
-    pub fn counts(&self) -> bool {
-        self.0.get().is_some()
+    pub fn is_new(&self) -> bool {
+        matches!(*self.lock(), Stage::New)
     }
 
-    /// Keeps `open` until the answer was sent.
+    /// Keeps `open` until the answer was sent or the request waits.
     pub fn keep(&self, open: OpenRequest) {
-        // A second one of the same request would only be counted too early as closed.
-        drop(self.0.set(open));
+        *self.lock() = Stage::Counts { _open: open };
+    }
+
+    /// Stops counting the request. Its body has been read and what it asked for is decided: from now on it waits.
+    pub fn release(&self) {
+        *self.lock() = Stage::Released;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stage> {
+        // No panic leaves it inconsistent.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Counted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
     }
 }
 
@@ -114,8 +150,21 @@ mod tests {
         assert!(open.open(a, 2).is_some());
         let again = kept.clone();
         drop(kept);
-        assert!(again.counts());
+        assert!(!again.is_new());
         drop(again);
         assert!(open.lock().is_empty(), "nothing remains of keys without open requests");
+    }
+
+    #[test]
+    fn what_waits_stops_counting_for_good() {
+        let (open, key) = (OpenRequests::default(), Uuid::from_u128(1));
+        let waits = Counted::default();
+        waits.keep(open.open(key, 1).unwrap());
+        assert!(open.open(key, 1).is_none());
+        waits.release();
+        let _other = open.open(key, 1).unwrap();
+        assert!(!waits.is_new());
+        drop(waits);
+        assert!(open.open(key, 1).is_none(), "the other still counts");
     }
 }

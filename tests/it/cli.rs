@@ -3,6 +3,7 @@
 mod live;
 mod post;
 mod tls;
+mod ways;
 
 use crate::appliance::{Site, deposit, fixture};
 use crate::processes::each_store;

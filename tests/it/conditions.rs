@@ -20,7 +20,7 @@ fn complaints(installation: &Installation) -> Vec<serde_json::Value> {
 }
 
 /// How often a mail could not be accepted.
-fn failed(server: &Server) -> f64 {
+pub fn failed(server: &Server) -> f64 {
     let scrape = server.body("/metrics").unwrap_or_default();
     let line = |line: &&str| line.starts_with("headworks_ingest_items_total") && line.contains("\"failed\"");
     let sum = scrape.lines().filter(line).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());

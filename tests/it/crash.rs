@@ -15,8 +15,6 @@ use uuid::Uuid;
 const TO: &str = "bobs@ingest.example.com";
 /// Mails that come in at once.
 const SENDERS: usize = 3;
-/// Longest time a kill waits after the first mail of its round.
-const MOMENT: Duration = Duration::from_millis(300);
 
 /// Whose turn it is to be killed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +34,8 @@ async fn whoever_is_killed_every_yes_is_kept_once() {
         let installation = Installation::new(postgres, "", &programs::modules());
         let mut server = installation.start();
         let mut promised = Promised::default();
-        let mut killed = 0;
+        // Kills, and how many servers of them while more mail was to come.
+        let (mut killed, mut amid) = (0, 0);
         for round in 0..kills {
             let victim = TURNS[round % TURNS.len()];
             let batch = Batch::new(round * mails..(round + 1) * mails, victim == Victim::Mailhandler);
@@ -44,9 +43,10 @@ async fn whoever_is_killed_every_yes_is_kept_once() {
                 for _ in 0..SENDERS {
                     scope.spawn(|| batch.send(&installation));
                 }
-                std::thread::sleep(luck(MOMENT));
                 match victim {
                     Victim::Server => {
+                        batch.wait_for_some();
+                        amid += usize::from(batch.is_coming());
                         server.kill();
                         server = installation.launch();
                     }
@@ -59,6 +59,7 @@ async fn whoever_is_killed_every_yes_is_kept_once() {
             promised.receipts.extend(batch.receipts.into_inner().unwrap());
         }
         assert_eq!(killed, kills);
+        assert!(amid > 0, "no server was killed while mail came in");
         are_kept(&installation, &promised);
         server.stop();
         are_kept(&installation, &promised);
@@ -114,7 +115,7 @@ fn kill_a_module(installation: &Installation, server: &mut Server) {
     installation.wait_for("a module to kill", || {
         let suspected = installation.store.count("SELECT count(*) FROM job WHERE crashes > 0") > 0;
         let modules = server.modules();
-        let (victim, _) = *modules.get(luck(MOMENT).subsec_nanos() as usize % modules.len().max(1))?;
+        let (victim, _) = *modules.get(random(modules.len().max(1)))?;
         // One that was replaced since fails this, and another is looked for.
         (!suspected && kill_process(victim, Signal::KILL).is_ok()).then_some(())
     });
@@ -132,7 +133,7 @@ struct Batch {
 
 impl Batch {
     fn new(numbers: Range<usize>, aims: bool) -> Self {
-        let aim = if aims { luck(MOMENT).subsec_nanos() as usize % numbers.len() } else { usize::MAX };
+        let aim = if aims { random(numbers.len()) } else { usize::MAX };
         Self {
             next: AtomicUsize::new(0),
             numbers,
@@ -140,6 +141,19 @@ impl Batch {
             killed: AtomicUsize::new(0),
             receipts: Mutex::default(),
         }
+    }
+
+    /// Waits until some of the mails, any number up to half of them, have been begun.
+    fn wait_for_some(&self) {
+        let wanted = 1 + random(self.numbers.len() / 2);
+        while self.next.load(Ordering::SeqCst) < wanted {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Whether some have not been begun.
+    fn is_coming(&self) -> bool {
+        self.next.load(Ordering::SeqCst) < self.numbers.len()
     }
 
     /// Sends mails until there are none left, each until it gets a yes, as Postfix does.
@@ -164,14 +178,20 @@ fn cut_off(installation: &Installation, queue_id: &str, mail: &[u8]) -> bool {
     let mut command = installation.mailhandler(queue_id, TO, mail.len());
     let mut call = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut stdin = call.stdin.take().unwrap();
-    let whole = luck(MOMENT).subsec_nanos().is_multiple_of(2);
+    let whole = random(2) == 0;
     stdin.write_all(if whole { mail } else { &mail[..mail.len() / 2] }).unwrap();
     if whole {
         drop(stdin);
+        // Any moment of the call: that is what is tried.
         std::thread::sleep(luck(Duration::from_millis(4)));
     }
     call.kill().unwrap();
     call.wait().unwrap().code().is_none()
+}
+
+/// Some number below `most`.
+fn random(most: usize) -> usize {
+    Uuid::new_v4().as_fields().0 as usize % most
 }
 
 /// Some time below `most`.

@@ -44,10 +44,11 @@ async fn a_write_that_fails_takes_nothing_of_the_others_with_it() {
 async fn a_caller_that_goes_away_cancels_nothing() {
     each_store(|db| async move {
         let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (end, may_end) = tokio::sync::oneshot::channel();
         let write = db.write(Lane::State, move |mut tx| {
             Box::pin(async move {
                 begun.send(()).unwrap();
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                may_end.await.unwrap();
                 add_queue(&mut tx, "one").await
             })
         });
@@ -55,11 +56,41 @@ async fn a_caller_that_goes_away_cancels_nothing() {
             _ = write => panic!("it takes longer than it takes to begin"),
             () = async { has_begun.await.unwrap() } => {}
         }
+        end.send(()).unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while queues(&db).await == 0 {
             assert!(std::time::Instant::now() < deadline, "the write was cancelled with its caller");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readers_that_open_while_a_write_is_under_way_do_not_wait_for_it() {
+    each_store(|db| async move {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (end, may_end) = tokio::sync::oneshot::channel::<()>();
+        let write = db.write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                add_queue(&mut tx, "one").await?;
+                begun.send(()).unwrap();
+                // Whoever waits for it gives up.
+                may_end.await.ok();
+                Ok(())
+            })
+        });
+        let reads = async {
+            has_begun.await.unwrap();
+            let mut readers = Vec::new();
+            // More than were opened before.
+            for _ in 0..3 {
+                readers.push(db.reader(View::State).await.unwrap());
+            }
+            end.send(()).unwrap();
+        };
+        let (written, ()) = tokio::join!(write, reads);
+        written.unwrap();
     })
     .await;
 }

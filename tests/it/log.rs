@@ -1,11 +1,13 @@
 //! The log on both stores: the order of a topic is the order of its commits, and nobody misses an entry.
 
-use crate::stores::each_store;
-use headworks::infra::db::{Db, DbError, DbErrorKind};
+use crate::stores::{READERS, each_store};
+use headworks::infra::db::{Db, DbError, DbErrorKind, View};
 use headworks::log::{self, Entry, Page, Position, TopicId, Topics};
 use headworks::{job, on_either};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 fn entry(topic: TopicId, body: &str) -> Entry {
     let headers = BTreeMap::from([("type".to_owned(), "text/ß \"quoted\"".to_owned())]);
@@ -62,16 +64,25 @@ async fn a_tailing_reader_sees_every_committed_entry_once_and_in_order() {
     const ROUNDS: usize = 60;
     each_store(|db| async move {
         let (first, second) = two_topics(&db).await;
-        let writers: Vec<_> =
-            (0..WRITERS).map(|n| tokio::spawn(write_rounds(db.clone(), n, ROUNDS, first, second))).collect();
+        if !db.is_pg() {
+            // A connection cannot be opened during a write: all are open before the first commit waits for reads.
+            let open = (0..READERS).map(|_| db.reader(View::State));
+            drop(futures_util::future::try_join_all(open).await.unwrap());
+        }
+        let looks = Looks::default();
+        let writer = |n| tokio::spawn(write_rounds(db.clone(), n, ROUNDS, [first, second], looks.clone()));
+        let writers: Vec<_> = (0..WRITERS).map(writer).collect();
         let committed = ROUNDS - ROUNDS.div_ceil(5);
         let tails: Vec<_> = [first, second]
-            .map(|topic| tokio::spawn(tail(db.clone(), topic, WRITERS * committed)))
             .into_iter()
+            .enumerate()
+            .map(|(n, topic)| tokio::spawn(tail(db.clone(), topic, WRITERS * committed, looks.clone(), n)))
             .collect();
+        let mut contested = 0;
         for writer in writers {
-            writer.await.unwrap();
+            contested += writer.await.unwrap();
         }
+        assert!(contested > 0, "nobody looked while an entry was not committed");
         for tail in tails {
             let seen = tokio::time::timeout(Duration::from_secs(30), tail).await;
             let seen = seen.expect("a tailing reader missed an entry").unwrap();
@@ -86,21 +97,54 @@ async fn a_tailing_reader_sees_every_committed_entry_once_and_in_order() {
     .await;
 }
 
-/// How long every third commit comes after its append.
-const LATE_COMMIT: Duration = Duration::from_millis(2);
+/// How often each of two topics was read; clones share it.
+#[derive(Clone, Default)]
+struct Looks(Arc<[AtomicUsize; 2]>);
 
-/// Each round appends to both topics, half of the writers naming them in the other order; every fifth is rolled back.
-async fn write_rounds(db: Db, writer: usize, rounds: usize, first: TopicId, second: TopicId) {
+/// Beyond every count of looks: the reader has ended.
+const ENDED: usize = usize::MAX / 2;
+
+impl Looks {
+    /// Waits until each topic was read from begin to end; `false` if one is not read any more.
+    async fn come(&self) -> bool {
+        // Of two reads that end, the second has begun after now.
+        let wanted = self.counts().map(|count| count + 2);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.counts().iter().zip(wanted).any(|(count, wanted)| *count < wanted) {
+            if self.counts().iter().any(|count| *count >= ENDED) || Instant::now() > deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        true
+    }
+
+    fn counts(&self) -> [usize; 2] {
+        self.0.each_ref().map(|count| count.load(Ordering::SeqCst))
+    }
+}
+
+/// Each round appends to both topics, half of the writers naming them in the other order; every third commits only after both
+/// were read, and every fifth is rolled back. Returns how many were read between append and commit.
+async fn write_rounds(
+    db: Db,
+    writer: usize,
+    rounds: usize,
+    [first, second]: [TopicId; 2],
+    looks: Looks,
+) -> usize {
+    let contested = Arc::new(AtomicUsize::new(0));
     for round in 0..rounds {
         let body = format!("{writer} {round}");
         let mut entries = vec![entry(first, &body), entry(second, &body)];
         if writer % 2 == 1 {
             entries.reverse();
         }
+        let (looks, seen) = (looks.clone(), Arc::clone(&contested));
         let done: Result<(), DbError> = commit!(db, tx => async {
             log::append(&mut tx, &entries).await?;
-            if round % 3 == 0 {
-                tokio::time::sleep(LATE_COMMIT).await;
+            if round % 3 == 0 && looks.come().await {
+                seen.fetch_add(1, Ordering::SeqCst);
             }
             match round % 5 {
                 0 => Err(DbError::new(DbErrorKind::Content, "rolled back")),
@@ -109,14 +153,17 @@ async fn write_rounds(db: Db, writer: usize, rounds: usize, first: TopicId, seco
         });
         assert_eq!(done.is_ok(), round % 5 != 0, "{done:?}");
     }
+    contested.load(Ordering::SeqCst)
 }
 
-/// Reads from the start until `count` entries were seen, and returns their writers and rounds.
-async fn tail(db: Db, topic: TopicId, count: usize) -> Vec<(usize, usize)> {
+/// Reads from the start until `count` entries were seen, and returns their writers and rounds. Its reads are those of topic
+/// `number` in `looks`.
+async fn tail(db: Db, topic: TopicId, count: usize, looks: Looks, number: usize) -> Vec<(usize, usize)> {
     let mut seen = Vec::new();
     let mut position = Position::START;
     while seen.len() < count {
         let page = page(&db, topic, position, 7).await;
+        looks.0[number].fetch_add(1, Ordering::SeqCst);
         assert!(!page.gap);
         for entry in page.entries {
             assert!(entry.position > position, "positions only grow");
@@ -128,6 +175,7 @@ async fn tail(db: Db, topic: TopicId, count: usize) -> Vec<(usize, usize)> {
         assert_eq!(page.next, position);
         tokio::task::yield_now().await;
     }
+    looks.0[number].store(ENDED, Ordering::SeqCst);
     seen
 }
 

@@ -1,6 +1,7 @@
 //! A real Postfix in front of a real server: with our main.cf and master.cf as they stand, its own queue, and everything of
 //! ours unprivileged. Whatever is down or broken, mail waits or is taken, arrives once, and none goes back to its sender.
 
+use crate::conditions::failed;
 use crate::processes::{Installation, each_store, is_available, is_soak, receipt_in, wait};
 use crate::programs;
 use crate::promises::{Kept, Promised, are_kept, mail};
@@ -68,8 +69,12 @@ async fn mail_that_comes_while_postgres_is_away_is_taken_and_processed_after() {
         database.stop();
         mailer.send_all(mails / 4..mails / 2);
         mailer.wait_for_sent(mails / 2);
+        installation
+            .wait_for("each of them to be tried", || (failed(&server) >= (mails / 4) as f64).then_some(()));
+        // How long it is away is what is tried.
         std::thread::sleep(away);
-        assert_eq!(server.ask("GET", "/readyz"), Some(503));
+        installation
+            .wait_for("readiness to end", || (server.ask("GET", "/readyz") == Some(503)).then_some(()));
         database.start_again();
         mailer.send_all(mails / 2..mails);
         mailer.wait_for_sent(mails);
@@ -184,7 +189,8 @@ async fn a_mail_cut_short_by_a_killed_pipe_daemon_is_not_taken_for_whole() {
         // The program sleeps, the pipe is full, the daemon hangs in mid-write.
         let (stopped, daemon) =
             installation.wait_for("mailhandler to stop", || stopped_child(installation.directory.path()));
-        std::thread::sleep(Duration::from_millis(200));
+        installation
+            .wait_for("a part of the mail in the pipe", || (written(daemon) > 32 << 10).then_some(()));
         kill_process(daemon, Signal::KILL).unwrap();
         kill_process(stopped, Signal::CONT).unwrap();
 
@@ -382,6 +388,13 @@ fn has_postgres_programs() -> bool {
     let found = Command::new(format!("{SERVICES}/postgres/bindir")).output().unwrap().status.success();
     let missing: &[&str] = if found { &[] } else { &["initdb (tests/services/postgres/install)"] };
     is_available("postgres", missing)
+}
+
+/// How many bytes a process has written.
+fn written(process: Pid) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", process.as_raw_nonzero())).unwrap();
+    let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.unwrap().parse().unwrap()
 }
 
 /// A stopped process whose command line mentions `directory`, and its parent.

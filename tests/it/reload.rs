@@ -6,10 +6,7 @@ use crate::processes::{Installation, each_store};
 use crate::programs;
 use crate::promises::{Promised, are_kept, mail};
 use headworks::delivery::ReceiptState;
-use headworks::delivery::store::is_customer;
-use headworks::ids::Slug;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 const TO: &str = "bobs@ingest.example.com";
 const RULES: &str = "[[customer]]\nname = \"bobs\"";
@@ -108,23 +105,20 @@ async fn a_queue_that_a_reload_pauses_waits_until_a_reload_lets_it_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_named_while_the_store_is_away_is_registered_when_it_is_back() {
-    let Some(server) = Postgres::start_new() else { return };
-    let site = Site::new(Some(server.url()), "");
-    let appliance = site.start().await;
-    server.stop_at_once();
-    site.edit(RULES, &format!("{ALICE}{RULES}"));
-    reload(&appliance, &site);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    server.start();
-    let alice: Slug = "alice".parse().unwrap();
-    let mut is_known = false;
-    for _ in 0..600 {
-        is_known = look!(appliance.app.core.db, tx => is_customer(&mut tx, &alice)).unwrap_or(false);
-        if is_known {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(is_known, "nobody registered the customer");
-    appliance.stop().await;
+    let Some(postgres) = Postgres::start_new() else { return };
+    let installation = Installation::new(Some(postgres.url()), "", &programs::modules());
+    let server = installation.start();
+    let told = |words: &str| {
+        let said = |line: &serde_json::Value| line["msg"] == words;
+        installation.wait_for(words, || installation.log_lines().iter().any(said).then_some(()));
+    };
+    postgres.stop_at_once();
+    let config = std::fs::read_to_string(installation.config()).unwrap();
+    std::fs::write(installation.config(), config.replacen(RULES, &format!("{ALICE}{RULES}"), 1)).unwrap();
+    server.reload();
+    told("new customers are not registered yet; retrying");
+    postgres.start();
+    told("new customers are registered now");
+    assert_eq!(installation.store.count("SELECT count(*) FROM customer WHERE name = 'alice'"), 1);
+    server.stop();
 }

@@ -17,6 +17,8 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
+/// Connections for reading of a SQLite store.
+pub const READERS: u32 = 4;
 const TEMPLATE: &str = "headworks_test_template";
 /// Advisory lock: exclusive while the template is made, shared while it is copied.
 const TEMPLATE_LOCK: i64 = 0x6865_6164;
@@ -48,7 +50,7 @@ pub async fn jobs_of(db: &Db, receipt: ReceiptId) -> Vec<JobView> {
 pub async fn open_lite(directory: &Path) -> Db {
     let settings = LiteSettings {
         directory: directory.to_owned(),
-        readers: 4,
+        readers: READERS,
         cache_bytes: 16 << 20,
         queue_bound: 1024,
     };

@@ -11,6 +11,9 @@ use label::{bare_label, squeezed, web};
 use rare::{shifted, tildes, utf7, utf32, without_idle_escapes};
 use std::borrow::Cow;
 
+/// Statistics need no more than this.
+const DETECT_BYTES: usize = 64 << 10;
+
 /// A way to read bytes as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charset(Kind);
@@ -101,6 +104,31 @@ impl Charset {
             [0xFE, 0xFF, ..] => Some((Self::UTF_16BE, 2)),
             [0xEF, 0xBB, 0xBF, ..] => Some((Self::UTF_8, 3)),
             _ => None,
+        }
+    }
+
+    /// UTF-16 or UTF-32 without a mark: ASCII characters have zeros beside them, always on the same side.
+    #[must_use]
+    pub fn wide(bytes: &[u8]) -> Option<Self> {
+        let look = &bytes[..bytes.len().min(DETECT_BYTES)];
+        let zeros = look.iter().filter(|&&b| b == 0).count();
+        if zeros < 4 || zeros * 8 < look.len() {
+            return None;
+        }
+        let at = |offset: usize| look.iter().skip(offset).step_by(4).filter(|&&b| b == 0).count();
+        let at = [at(0), at(1), at(2), at(3)];
+        let quads = look.len() / 4;
+        let (even, odd) = (at[0] + at[2], at[1] + at[3]);
+        match () {
+            () if look.len().is_multiple_of(4) && at[0] >= quads && at[1] * 10 >= quads * 9 => {
+                Some(Self::UTF_32BE)
+            }
+            () if look.len().is_multiple_of(4) && at[3] >= quads && at[2] * 10 >= quads * 9 => {
+                Some(Self::UTF_32LE)
+            }
+            () if odd > even * 8 => Some(Self::UTF_16LE),
+            () if even > odd * 8 => Some(Self::UTF_16BE),
+            () => None,
         }
     }
 

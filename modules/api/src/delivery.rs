@@ -1,6 +1,6 @@
 //! One delivery as a module sees it.
 
-use crate::{Micros, Part};
+use crate::{Micros, Part, PartKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -17,6 +17,55 @@ pub struct Delivery<'a> {
     pub settings: &'a BTreeMap<String, String>,
     /// The decoded parts in document order; archive members follow their archive.
     pub parts: &'a [Part<'a>],
+}
+
+/// Most parts that [`Delivery::holds`] names.
+const NAMED: usize = 5;
+/// Bytes of a text in which it looks for signs of how the text was sent.
+const SIGNS_WITHIN: usize = 64 << 10;
+/// Longest path it shows, in bytes.
+const PATH_BYTES: usize = 100;
+
+impl Delivery<'_> {
+    /// What was there, for the reason of a rejection: `one part: text/plain, 1204 bytes, no line ends: was it sent with
+    /// -d?`.
+    #[must_use]
+    pub fn holds(&self) -> String {
+        let parts: Vec<&Part<'_>> = self.parts.iter().filter(|part| part.kind != PartKind::Message).collect();
+        let of = |part: &Part<'_>| {
+            let sign = self.sign(part).map_or_else(String::new, |sign| format!(", {sign}"));
+            format!("{}, {} bytes{sign}", part.sniffed_type, part.content.len())
+        };
+        let (count, named) = match parts.as_slice() {
+            [] => return "no part".into(),
+            [one] => return format!("one part: {}", of(one)),
+            parts => (parts.len(), &parts[..parts.len().min(NAMED)]),
+        };
+        let path = |part: &Part<'_>| part.path[..part.path.floor_char_boundary(PATH_BYTES)].to_owned();
+        let listed: Vec<String> = named.iter().map(|part| format!("{} {}", path(part), of(part))).collect();
+        let more = if count > NAMED { format!("; and {} more", count - NAMED) } else { String::new() };
+        format!("{count} parts: {}{more}", listed.join("; "))
+    }
+
+    /// How the text of a file that is no mail was probably sent, where that spoils it.
+    fn sign(&self, part: &Part<'_>) -> Option<&'static str> {
+        // A mail has a header.
+        let is_file = self.envelope.headers.is_empty() && part.parent.is_none();
+        if !is_file || !part.sniffed_type.starts_with("text/") {
+            return None;
+        }
+        let text = part.text(SIGNS_WITHIN).ok()?.text;
+        match () {
+            () if text.contains("%0A") || text.contains("%0a") => {
+                Some("percent-encoded: was it sent with --data-urlencode?")
+            }
+            () if text.starts_with("--") && text.contains("form-data") => {
+                Some("a form that was not declared as one: was its Content-Type replaced?")
+            }
+            () if !text.trim_end().contains('\n') => Some("no line ends: was it sent with -d?"),
+            () => None,
+        }
+    }
 }
 
 /// The four coordinates of a delivery.
@@ -75,5 +124,49 @@ impl Envelope {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Content;
+
+    fn part<'a>(path: &str, sniffed: &str, bytes: &'a [u8]) -> Part<'a> {
+        Part {
+            kind: PartKind::Attachment,
+            path: path.into(),
+            parent: None,
+            media_type: "application/octet-stream".into(),
+            sniffed_type: sniffed.into(),
+            charset: None,
+            name: None,
+            problems: Vec::new(),
+            content: Content::Memory(bytes),
+        }
+    }
+
+    fn holds(header: &str, parts: &[Part<'_>]) -> String {
+        let fields = [header].into_iter().filter(|name| !name.is_empty());
+        let headers = fields.map(|name| (name.into(), "x".into())).collect();
+        let envelope = Envelope { headers, ..Envelope::default() };
+        let (coordinates, settings) = (Coordinates::default(), BTreeMap::new());
+        let (coordinates, settings) = (&coordinates, &settings);
+        Delivery { coordinates, envelope: &envelope, received_at: 0, settings, parts }.holds()
+    }
+
+    #[test]
+    fn it_says_what_was_there_and_how_it_was_sent() {
+        let sent = "one part: text/plain, 8 bytes, no line ends: was it sent with -d?";
+        assert_eq!(holds("", &[part("1", "text/plain", b"Grid: a ")]), sent);
+        assert_eq!(holds("From", &[part("1", "text/plain", b"Grid: a ")]), "one part: text/plain, 8 bytes");
+        assert_eq!(holds("", &[part("1", "text/plain", b"a\nb\n")]), "one part: text/plain, 4 bytes");
+        assert!(holds("", &[part("1", "text/plain", b"Grid%3A+a%0A")]).contains("--data-urlencode"));
+        let form = b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
+        assert!(holds("", &[part("1", "text/plain", form)]).contains("Content-Type replaced"));
+        assert_eq!(holds("", &[]), "no part");
+        let many: Vec<Part<'_>> = (1..=7).map(|n| part(&n.to_string(), "image/png", b"12")).collect();
+        assert!(holds("", &many).starts_with("7 parts: 1 image/png, 2 bytes; 2 image/png, 2 bytes; "));
+        assert!(holds("", &many).ends_with("; and 2 more"));
     }
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of these frames. Server and child must agree exactly: they are built and installed together.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// Longest request. A mail with more parts than fit is split again instead of sent as [`Input::Parts`].
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -69,6 +69,17 @@ pub struct Parse {
     pub budget: Budget,
 }
 
+/// What a source says of a file; the bytes decide.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// Its name, for example the last component of an object key.
+    pub name: Option<String>,
+    /// Media type without parameters.
+    pub media_type: Option<String>,
+    /// Label of its character set.
+    pub charset: Option<String>,
+}
+
 /// What the input descriptor of a [`Parse`] is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
@@ -81,10 +92,8 @@ pub enum Input {
     File {
         /// The first so many bytes of the file.
         file_bytes: u64,
-        /// Name the source gave it, for example the last component of an object key.
-        name: Option<String>,
-        /// Media type the source declared.
-        media_type: Option<String>,
+        /// What its source says of it.
+        declared: Declared,
     },
     /// A mail that was split before: its parts are given and nothing is split.
     Parts {

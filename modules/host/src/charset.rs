@@ -7,11 +7,13 @@
 //!
 //! Only the label is decided here. Bytes are never converted: `Part::text` reads them by the label.
 
+use crate::problem::add;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use module_api::Problem;
 use module_api::charset::Charset;
 
 /// Modules read no more of a text, so no more is looked at.
-const LOOK_BYTES: usize = 8 << 20;
+pub(crate) const LOOK_BYTES: usize = 8 << 20;
 /// Statistics need no more than this.
 const DETECT_BYTES: usize = 64 << 10;
 /// Where HTML and XML say what they are (HTML Standard section 13.2.3.2, with room for long heads).
@@ -26,6 +28,16 @@ pub(crate) struct Decision {
     pub label: Option<String>,
     /// Code and detail where it is not the declared one.
     pub problem: Option<(&'static str, String)>,
+}
+
+impl Decision {
+    /// The label; the problem goes to the part's.
+    pub(crate) fn told(self, problems: &mut Vec<Problem>) -> Option<String> {
+        if let Some((code, detail)) = self.problem {
+            add(problems, code, &detail);
+        }
+        self.label
+    }
 }
 
 /// Decides how to read `bytes` of a text that was declared as `label` and is of `media_type`.
@@ -45,6 +57,15 @@ pub(crate) fn of(bytes: &[u8], label: Option<&str>, media_type: &str) -> Decisio
             None => look.guess().map_or_else(Decision::default, |guess| guessed("nothing", guess)),
         },
     }
+}
+
+/// Decides for a file or a member of an archive, where UTF-8 and byte-order marks need no label.
+pub(crate) fn of_file(bytes: &[u8], label: Option<&str>, media_type: &str) -> Decision {
+    let decision = of(bytes, label, media_type);
+    let is_plain = label.is_none()
+        && (Charset::of_mark(bytes).is_some()
+            || decision.label.as_deref().is_none_or(|read| read == "utf-8"));
+    Decision { problem: decision.problem.filter(|_| !is_plain), ..decision }
 }
 
 fn guessed(declared: &str, read: Charset) -> Decision {
@@ -106,7 +127,7 @@ impl<'a> Look<'a> {
     }
 
     fn can_be(&self, label: &str, charset: Charset) -> bool {
-        if self.wide().is_some() && !charset.is_wide() {
+        if Charset::wide(self.bytes).is_some() && !charset.is_wide() {
             return false;
         }
         if self.is_iso_2022_jp() {
@@ -131,7 +152,7 @@ impl<'a> Look<'a> {
         if let Some((marked, _)) = Charset::of_mark(self.bytes) {
             return Some(marked);
         }
-        if let Some(wide) = self.wide() {
+        if let Some(wide) = Charset::wide(self.bytes) {
             return Some(wide);
         }
         if self.is_iso_2022_jp() {
@@ -148,30 +169,6 @@ impl<'a> Look<'a> {
         detector.feed(look, look.len() == self.bytes.len() && self.whole);
         let charset = Charset::of_encoding(detector.guess(None, Utf8Detection::Deny));
         Some(if charset.accepts(self.bytes, self.whole) { charset } else { Charset::WINDOWS_1252 })
-    }
-
-    /// UTF-16 or UTF-32 without a mark: ASCII characters have zeros beside them, always on the same side.
-    fn wide(&self) -> Option<Charset> {
-        let look = &self.bytes[..self.bytes.len().min(DETECT_BYTES)];
-        let zeros = look.iter().filter(|&&b| b == 0).count();
-        if zeros < 4 || zeros * 8 < look.len() {
-            return None;
-        }
-        let at = |offset: usize| look.iter().skip(offset).step_by(4).filter(|&&b| b == 0).count();
-        let at = [at(0), at(1), at(2), at(3)];
-        let quads = look.len() / 4;
-        let (even, odd) = (at[0] + at[2], at[1] + at[3]);
-        match () {
-            () if look.len().is_multiple_of(4) && at[0] >= quads && at[1] * 10 >= quads * 9 => {
-                Some(Charset::UTF_32BE)
-            }
-            () if look.len().is_multiple_of(4) && at[3] >= quads && at[2] * 10 >= quads * 9 => {
-                Some(Charset::UTF_32LE)
-            }
-            () if odd > even * 8 => Some(Charset::UTF_16LE),
-            () if even > odd * 8 => Some(Charset::UTF_16BE),
-            () => None,
-        }
     }
 
     /// Whether there are escapes to Japanese, and nothing that contradicts them.

@@ -24,7 +24,6 @@ pub mod registry;
 mod sandbox;
 mod session;
 mod sink;
-pub mod sniff;
 pub mod spill;
 
 use module_api::{Declaration, Module};

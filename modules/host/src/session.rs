@@ -4,12 +4,13 @@ use crate::link::{Incoming, Link};
 use crate::problem::doubt;
 use crate::sink::{FrameSink, Stopped};
 use crate::spill::Spill;
-use crate::{archive, mime, sniff};
+use crate::{archive, charset, mime};
 use module_api::frame::{
-    FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply, Request,
-    Stage, Stored, Walls,
+    Declared, FailKind, FrameError, Hello, Input, MimeLimits, PROTOCOL, Parse, PartRecord, Range, Reply,
+    Request, Stage, Stored, Walls,
 };
 use module_api::{Content, Delivery, Finding, Module, Outcome, Part, PartKind, Place, Sink, Stop};
+use module_sniff as sniff;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -125,9 +126,8 @@ fn run(
             let fields = split.head.fields.into_iter().map(|field| (field.name, field.value));
             (split.parts, parse.envelope.clone().with_header(fields))
         }
-        Input::File { file_bytes, name, media_type } => {
-            let part = file_part(input, *file_bytes, name.as_deref(), media_type.as_deref())?;
-            (vec![part], parse.envelope.clone())
+        Input::File { file_bytes, declared } => {
+            (vec![file_part(input, *file_bytes, declared)?], parse.envelope.clone())
         }
         Input::Parts { parts, spill_bytes, .. } => {
             spill.skip(*spill_bytes);
@@ -135,8 +135,8 @@ fn run(
         }
     };
     progress(link, Stage::Expand)?;
-    let split: Vec<usize> = parts.iter().map(|part| part.problems.len()).collect();
-    let records = archive::expand(parts, input, &mut spill, &parse.archive)?;
+    let expanded = archive::expand(parts, input, &mut spill, (&parse.archive, &parse.mime))?;
+    let records = &expanded.parts;
     let parts: Vec<Part<'_>> = records.iter().map(|record| part(record, input, spill.file())).collect();
     send_parts(link, records.clone())?;
     progress(link, Stage::Module)?;
@@ -154,13 +154,13 @@ fn run(
     let mut sink = FrameSink::new(link, parse.budget);
     // At most half of what may be said: the other half stays the module's.
     let most = usize::try_from(parse.budget.findings / 2).unwrap_or(usize::MAX);
-    for finding in archive::findings(&split, &records, most) {
+    for finding in archive::findings(&expanded, most) {
         if sink.finding(finding).is_err() {
             break;
         }
     }
     let outcome = module.parse(&delivery, &mut sink).and_then(|outcome| {
-        tell_doubts(&records, &mut sink)?;
+        tell_doubts(records, &mut sink)?;
         Ok(outcome)
     });
     match (sink.stopped(), outcome) {
@@ -192,21 +192,28 @@ fn tell_doubts(parts: &[PartRecord], sink: &mut FrameSink<'_>) -> Result<(), Sto
 }
 
 /// A file that is no mail, as the only part.
-fn file_part(file: &File, len: u64, name: Option<&str>, media_type: Option<&str>) -> io::Result<PartRecord> {
-    let look = read_front(file, len.min(8 << 10))?;
-    let media_type = media_type.unwrap_or("application/octet-stream").to_ascii_lowercase();
+fn file_part(file: &File, len: u64, declared: &Declared) -> io::Result<PartRecord> {
+    let text = read_front(file, len.min(charset::LOOK_BYTES as u64))?;
+    let media_type =
+        declared.media_type.as_deref().unwrap_or("application/octet-stream").to_ascii_lowercase();
+    let sniffed_type = sniff::media_type(&text, &media_type);
+    let mut problems = Vec::new();
+    let charset = match sniffed_type.starts_with("text/") {
+        true => charset::of_file(&text, declared.charset.as_deref(), &sniffed_type).told(&mut problems),
+        false => declared.charset.clone(),
+    };
     Ok(PartRecord {
         kind: PartKind::Attachment,
         path: "1".into(),
         parent: None,
-        sniffed_type: sniff::media_type(&look, &media_type),
+        sniffed_type,
         media_type,
-        charset: None,
-        name: name.map(str::to_owned),
-        raw_name: name.unwrap_or("").as_bytes().to_vec(),
+        charset,
+        name: declared.name.clone(),
+        raw_name: declared.name.clone().unwrap_or_default().into_bytes(),
         transfer_encoding: String::new(),
         disposition: String::new(),
-        problems: Vec::new(),
+        problems,
         raw: Some(Range { offset: 0, len }),
         stored: Stored::Input(Range { offset: 0, len }),
     })

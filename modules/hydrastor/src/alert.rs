@@ -6,7 +6,7 @@
 
 use crate::lines::{self, Line};
 use crate::profile::{AlertForm, Profile, Reader};
-use crate::sources::{self, Rank, Source};
+use crate::sources::{self, Source};
 use crate::values::{self, Printed, Values};
 use crate::{ALERT_STATE, SEVERITY};
 use module_api::ColumnKind::{Bool, Text, Time};
@@ -66,7 +66,7 @@ impl Module for Alert {
         read.rows.into_iter().try_for_each(|row| out.row(row))?;
         values::give(read.findings, out)?;
         Ok(if nothing {
-            Outcome::Rejected { reason: "no block with an event id".into() }
+            Outcome::Rejected { reason: format!("no block with an event id; {}", delivery.holds()) }
         } else {
             Outcome::Ok
         })
@@ -134,7 +134,7 @@ fn read(delivery: &Delivery<'_>, profile: &Profile) -> Result<Alerts, Outcome> {
         .map_err(|e| Outcome::Retry { reason: format!("cannot read a part: {e}") })?;
     let mut alerts = Alerts { findings, ..Alerts::default() };
     for Source { part, rank, text } in &texts {
-        if *rank == Rank::Html && !alerts.rows.is_empty() {
+        if rank.is_last_resort() && !alerts.rows.is_empty() {
             break;
         }
         let blocks = blocks(text, &profile.alert);

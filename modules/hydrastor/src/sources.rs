@@ -11,10 +11,19 @@ const TEXT_BYTES: usize = 8 << 20;
 /// Which of several copies counts: the lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
+    /// It has the name of a report.
     Attached,
     Body,
-    /// Read only where nothing better says anything.
+    /// Text of any other name.
+    Other,
     Html,
+}
+
+impl Rank {
+    /// Read only where nothing better says anything.
+    pub fn is_last_resort(self) -> bool {
+        matches!(self, Self::Other | Self::Html)
+    }
 }
 
 /// The text of one part.
@@ -33,9 +42,14 @@ pub fn of(
 ) -> io::Result<(Vec<Source>, Vec<Finding>)> {
     let (mut sources, mut findings) = (Vec::new(), Vec::new());
     for (index, part) in (0..).zip(delivery.parts) {
-        let Some(rank) = rank(part, names) else { continue };
-        let read = part.text(TEXT_BYTES)?;
         let place = Place { part: index, ..Place::default() };
+        let holds = Holds::of(part);
+        if holds == Holds::Else && is_named(part, names) && !part.content.is_empty() {
+            let message = format!("named like a report, but holds {}", part.sniffed_type);
+            findings.push(Finding::warning("not_text", place, message));
+        }
+        let Some(rank) = rank(part, holds, names) else { continue };
+        let read = part.text(TEXT_BYTES)?;
         if part.content.len() > TEXT_BYTES as u64 {
             findings.push(Finding::warning("part_cut", place, "longer than a report is read"));
         }
@@ -44,8 +58,10 @@ pub fn of(
             findings.push(Finding::warning("undecodable", place, message));
         }
         let text = match rank {
-            Rank::Html => html::to_text(&read.text, TEXT_BYTES),
-            _ if has_suffix(part, ".csv") => csv_lines(&read.text, csv_delimiter),
+            _ if holds == Holds::Html => html::to_text(&read.text, TEXT_BYTES),
+            _ if part.sniffed_type == "text/csv" || has_suffix(part, ".csv") => {
+                csv_lines(&read.text, csv_delimiter)
+            }
             _ => read.text,
         };
         sources.push(Source { part: index, rank, text });
@@ -54,17 +70,43 @@ pub fn of(
     Ok((sources, findings))
 }
 
-fn rank(part: &Part<'_>, names: &[Regex]) -> Option<Rank> {
-    let html = part.media_type == "text/html";
-    let text = part.media_type.starts_with("text/");
-    match (part.kind, &part.name) {
-        (PartKind::Attachment | PartKind::Member, Some(name)) => {
-            names.iter().any(|pattern| pattern.is_match(name)).then_some(Rank::Attached)
+/// What a part's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Text,
+    Html,
+    /// Nobody knows: perhaps a damaged text.
+    Unknown,
+    Else,
+}
+
+impl Holds {
+    fn of(part: &Part<'_>) -> Self {
+        match part.sniffed_type.as_str() {
+            "text/html" => Self::Html,
+            "application/octet-stream" => Self::Unknown,
+            other if other.starts_with("text/") => Self::Text,
+            _ => Self::Else,
         }
-        (PartKind::Body, _) | (PartKind::Attachment, None) if html => Some(Rank::Html),
-        (PartKind::Body, _) | (PartKind::Attachment, None) if text => Some(Rank::Body),
-        _ => None,
     }
+}
+
+fn rank(part: &Part<'_>, holds: Holds, names: &[Regex]) -> Option<Rank> {
+    match (part.kind, holds) {
+        (PartKind::Message, _) | (_, Holds::Else) => None,
+        _ if is_named(part, names) => Some(Rank::Attached),
+        (_, Holds::Unknown) => None,
+        (_, Holds::Html) => Some(Rank::Html),
+        (PartKind::Body, Holds::Text) => Some(Rank::Body),
+        (_, Holds::Text) if part.name.is_none() => Some(Rank::Body),
+        (_, Holds::Text) => Some(Rank::Other),
+    }
+}
+
+/// Whether something attached has the name of a report.
+fn is_named(part: &Part<'_>, names: &[Regex]) -> bool {
+    matches!(part.kind, PartKind::Attachment | PartKind::Member)
+        && part.name.as_ref().is_some_and(|name| names.iter().any(|pattern| pattern.is_match(name)))
 }
 
 fn has_suffix(part: &Part<'_>, suffix: &str) -> bool {

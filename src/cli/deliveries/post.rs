@@ -13,10 +13,24 @@ use tokio_util::io::ReaderStream;
 /// What names standard input.
 const STANDARD_INPUT: &str = "-";
 
+/// How to do the same with curl. A test runs every line.
+const WITH_CURL: &str = "\
+Any HTTP client can do the same, for example curl, with the server's address in URL and a key that grants ingest in KEY:
+
+  TO=\"$URL/api/1.0/deliveries?customer=bobs&category=hydrastor&type=system_report\"
+  curl -sSf -H \"X-Api-Key: $KEY\" --data-binary @report.txt \"$TO\"
+  curl -sSf -H \"X-Api-Key: $KEY\" -F file=@report.txt \"$TO\"
+  curl -sSf -H \"X-Api-Key: $KEY\" -T report.txt \"$TO\"
+  gzip -c report.txt | curl -sSf -H \"X-Api-Key: $KEY\" -T - \"$TO\"
+  curl -sSf -H \"X-Api-Key: $KEY\" -F file=@report.eml \"$TO&wait=30s\"
+
+Not with -d, which removes the line ends.";
+
 /// Post files as deliveries and print their receipts, each as soon as its file is kept.
 ///
-/// A file that was posted before gets its first receipt again.
+/// What a file is, its bytes say: text, an archive, a mail. A file that was posted before gets its first receipt again.
 #[derive(Debug, Args)]
+#[command(after_long_help = WITH_CURL)]
 pub struct Post {
     /// Files to post, each as one delivery; - is standard input.
     #[arg(required = true, value_name = "FILE")]
@@ -33,7 +47,7 @@ pub struct Post {
     /// What the files are about [default: none].
     #[arg(long)]
     group: Option<String>,
-    /// Media type of the files, for example text/plain.
+    /// Media type of the files, for example text/plain; a hint, where their bytes do not say it.
     #[arg(long, value_name = "TYPE/SUBTYPE", default_value = "application/octet-stream")]
     media_type: String,
     /// Print one JSON object per line.

@@ -37,7 +37,7 @@ archive = true
 pub struct Site(TempDir);
 
 impl Site {
-    /// Creates the directory with the configuration and the unexpected mail.
+    /// Creates the directory with the configuration, the unexpected mail and a report as a file.
     pub fn make() -> Result<Self, Failure> {
         let site = Self(tempfile::Builder::new().prefix("headworks-demo.").tempdir()?);
         let config = format!(
@@ -49,6 +49,7 @@ impl Site {
         );
         fs::write(site.path().join("headworks.toml"), config)?;
         fs::write(site.path().join("unexpected.eml"), MAILS[4].bytes)?;
+        fs::write(site.path().join("report.txt"), include_bytes!("report.txt"))?;
         Ok(site)
     }
 

@@ -178,16 +178,19 @@ impl LiteFile {
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
             .pragma("wal_autocheckpoint", "4000")
             .statement_cache_capacity(256);
-        let writing =
-            options.clone().pragma("temp_store", "memory").pragma("cache_size", settings.writer_cache());
+        // The modes stay in the file. To set `auto_vacuum` again takes the write lock, so readers do not.
+        let writing = options
+            .clone()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", settings.writer_cache());
         let mut writer = SqliteConnection::connect_with(&writing).await.map_err(|e| named(e.into()))?;
         let before = applied(&mut writer).await.unwrap_or(0);
         migrations.run(&mut writer).await.map_err(|e| named(e.into()))?;

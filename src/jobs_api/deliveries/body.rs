@@ -1,22 +1,22 @@
 //! `POST /deliveries`: a file and its coordinates. The answer comes when both are durable.
 
+use super::declared::Declared;
 use super::form;
 use super::post::Post;
-use super::staging::{Staged, Staging};
+use super::staging::{Staged, Staging, Written};
 use super::wire::Posted;
 use crate::ids::{Coordinates, Scope, Slug, Timestamp};
 use crate::jobs_api::{Api, BASE, Ctx};
+use crate::web::open_requests::Counted;
 use crate::web::permit::Ingest;
 use crate::web::refusal::{Bodies, Conflicts, Refusals};
 use crate::web::text::{Text, text};
-use crate::web::{Decoded, Json, Kind, May, Problem, Query, Wait};
+use crate::web::{Decoded, Json, Kind, May, Path, Problem, Query, Wait};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-
-const OCTETS: &str = "application/octet-stream";
 
 /// Where it belongs and what it is.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -46,7 +46,7 @@ pub struct Place {
     wait: Option<Wait>,
 }
 
-/// A form with one file.
+/// A form with one file, whatever its field is called.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "documents the form")]
 pub struct Form {
@@ -62,6 +62,9 @@ pub struct Form {
 /// coordinates, name and media type are equal too: who wants to deliver equal bytes twice sends two keys. Both hold for
 /// `key_ttl` of the source of kind rest, which is 24 hours unless the configuration says otherwise.
 ///
+/// What it is, its bytes say: text in any character set, an archive, a mail. The declared media type and the name are
+/// hints.
+///
 /// A body with the `Content-Encoding` gzip, deflate, br or zstd is decoded first.
 #[utoipa::path(post, path = "/deliveries", tag = "deliveries",
     params(Place, ("Idempotency-Key" = Option<String>, Header,
@@ -73,9 +76,10 @@ pub async fn take(
     may: May<Ingest>,
     api: State<Ctx>,
     place: Query<Place>,
+    counted: Counted,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    taken(may, api, place, request).await
+    taken(may, api, place, counted, request, None).await
 }
 
 /// The same as POST: what `curl -T FILE` sends.
@@ -88,16 +92,37 @@ pub async fn put(
     may: May<Ingest>,
     api: State<Ctx>,
     place: Query<Place>,
+    counted: Counted,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    taken(may, api, place, request).await
+    taken(may, api, place, counted, request, None).await
+}
+
+/// The same as POST, with the file's name in the path.
+#[utoipa::path(put, path = "/deliveries/{id}", tag = "deliveries",
+    params(("id" = inline(Text), Path, description = "The file's name."), Place,
+        ("Idempotency-Key" = Option<String>, Header, description = "As of POST.")),
+    request_body(content((Vec<u8> = "application/octet-stream"), (Form = "multipart/form-data"))),
+    responses((status = 202, body = Posted, headers(("location" = String), ("retry-after" = u64))),
+        Refusals, Conflicts, Bodies))]
+pub async fn put_named(
+    may: May<Ingest>,
+    api: State<Ctx>,
+    Path(Text(name)): Path<Text>,
+    place: Query<Place>,
+    counted: Counted,
+    request: Request,
+) -> Result<impl IntoResponse, Problem> {
+    taken(may, api, place, counted, request, Some(name)).await
 }
 
 async fn taken(
     may: May<Ingest>,
     State(api): State<Ctx>,
     Query(place): Query<Place>,
+    counted: Counted,
     request: Request,
+    in_path: Option<String>,
 ) -> Result<impl IntoResponse, Problem> {
     let config = api.live.config();
     let source = config.rest_source().ok_or_else(|| {
@@ -117,8 +142,9 @@ async fn taken(
         principal: may.caller().name.clone(),
         idempotency_key,
         coordinates,
-        name: text(place.name).or(staged.name).filter(|name| !name.is_empty()),
-        media_type: media_type(text(place.media_type).or(staged.media_type))?,
+        name: text(place.name).or(staged.name).or(in_path).filter(|name| !name.is_empty()),
+        declared: Declared::of(text(place.media_type).as_deref(), staged.media_type.as_deref())?,
+        front: staged.front,
         file: staged.file,
         stored: staged.stored,
         received_at: Timestamp::now(),
@@ -126,7 +152,7 @@ async fn taken(
     let accepted = api.take(post, &config, source).await?;
     let location = format!("{BASE}/receipts/{}", accepted.receipt_id);
     let headers = [(header::LOCATION, location), (header::RETRY_AFTER, "1".to_owned())];
-    Ok((StatusCode::ACCEPTED, headers, Json(Posted::of(&api, accepted, wait).await)))
+    Ok((StatusCode::ACCEPTED, headers, Json(Posted::of(&api, accepted, wait, &counted).await)))
 }
 
 impl Place {
@@ -155,20 +181,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .ok_or_else(|| Problem::parameter("Idempotency-Key", "is not 1 to 256 visible ASCII characters"))
 }
 
-/// Lower case, without parameters.
-fn media_type(given: Option<String>) -> Result<String, Problem> {
-    let given = given.unwrap_or_else(|| OCTETS.to_owned());
-    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let token = |word: &str| {
-        (1..=127).contains(&word.len())
-            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    match essence.split_once('/') {
-        Some((top, sub)) if token(top) && token(sub) => Ok(essence),
-        _ => Err(Problem::parameter("media_type", "is not of the form type/subtype")),
-    }
-}
-
 async fn stage(api: &Api, most: u64, request: Request) -> Result<Staged, Problem> {
     let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declared = declared.map(str::to_owned);
@@ -187,6 +199,6 @@ async fn raw(mut staging: Staging, mut body: Decoded, media_type: Option<String>
     while let Some(bytes) = body.next().await? {
         staging.add(&bytes).await?;
     }
-    let (file, stored) = staging.end().await?;
-    Ok(Staged { file, stored, name: None, media_type })
+    let Written { file, stored, front } = staging.end().await?;
+    Ok(Staged { file, stored, front, name: None, media_type })
 }

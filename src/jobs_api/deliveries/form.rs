@@ -3,11 +3,11 @@
 //! The reader of forms takes whatever is ready, and looks at it only then; so it is given one piece at a time, and no more than
 //! [`AROUND_BYTES`] while it has not found the file.
 
-use super::staging::{Staged, Staging};
+use super::staging::{Staged, Staging, Written};
 use crate::web::text::MAX_CHARS;
 use crate::web::{BodyError, Cap, Decoded, Kind, Problem};
 use axum::body::{Body, Bytes};
-use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::StatusCode;
 use futures_util::{Stream, stream};
@@ -49,7 +49,7 @@ impl Allowance {
     }
 }
 
-/// Reads exactly one field, named `file`.
+/// Reads exactly one field: a file, or one that is named `file`.
 pub async fn stage(mut staging: Staging, cap: Cap, request: Request) -> Result<Staged, Problem> {
     let broken = |error| broken(&error, cap.bytes);
     let allowance = Allowance::around();
@@ -61,8 +61,10 @@ pub async fn stage(mut staging: Staging, cap: Cap, request: Request) -> Result<S
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|error| Problem::new(Kind::Malformed, error.body_text()))?;
     let field = form.next_field().await.map_err(broken)?;
-    let Some(mut field) = field.filter(|field| field.name() == Some("file")) else {
-        return Err(Problem::new(Kind::Invalid, "the form's first field is not named \"file\""));
+    // Any name will do for something that is a file.
+    let is_file = |field: &Field<'_>| field.name() == Some("file") || field.file_name().is_some();
+    let Some(mut field) = field.filter(is_file) else {
+        return Err(Problem::new(Kind::Invalid, "the form's first field is no file and not named \"file\""));
     };
     let name = field.file_name().map(name).transpose()?;
     let media_type = field.content_type().map(str::to_owned);
@@ -75,8 +77,8 @@ pub async fn stage(mut staging: Staging, cap: Cap, request: Request) -> Result<S
     if form.next_field().await.map_err(broken)?.is_some() {
         return Err(Problem::new(Kind::Invalid, "the form has more than one field"));
     }
-    let (file, stored) = staging.end().await?;
-    Ok(Staged { file, stored, name, media_type })
+    let Written { file, stored, front } = staging.end().await?;
+    Ok(Staged { file, stored, front, name, media_type })
 }
 
 /// The file's name, as long as one in the query.

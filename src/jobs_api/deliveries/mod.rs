@@ -1,10 +1,11 @@
 //! Deliveries: their contents, their history, and the REST door.
 //!
-//! `body` and `form` decode and stage what is posted, `post` stores and accepts it, `content` sends bytes, `routes` answers
+//! `body` and `form` decode and stage what is posted, `declared` says what it is, `post` stores and accepts it, `content` sends bytes, `routes` answers
 //! questions.
 
 mod body;
 mod content;
+mod declared;
 mod form;
 mod post;
 mod routes;

@@ -9,6 +9,7 @@
 //! The tree is durable before the commit, so the yes depends on nothing but the store. What becomes of a tree whose commit
 //! failed is decided in [`pending`](crate::delivery::pending): a record without a tree would be a loss.
 
+use super::declared::Declared;
 use crate::config::{Config, RestSource};
 use crate::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use crate::delivery::manifest::{About, PartFacts};
@@ -24,13 +25,11 @@ use crate::job::{Priority, QueueName};
 use crate::jobs_api::Api;
 use crate::web::{Kind, Problem};
 use module_api::PartKind;
+use module_sniff as sniff;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Media type of a mail.
-const MAIL: &str = "message/rfc822";
 
 /// A posted delivery, staged.
 #[derive(Debug)]
@@ -43,8 +42,10 @@ pub struct Post {
     pub coordinates: Coordinates,
     /// Its name, to be shown and matched, never opened.
     pub name: Option<String>,
-    /// Declared media type, lower case, without parameters.
-    pub media_type: String,
+    /// Its type as declared.
+    pub declared: Declared,
+    /// The first of its bytes, by which its type is told.
+    pub front: Vec<u8>,
     /// Its bytes, from the first byte on.
     pub file: File,
     /// Length and digest of them.
@@ -141,7 +142,7 @@ fn key(post: &Post) -> [u8; 32] {
             let [customer, category, type_, group] = post.coordinates.words().map(str::as_bytes);
             let name = post.name.as_deref().unwrap_or_default();
             let (name, media_type, bytes) =
-                (name.as_bytes(), post.media_type.as_bytes(), &post.stored.digest.0[..]);
+                (name.as_bytes(), post.declared.media_type.as_bytes(), &post.stored.digest.0[..]);
             headworks_spool::key(
                 "rest",
                 &[principal, b"content", customer, category, type_, group, name, media_type, bytes],
@@ -181,7 +182,7 @@ fn about(post: &Post, id: DeliveryId, receipt: &NewReceipt) -> About {
 
 fn write(volume: &Volume, path: &SubPath, about: About, post: &Post) -> Result<Written, VolumeError> {
     let bytes = FileRange { file: &post.file, offset: 0, stored: post.stored };
-    let contents = if post.media_type == MAIL {
+    let contents = if post.declared.is_mail(post.name.as_deref(), &post.front) {
         // Taken apart by the job, in the sandbox.
         Contents { about, message: Some(bytes), parts: Vec::new() }
     } else {
@@ -195,10 +196,10 @@ fn facts(post: &Post) -> PartFacts {
         path: "1".into(),
         parent: None,
         kind: PartKind::Attachment,
-        media_type: post.media_type.clone(),
-        // Content is looked at in the sandbox only.
-        sniffed_type: post.media_type.clone(),
-        charset: None,
+        // Magic numbers only: nothing is taken apart outside the sandbox.
+        sniffed_type: sniff::media_type(&post.front, &post.declared.media_type),
+        media_type: post.declared.media_type.clone(),
+        charset: post.declared.charset.clone(),
         disposition: None,
         name: post.name.as_deref().map(|name| RawText::of(name.as_bytes())),
         transfer_encoding: None,

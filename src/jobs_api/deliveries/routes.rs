@@ -17,6 +17,7 @@ use crate::web::{Json, Listing, May, Paged, Path, Problem, Query, Since};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::routing::post;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,7 +70,9 @@ struct Replay {
 pub fn routes() -> OpenApiRouter<Ctx> {
     OpenApiRouter::new()
         .routes(routes!(list, body::take, body::put))
-        .routes(routes!(show))
+        // Where `curl -T FILE` sends to if the address ends in a slash.
+        .route("/deliveries/", post(body::take).put(body::put))
+        .routes(routes!(show, body::put_named))
         .routes(routes!(trace))
         .routes(routes!(replay))
         .routes(routes!(content::message))

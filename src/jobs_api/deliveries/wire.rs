@@ -8,6 +8,7 @@ use crate::jobs_api::jobs::wire::Job;
 use crate::jobs_api::links::{Linked, Links};
 use crate::jobs_api::{Api, BASE};
 use crate::load::query::{FindingRow, LoadRow};
+use crate::web::open_requests::Counted;
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -108,12 +109,12 @@ pub struct DeliveryTrace {
 
 impl Posted {
     /// What was accepted, after waiting for its end if the sender asked for that. It stays accepted if the store fails now.
-    pub async fn of(api: &Api, accepted: Accepted, wait: Option<Duration>) -> Self {
+    pub async fn of(api: &Api, accepted: Accepted, wait: Option<Duration>, request: &Counted) -> Self {
         let id = accepted.receipt_id;
         let Some(most) = wait else { return Self { accepted, state: None, finished_at: None } };
         let look = || ReceiptView::find(&api.db, id);
         let settled = |found: &Option<ReceiptView>| found.as_ref().is_none_or(|receipt| receipt.is_settled);
-        let found = api.waiters.settled(Awaited::Receipt(id), most, look, settled).await;
+        let found = api.waiters.settled(Awaited::Receipt(id), most, request, look, settled).await;
         let found = found.unwrap_or_else(|error| {
             tracing::warn!(%error, "a delivery was accepted, and its state cannot be read");
             None

@@ -8,6 +8,7 @@ use crate::job::store::{self, Filter};
 use crate::job::{State as JobState, Stop};
 use crate::jobs_api::receipts::Patience;
 use crate::jobs_api::{BASE, Ctx, instant};
+use crate::web::open_requests::Counted;
 use crate::web::page::PageQuery;
 use crate::web::permit::{Operate, Read};
 use crate::web::refusal::{Conflicts, Refusals};
@@ -109,13 +110,15 @@ async fn show(
     State(api): State<Ctx>,
     Path(id): Path<JobId>,
     Query(patience): Query<Patience>,
+    request: Counted,
 ) -> Result<Json<JobDetail>, Problem> {
     let most = api.kit.limits.wait(patience.wait)?.unwrap_or_default();
     let look = || async {
         let job = store::get(may.scope(), &mut api.db.reader(View::State).await?.tx(), id).await?;
         job.ok_or_else(Problem::not_found)
     };
-    let job = api.waiters.settled(Awaited::Job(id), most, look, |job| job.state.is_settled()).await?;
+    let is_settled = |job: &store::JobView| job.state.is_settled();
+    let job = api.waiters.settled(Awaited::Job(id), most, &request, look, is_settled).await?;
     let story = JobStory::of(&api.db, may.scope(), &job, FINDINGS).await?;
     Ok(Json(JobDetail::of(job, story)))
 }

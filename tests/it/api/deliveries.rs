@@ -95,8 +95,9 @@ async fn a_form_with_one_file_is_taken_and_no_other_form() {
         let server = Server::start(&db).await;
         let form = [("content-type", "multipart/form-data; boundary=b")];
         let field = |name: &str, body: &str| {
+            let name = if name == "file" { "file\"; filename=\"x.csv" } else { name };
             format!(
-                "--b\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"x.csv\"\r\n\
+                "--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\
                  Content-Type: text/csv\r\n\r\n{body}\r\n"
             )
         };

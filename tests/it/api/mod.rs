@@ -29,7 +29,7 @@ use headworks::job::store::{Claim, End, PutBack, Want};
 use headworks::job::{self, Ended, HoldReason, Leases, Priority, QueueName, Queues, Wake};
 use headworks::jobs_api::{Api, BASE, routes};
 use headworks::load::{Tables, ensure};
-use headworks::web::listen::Serving;
+use headworks::web::listen::{self, Serving};
 use headworks::web::{Keys, Kit, Limits, Pace, openapi};
 use headworks_spool::Spool;
 use http_body_util::Full;
@@ -45,6 +45,16 @@ use uuid::Uuid;
 
 /// Largest file that is taken.
 const FILE_BYTES: usize = 4096;
+/// Limits of a request.
+const KIT_LIMITS: Limits = Limits {
+    body_bytes: 64 << 10,
+    pace: Pace { rate: 64, window: Duration::from_secs(1), time: Duration::from_secs(60) },
+    decoder_bytes: 16 << 20,
+    key_requests: 64,
+    default_page: 100,
+    max_page: 1000,
+    wait: Duration::from_secs(60),
+};
 const SPOOL: SpoolId = SpoolId(Uuid::from_u128(1));
 
 /// The configuration of [`Server`], and `more`.
@@ -105,6 +115,11 @@ fn another() -> Declaration {
 
 impl Server {
     async fn start(db: &Db) -> Self {
+        Self::within(db, KIT_LIMITS, LIMITS).await
+    }
+
+    /// A server with these limits of requests and of connections.
+    async fn within(db: &Db, limits: Limits, listening: listen::Limits) -> Self {
         register(db, "alpha").await;
         register(db, "beta").await;
         let tmp = tempfile::tempdir().unwrap();
@@ -112,15 +127,6 @@ impl Server {
         let spool = Spool::create(&path).unwrap();
         let spool_path = format!("spool.path={}", path.display());
         let live = Live::new(load(&layers(&[&spool_path])).unwrap());
-        let limits = Limits {
-            body_bytes: 64 << 10,
-            pace: Pace { rate: 64, window: Duration::from_secs(1), time: Duration::from_secs(60) },
-            decoder_bytes: 16 << 20,
-            key_requests: 64,
-            default_page: 100,
-            max_page: 1000,
-            wait: Duration::from_secs(60),
-        };
         let kit = Kit { keys: Keys::new(db.clone()), limits };
         let tables = Tables::new(&[declaration()]).unwrap();
         ensure(db, &tables, Duration::from_secs(5)).await.unwrap();
@@ -156,7 +162,7 @@ impl Server {
             .nest(BASE, headworks::router::api([&routes(Arc::new(api))], &kit))
             .split_for_parts();
         let router: Router = router.merge(openapi::routes(document).unwrap());
-        let (serving, address) = client::serve(router.clone(), LIMITS).await;
+        let (serving, address) = client::serve(router.clone(), listening).await;
         let document = json(&client::send(address, client::get("/openapi.json", "")).await);
         Self {
             db: db.clone(),

@@ -14,6 +14,7 @@ mod unknown;
 mod view;
 mod waiting;
 mod worker;
+mod working;
 
 use crate::number;
 use headworks::ids::{BootId, JobId, Scope, Timestamp};

@@ -1,25 +1,29 @@
 //! The store goes away and comes back: nobody is blamed, nothing is lost, nothing is done twice.
 
-use super::runner::{BRIEF_LEASE, RULES, Working, handler};
 use super::server::Server;
+use super::working::{BRIEF_LEASE, Gates, RULES, Working};
 use super::*;
-use headworks::job::{Outcome, QueueRules};
+use headworks::job::QueueRules;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_two_leases_poisons_nothing_and_every_job_is_done_once() {
     const COUNT: usize = 24;
     let Some(server) = Server::start_new() else { return };
     let jobs = Jobs::on(server.open().await).await;
-    let slow = handler(|_| async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        Outcome::Done("written".into())
-    });
-    let working = Working::start(&jobs, BRIEF_LEASE, QueueRules { concurrency: COUNT as u32, ..RULES }, slow);
+    let gates = Gates::default();
+    let rules = QueueRules { concurrency: COUNT as u32, ..RULES };
+    let working = Working::start(&jobs, BRIEF_LEASE, rules, gates.handler());
     let ids = jobs.insert_plain(COUNT).await;
-    jobs.wait_for(ids[COUNT - 1], State::Running).await;
+    gates.begun(COUNT).await;
     server.stop_at_once();
+    // Half of them end while the store is away.
+    gates.open(COUNT / 2);
+    gates.ended(COUNT / 2).await;
+    // How long the store is away is what is tried: no lease outlasts it.
     tokio::time::sleep(BRIEF_LEASE.lease * 2).await;
     server.start();
+    // The others end when it is back; whatever is run again, too.
+    gates.open(COUNT * 10);
     for id in &ids {
         jobs.wait_for(*id, State::Completed).await;
         let view = jobs.view(*id).await;

@@ -1,212 +1,17 @@
 //! The runner: whatever a handler returns becomes the right row, and a stop loses nothing.
 
+use super::working::{
+    BRIEF_LEASE, Gates, RULES, SETTINGS, SPOOL, Work, Working, finish, handler, obey, reached,
+};
 use super::*;
 use crate::stores::each_store;
-use headworks::ids::SpoolId;
 use headworks::infra::db::{DbError, DbErrorKind};
-use headworks::job::store::Note;
-use headworks::job::{
-    Backoff, Finish, Finished, FinishedEnd, Handler, HoldReason, Interrupted, Kind, Leases, Outcome,
-    QueueRules, Run, Runner, RunnerSettings, Wake,
-};
-use std::collections::HashMap;
+use headworks::job::{Finish, Interrupted, Outcome, QueueRules, RunnerSettings, Wake};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// No lease expires, however slow the machine is.
-pub const SETTINGS: RunnerSettings = RunnerSettings {
-    lease: LONG,
-    claim_lag: Duration::from_millis(20),
-    sweep: Duration::from_millis(100),
-    poll_min: Duration::from_millis(5),
-    poll_max: Duration::from_millis(50),
-    max_crashes: 2,
-    max_lost: 10,
-    max_finishing: 512,
-    grace: Duration::from_secs(5),
-};
-/// For tests about leases: heartbeats every 100 ms.
-pub const BRIEF_LEASE: RunnerSettings = RunnerSettings { lease: Duration::from_millis(300), ..SETTINGS };
-pub const RULES: QueueRules = QueueRules {
-    concurrency: 4,
-    prefetch: 4,
-    max_attempts: 3,
-    soft_timeout: Duration::from_secs(20),
-    hard_timeout: Duration::from_secs(30),
-    backoff: Backoff { base: Duration::from_millis(1), max: Duration::from_millis(2) },
-};
-
-/// What a finished job wants written here: one note.
-type Work = String;
-
-/// The one spool of every runner here.
-const SPOOL: SpoolId = SpoolId(uuid::Uuid::from_u128(7));
-
-/// A runner at work, with a keeper that promotes what is due.
-pub struct Working {
-    stop: CancellationToken,
-    runner: JoinHandle<()>,
-    keeper: JoinHandle<()>,
-    pub leases: Leases,
-    pub wake: Wake,
-}
-
-impl Working {
-    pub fn start(jobs: &Jobs, settings: RunnerSettings, rules: QueueRules, handler: Handler<Work>) -> Self {
-        Self::finishing_with(jobs, settings, rules, handler, finish(jobs.db.clone()))
-    }
-
-    fn finishing_with(
-        jobs: &Jobs,
-        settings: RunnerSettings,
-        rules: QueueRules,
-        handler: Handler<Work>,
-        finish: Finish<Work>,
-    ) -> Self {
-        let (stop, leases, wake) = (CancellationToken::new(), Leases::default(), Wake::default());
-        let kinds = Kind::ALL.iter().map(|&kind| (kind, Arc::clone(&handler)));
-        let runner = Runner {
-            db: jobs.db.clone(),
-            worker: jobs.worker,
-            settings,
-            handlers: kinds.collect::<HashMap<_, _>>(),
-            homes: vec![SPOOL],
-            rules: Arc::new(move |_| Some(rules)),
-            wake: wake.clone(),
-            leases: leases.clone(),
-            finish,
-        };
-        let (jobs, stopped) = (jobs.clone(), stop.clone());
-        let keeper = tokio::spawn(async move {
-            while !stopped.is_cancelled() {
-                let promoted = jobs.db.write(headworks::infra::db::Lane::State, |mut tx| {
-                    Box::pin(async move { store::promote(&mut tx, 500).await })
-                });
-                drop(promoted.await);
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        Self { runner: tokio::spawn(runner.run(stop.clone())), keeper, stop, leases, wake }
-    }
-
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.runner.await.unwrap();
-        self.keeper.await.unwrap();
-        assert!(self.leases.is_empty(), "a lease is still renewed");
-    }
-}
-
-/// The end and a note in one commit, as the product writes its rows.
-fn finish(db: Db) -> Finish<Work> {
-    Arc::new(move |finished| {
-        let db = db.clone();
-        Box::pin(async move { commit!(db, tx => finish_in(&mut tx, finished)) })
-    })
-}
-
-async fn finish_in(
-    tx: &mut headworks::infra::db::Tx<'_>,
-    finished: Finished<Work>,
-) -> Result<Became, DbError> {
-    let Finished { job, work, end } = finished;
-    let (end, error) = match end {
-        FinishedEnd::PutBack(how) => {
-            let became = store::put_back(tx, job.id, job.lease_token, &how).await?;
-            return if matches!(how, PutBack::Wait { .. }) {
-                write(tx, &job, became, work).await
-            } else {
-                Ok(became)
-            };
-        }
-        FinishedEnd::Ended(end, error) => (end, error),
-    };
-    let end = End { id: job.id, token: job.lease_token, end, error, report: None };
-    let won = !store::end(tx, &[end]).await?.is_empty();
-    write(tx, &job, if won { Became::AsMeant } else { Became::Lost }, work).await
-}
-
-async fn write(
-    tx: &mut headworks::infra::db::Tx<'_>,
-    job: &Job,
-    became: Became,
-    work: Option<Work>,
-) -> Result<Became, DbError> {
-    if let (true, Some(work)) = (became != Became::Lost, work) {
-        let note = Note { job_id: Some(job.id), event: "work".into(), detail: Some(work), ..Note::default() };
-        store::note(tx, &[note]).await?;
-    }
-    Ok(became)
-}
-
-/// A handler from a plain function of the run.
-pub fn handler<R>(f: impl Fn(Run) -> R + Send + Sync + 'static) -> Handler<Work>
-where
-    R: Future<Output = Outcome<Work>> + Send + 'static,
-{
-    Arc::new(move |run| Box::pin(f(run)))
-}
-
-/// Does what the job's arguments say.
-pub async fn obey(run: Run) -> Outcome<Work> {
-    let word = run.job.args["do"].as_str().unwrap_or("done").to_owned();
-    let first = run.job.attempt == 0 && run.job.crashes == 0;
-    let error = format!("{word} at attempt {}", run.job.attempt);
-    match word.as_str() {
-        "done" => Outcome::Done("written".into()),
-        "fail" => Outcome::Failed { error, work: Some("findings".into()) },
-        "retry once" if first => Outcome::Retry { error },
-        "retry" => Outcome::Retry { error },
-        "hold" => Outcome::Hold { reason: HoldReason::NoRule, detail: error, work: None },
-        "crash once" if first => Outcome::Crashed { how: error },
-        "crash" => Outcome::Crashed { how: error },
-        "wait" => {
-            let until = headworks::ids::Timestamp::now().after(LONG);
-            Outcome::Wait { until, reason: "verdict".into(), work: Some("asked".into()) }
-        }
-        "snooze once"
-            if run.job.created_at.after(Duration::from_millis(30)) > headworks::ids::Timestamp::now() =>
-        {
-            Outcome::Snooze { after: Duration::from_millis(40), reason: error }
-        }
-        "work in time" => {
-            let work = std::future::pending::<Result<Work, Interrupted>>();
-            run.in_time(work).await.map_or_else(Outcome::from, Outcome::Done)
-        }
-        "wait for others" => {
-            let freed = async {
-                // Longer than any limit here.
-                tokio::time::sleep(Duration::from_millis(1500)).await;
-                Ok::<_, Interrupted>("written".to_owned())
-            };
-            run.wait(freed).await.map_or_else(Outcome::from, Outcome::Done)
-        }
-        "for ever" => std::future::pending().await,
-        _ => Outcome::Done("written".into()),
-    }
-}
-
-impl Jobs {
-    pub fn job_that(&self, word: &str) -> NewJob {
-        NewJob { args: serde_json::json!({ "do": word }), ..self.new_job() }
-    }
-
-    pub async fn wait_for(&self, id: JobId, state: State) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let view = self.view(id).await;
-            if view.state == state {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not {state:?}: {view:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-}
 
 #[tokio::test]
 async fn every_outcome_becomes_its_state() {
@@ -291,11 +96,7 @@ async fn a_run_that_lost_its_lease_is_stopped_and_writes_nothing() {
         let until = if jobs.db.is_pg() { format!("'{until}'") } else { until.0.to_string() };
         let text = format!("UPDATE job SET lease_token = {token}, lease_until = {until} WHERE id = {id}");
         crate::execute(&jobs.db, &text).await;
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while ended.load(Ordering::SeqCst) == 0 {
-            assert!(Instant::now() < deadline, "the run was not stopped");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        reached(&ended, 1).await;
         working.stop().await;
         let view = jobs.view(id).await;
         assert_eq!((view.state, view.attempt, view.crashes), (State::Running, 0, 0));
@@ -322,16 +123,32 @@ async fn work_is_stopped_in_time_and_a_run_given_up_and_what_waits_for_others_is
             max_attempts: 1,
             ..RULES
         };
-        let working = Working::start(&jobs, SETTINGS, rules, handler(obey));
+        let gates = Gates::default();
+        let others = gates.clone();
+        let perform = handler(move |run| {
+            let others = others.clone();
+            async move {
+                if run.job.args["do"] != "wait for others" {
+                    return obey(run).await;
+                }
+                let freed = async { Ok::<_, Interrupted>(others.pass().await) };
+                run.wait(freed).await.map_or_else(Outcome::from, Outcome::Done)
+            }
+        });
+        let working = Working::start(&jobs, SETTINGS, rules, perform);
         let once = |word: &str| NewJob { max_attempts: 1, ..jobs.job_that(word) };
-        let words = ["work in time", "for ever", "wait for others"];
-        let ids = jobs.insert(words.map(once).to_vec()).await;
+        let waits = jobs.insert(vec![once("wait for others")]).await[0];
+        gates.begun(1).await;
+        let ids = jobs.insert(["work in time", "for ever"].map(once).to_vec()).await;
         let errors = ["stopped after soft_timeout of 100ms", "stopped after 1s, twice soft_timeout"];
         for (id, error) in ids.iter().zip(errors) {
             jobs.wait_for(*id, State::Failed).await;
             assert_eq!(jobs.view(*id).await.last_error.as_deref(), Some(error));
         }
-        jobs.wait_for(ids[2], State::Completed).await;
+        // It began before those that were out of time.
+        assert_eq!(jobs.state(waits).await, State::Running);
+        gates.open(1);
+        jobs.wait_for(waits, State::Completed).await;
         working.stop().await;
     })
     .await;
@@ -362,15 +179,20 @@ async fn a_stop_gives_back_what_runs_too_long_and_what_was_never_started() {
 async fn a_stop_lets_runs_finish_within_the_grace() {
     each_store(|db| async move {
         let jobs = Jobs::on(db).await;
-        let slow = handler(|_| async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            Outcome::Done("written".into())
-        });
-        let working = Working::start(&jobs, SETTINGS, RULES, slow);
-        let id = jobs.insert_one().await;
-        jobs.wait_for(id, State::Running).await;
+        let gates = Gates::default();
+        let settings = RunnerSettings { grace: LONG, ..SETTINGS };
+        let rules = QueueRules { concurrency: 1, ..RULES };
+        let working = Working::start(&jobs, settings, rules, gates.handler());
+        let ids = jobs.insert_plain(2).await;
+        gates.begun(1).await;
+        jobs.wait_for(ids[1], State::Running).await;
+        working.stop.cancel();
+        // Once what was claimed ahead is given back, the runner is stopping.
+        jobs.wait_for(ids[1], State::Available).await;
+        gates.open(1);
         working.stop().await;
-        assert_eq!(jobs.state(id).await, State::Completed);
+        assert_eq!(jobs.state(ids[0]).await, State::Completed);
+        assert_eq!(jobs.state(ids[1]).await, State::Available);
     })
     .await;
 }
@@ -462,10 +284,12 @@ async fn two_processes_run_every_job_once_and_no_more_at_once_than_allowed() {
     each_store(|db| async move {
         let jobs = Jobs::on(db).await;
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let start = |jobs: &Jobs| {
-            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        let shares = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let start = |share: &Arc<AtomicUsize>| {
+            let (now, most, share) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(share));
             let count = handler(move |run| {
                 let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                share.fetch_add(1, Ordering::SeqCst);
                 async move {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     tokio::task::yield_now().await;
@@ -473,9 +297,9 @@ async fn two_processes_run_every_job_once_and_no_more_at_once_than_allowed() {
                     obey(run).await
                 }
             });
-            Working::start(jobs, SETTINGS, RULES, count)
+            Working::start(&jobs, SETTINGS, RULES, count)
         };
-        let both = [start(&jobs), start(&jobs)];
+        let both = shares.each_ref().map(start);
         let ids = jobs.insert_plain(COUNT).await;
         for id in ids {
             jobs.wait_for(id, State::Completed).await;
@@ -483,6 +307,8 @@ async fn two_processes_run_every_job_once_and_no_more_at_once_than_allowed() {
         for working in both {
             working.stop().await;
         }
+        let shares = shares.map(|share| share.load(Ordering::SeqCst));
+        assert!(shares.iter().all(|share| *share > 0), "one had all of them: {shares:?}");
         assert!(most.load(Ordering::SeqCst) <= 8, "{most:?} at once");
         let count = i64::try_from(COUNT).unwrap();
         assert_eq!(jobs.counts().await, (0, count));

@@ -1,6 +1,6 @@
 //! What the log says of runs that do not end well.
 
-use super::runner::{RULES, SETTINGS, Working, handler, obey};
+use super::working::{RULES, SETTINGS, Working, handler, obey};
 use super::*;
 use crate::page::Page;
 use crate::stores::open_lite;

@@ -1,6 +1,6 @@
 //! Jobs of kinds that only a newer version knows: listed and counted, never claimed.
 
-use super::runner::{RULES, SETTINGS, Working, handler, obey};
+use super::working::{RULES, SETTINGS, Working, handler, obey};
 use super::*;
 use crate::stores::each_store;
 use headworks::delivery::{ReceiptState, ReceiptView};

@@ -1,6 +1,6 @@
 //! Waiting for a signal: a run commits its work and waits in one commit, and no signal is lost, whenever it comes.
 
-use super::runner::{RULES, SETTINGS, Working, handler};
+use super::working::{RULES, SETTINGS, Working, handler};
 use super::*;
 use crate::stores::each_store;
 use headworks::delivery::{BatchSettings, Finisher, RowWriters, Work};

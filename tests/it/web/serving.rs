@@ -7,7 +7,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get as on_get;
 use headworks::ids::{Grant, Scope};
 use headworks::web::edge::timed;
-use headworks::web::listen::{Listen, start};
+use headworks::web::listen::{Limits, Listen, start};
 use headworks::web::permit::Admin;
 use headworks::web::{Kit, MayAll};
 use std::fs::Permissions;
@@ -16,13 +16,45 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
-fn slow() -> Router {
-    let answer = || async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+/// Longest wait for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Requests that have begun, and permits for them to end.
+#[derive(Clone)]
+struct Gate {
+    begun: Arc<Semaphore>,
+    end: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { begun: Arc::new(Semaphore::new(0)), end: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// Returns once a request of `/slow` has begun.
+    async fn has_begun(&self) {
+        let begun = tokio::time::timeout(PATIENCE, self.begun.acquire()).await;
+        begun.expect("no request has begun").unwrap().forget();
+    }
+
+    /// Lets a request of `/slow` end.
+    fn open(&self) {
+        self.end.add_permits(1);
+    }
+}
+
+/// Routes of which `/slow` answers when `gate` lets it.
+fn slow(gate: &Gate) -> Router {
+    let gate = gate.clone();
+    let answer = || async move {
+        gate.begun.add_permits(1);
+        gate.end.acquire().await.unwrap().forget();
         "done"
     };
     Router::new()
@@ -51,7 +83,7 @@ async fn kept_open(address: SocketAddr, head: &[u8], dribble: bool) -> Duration 
 
 #[tokio::test]
 async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
-    let (_serving, address) = serve(slow(), LIMITS).await;
+    let (_serving, address) = serve(slow(&Gate::new()), LIMITS).await;
     for (head, dribble) in [("", false), ("GET /peer HTTP/1.1\r\nHost: a\r\nX: ", true)] {
         let kept = kept_open(address, head.as_bytes(), dribble).await;
         assert!(kept >= LIMITS.header_timeout && kept < LIMITS.header_timeout * 8, "{head:?} {kept:?}");
@@ -62,7 +94,7 @@ async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
 
 #[tokio::test]
 async fn a_head_with_too_many_fields_or_bytes_is_refused() {
-    let (_serving, address) = serve(slow(), LIMITS).await;
+    let (_serving, address) = serve(slow(&Gate::new()), LIMITS).await;
     let mut many = get("/peer", "");
     for n in 0..LIMITS.header_fields {
         many.headers_mut().insert(
@@ -78,42 +110,53 @@ async fn a_head_with_too_many_fields_or_bytes_is_refused() {
 
 #[tokio::test]
 async fn draining_finishes_what_runs_and_accepts_nothing_new() {
-    let (serving, address) = serve(slow(), LIMITS).await;
-    let idle = TcpStream::connect(address).await.unwrap();
+    let gate = Gate::new();
+    // An idle connection is not closed for want of a head.
+    let (serving, address) = serve(slow(&gate), Limits { header_timeout: PATIENCE * 2, ..LIMITS }).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
     let running = tokio::spawn(send(address, get("/slow", "")));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let began = Instant::now();
-    assert_eq!(serving.drain(Duration::from_secs(5)).await, 0);
-    assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(running.await.unwrap().body(), "done");
+    gate.has_begun().await;
+    let draining = tokio::spawn(serving.drain(PATIENCE));
+    let closed = tokio::time::timeout(PATIENCE, idle.read(&mut [0])).await;
+    assert_eq!(closed.expect("an idle connection is kept").unwrap_or(0), 0);
     assert!(TcpStream::connect(address).await.is_err());
-    drop(idle);
+    assert!(!draining.is_finished(), "the request still runs");
+    gate.open();
+    assert_eq!(draining.await.unwrap(), 0);
+    assert_eq!(running.await.unwrap().body(), "done");
 }
 
 #[tokio::test]
 async fn what_does_not_finish_within_the_grace_is_cut() {
-    let (serving, address) = serve(slow(), LIMITS).await;
+    let gate = Gate::new();
+    let (serving, address) = serve(slow(&gate), LIMITS).await;
     let mut stuck = TcpStream::connect(address).await.unwrap();
-    stuck.write_all(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    stuck.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    gate.has_begun().await;
     assert_eq!(serving.drain(Duration::from_millis(200)).await, 1);
     assert_eq!(stuck.read(&mut [0; 16]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
 async fn a_route_without_answer_is_given_up_in_time() {
-    let limited = timed(slow(), Duration::from_millis(100), Duration::ZERO, vec![|_, path| path == "/slow"]);
+    let gate = Gate::new();
+    let limit = Duration::from_millis(100);
+    let limited = timed(slow(&gate), limit, Duration::ZERO, vec![|_, path| path == "/slow"]);
     let (_serving, address) = serve(limited, LIMITS).await;
-    assert_eq!(send(address, get("/slow", "")).await.body(), "done", "here a body may take its time");
+    let streaming = tokio::spawn(send(address, get("/slow", "")));
+    gate.has_begun().await;
     let late = send(address, get("/never", "")).await;
     super::client::problem(&late, 503, "unavailable");
     assert_eq!(late.headers()["retry-after"], "5");
+    // It began earlier than what was given up.
+    gate.open();
+    assert_eq!(streaming.await.unwrap().body(), "done", "here a body may take its time");
 }
 
 #[tokio::test]
 async fn when_one_address_is_taken_none_is_served() {
-    let (_serving, taken) = serve(slow(), LIMITS).await;
-    let listen = |address: SocketAddr| Listen { address, router: slow() };
+    let (_serving, taken) = serve(slow(&Gate::new()), LIMITS).await;
+    let listen = |address: SocketAddr| Listen { address, router: slow(&Gate::new()) };
     let free = "127.0.0.1:0".parse().unwrap();
     let error = start(vec![listen(free), listen(taken)], None, LIMITS).await.unwrap_err();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");

@@ -1,8 +1,9 @@
 //! Any bytes as an attachment that may be an archive.
 
-use headworks_modules::{archive, sniff};
+use headworks_modules::archive;
 use module_api::PartKind;
-use module_api::frame::{ArchiveLimits, PartRecord, Range, Stored};
+use module_api::frame::{ArchiveLimits, MimeLimits, PartRecord, Range, Stored};
+use module_sniff as sniff;
 
 use crate::files::Files;
 
@@ -20,8 +21,10 @@ pub(crate) const LIMITS: ArchiveLimits = ArchiveLimits {
 /// Expands an archive: no limit is exceeded, every member lies where it is said to be.
 pub fn archive_expand(bytes: &[u8]) {
     let mut files = Files::with(bytes);
-    let parts = archive::expand(vec![attachment(bytes)], &files.input, &mut files.spill, &LIMITS)
-        .expect("nothing in an archive is an error");
+    let limits = (&LIMITS, &MimeLimits { parts: 16, ..MimeLimits::default() });
+    let parts = archive::expand(vec![attachment(bytes)], &files.input, &mut files.spill, limits)
+        .expect("nothing in an archive is an error")
+        .parts;
     files.check(&parts);
     assert_eq!(parts[0].path, "1", "the archive itself stays the first part");
     assert!(parts.len() - 1 <= LIMITS.members as usize, "{} members", parts.len() - 1);

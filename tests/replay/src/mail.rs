@@ -31,8 +31,10 @@ pub fn hydrastor_mail(bytes: &[u8]) {
     let mut files = Files::with(bytes);
     let split = mime::split(bytes, &MimeLimits::default(), &mut files.spill)
         .expect("nothing about a message is an error");
-    let records = archive::expand(split.parts, &files.input, &mut files.spill, &ARCHIVE_LIMITS)
-        .expect("nothing in an archive is an error");
+    let limits = (&ARCHIVE_LIMITS, &MimeLimits::default());
+    let records = archive::expand(split.parts, &files.input, &mut files.spill, limits)
+        .expect("nothing in an archive is an error")
+        .parts;
     files.check(&records);
     let parts: Vec<Part<'_>> = records.iter().map(|record| files.part(record)).collect();
     let headers = split.head.fields.iter().map(|field| (field.name.clone(), field.value.clone()));

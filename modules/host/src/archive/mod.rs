@@ -5,6 +5,7 @@
 //!        ─ tar  ─▶ members, ranges           (report.tar.gz gives 1.2!/nodes.csv, one step, not two)
 //!        ─ zip  ─▶ members, decompressed into the spill
 //!   member that is an archive: the same again, `limits.depth` times
+//!   member that is a mail: taken apart, and its attachments as here
 //! ```
 //!
 //! What an archive is, its first bytes say, not its name. Member names become parts of [`PartRecord::path`] and
@@ -21,18 +22,31 @@ mod zipped;
 
 pub use told::findings;
 
+use crate::charset;
+use crate::mime;
 use crate::problem::{add, has};
-use crate::sniff;
 use crate::spill::Spill;
-use module_api::frame::{ArchiveLimits, PartRecord, Range, Stored};
+use module_api::frame::{ArchiveLimits, MimeLimits, PartRecord, Range, Stored};
 use module_api::{PartKind, Problem};
+use module_sniff as sniff;
 use range::RangeReader;
 use std::fs::File;
 use std::io;
 use stream::Packing;
 
+/// Type of what nobody declared a type of.
+const OCTETS: &str = "application/octet-stream";
 /// Longest member name kept.
 const NAME_BYTES: usize = 1_024;
+
+/// Parts with the members of archives among them.
+#[derive(Debug)]
+pub struct Expanded {
+    /// Members stand behind their archive.
+    pub parts: Vec<PartRecord>,
+    /// How many of its problems each part had before; the others are about archives.
+    pub known: Vec<usize>,
+}
 
 /// Puts behind every archive among `parts` its members.
 ///
@@ -42,19 +56,14 @@ pub fn expand(
     parts: Vec<PartRecord>,
     input: &File,
     spill: &mut Spill,
-    limits: &ArchiveLimits,
-) -> io::Result<Vec<PartRecord>> {
+    (limits, mime): (&ArchiveLimits, &MimeLimits),
+) -> io::Result<Expanded> {
     // Parts that were decoded before count too: the limit is one for the delivery, and for the file they are in.
     let written = spill.end();
-    let mut expansion = Expansion { input, spill, limits, members: 0, written, parts: Vec::new() };
-    let mut moved = Vec::with_capacity(parts.len());
-    for mut part in parts {
-        // Members move what follows them; a parent always stands before its children.
-        part.parent = part.parent.and_then(|p| moved.get(p as usize).copied());
-        moved.push(u32::try_from(expansion.parts.len()).unwrap_or(u32::MAX));
-        expansion.add(part, 0)?;
-    }
-    Ok(expansion.parts)
+    let out = Expanded { parts: Vec::with_capacity(parts.len()), known: Vec::with_capacity(parts.len()) };
+    let mut expansion = Expansion { input, spill, limits, mime, members: 0, entities: 0, written, out };
+    expansion.add_all(parts, 0)?;
+    Ok(expansion.out)
 }
 
 /// What one member is called and where its bytes are.
@@ -68,10 +77,13 @@ struct Expansion<'a> {
     input: &'a File,
     spill: &'a mut Spill,
     limits: &'a ArchiveLimits,
+    mime: &'a MimeLimits,
     members: u32,
+    /// Found in members that are mails.
+    entities: usize,
     /// Bytes decompressed so far, and those that were in the spill before.
     written: u64,
-    parts: Vec<PartRecord>,
+    out: Expanded,
 }
 
 /// Why an expansion ended early.
@@ -97,8 +109,24 @@ enum Format {
 }
 
 impl Expansion<'_> {
-    fn add(&mut self, part: PartRecord, depth: u32) -> io::Result<()> {
-        let index = self.parts.len();
+    /// Adds parts of one message or file, whose parents are among themselves.
+    fn add_all(&mut self, parts: Vec<PartRecord>, depth: u32) -> io::Result<()> {
+        let mut moved = Vec::with_capacity(parts.len());
+        for mut part in parts {
+            // Members move what follows them; a parent always stands before its children.
+            let parent = part.parent.and_then(|p| moved.get(p as usize).copied());
+            // The first part of a message in an archive keeps its parent, the archive.
+            part.parent = if moved.is_empty() { part.parent } else { parent };
+            moved.push(u32::try_from(self.out.parts.len()).unwrap_or(u32::MAX));
+            let known = part.problems.len();
+            self.add(part, known, depth)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, part: PartRecord, known: usize, depth: u32) -> io::Result<()> {
+        let index = self.out.parts.len();
+        self.out.known.push(known);
         let format = match part.sniffed_type.as_str() {
             _ if matches!(part.kind, PartKind::Body | PartKind::Message) => None,
             "application/gzip" => Some(Format::Stream(Packing::Gzip)),
@@ -108,16 +136,16 @@ impl Expansion<'_> {
             "application/x-tar" => Some(Format::Tar),
             "application/zip" => Some(Format::Zip),
             "application/x-7z-compressed" | "application/vnd.rar" | "application/x-compress" => {
-                self.parts.push(part);
-                add(&mut self.parts[index].problems, "unsupported", "");
+                self.out.parts.push(part);
+                add(&mut self.out.parts[index].problems, "unsupported", "");
                 return Ok(());
             }
             _ => None,
         };
-        self.parts.push(part);
+        self.out.parts.push(part);
         let Some(format) = format else { return Ok(()) };
         if depth >= self.limits.depth {
-            add(&mut self.parts[index].problems, "archive_depth", "");
+            add(&mut self.out.parts[index].problems, "archive_depth", "");
             return Ok(());
         }
         self.expand_one(index, format, depth)
@@ -128,8 +156,8 @@ impl Expansion<'_> {
         let mut problems = Vec::new();
         let outcome = match format {
             Format::Stream(packing) => self.stream(index, packing, &mut found, &mut problems),
-            Format::Tar => self.tar(self.parts[index].stored, &mut found, &mut problems),
-            Format::Zip => self.zip(self.parts[index].stored, &mut found, &mut problems),
+            Format::Tar => self.tar(self.out.parts[index].stored, &mut found, &mut problems),
+            Format::Zip => self.zip(self.out.parts[index].stored, &mut found, &mut problems),
         };
         match outcome {
             Ok(()) => {}
@@ -140,35 +168,73 @@ impl Expansion<'_> {
             add(&mut problems, "empty", "");
         }
         for p in problems {
-            add(&mut self.parts[index].problems, &p.code, &p.detail);
+            add(&mut self.out.parts[index].problems, &p.code, &p.detail);
         }
         for member in found {
             let record = self.record(index, member)?;
-            self.add(record, depth + 1)?;
+            match record.kind {
+                PartKind::Message => self.message(record, depth + 1)?,
+                _ => self.add(record, 0, depth + 1)?,
+            }
         }
         Ok(())
+    }
+
+    /// A member that is a mail, and behind it what it holds.
+    fn message(&mut self, mut member: PartRecord, depth: u32) -> io::Result<()> {
+        let len = member.stored.range().len;
+        if len > self.mime.message_bytes {
+            add(&mut member.problems, "message_size", "");
+            return self.add(member, 0, depth);
+        }
+        // What it holds is written a second time, decoded.
+        if self.written.saturating_add(len) > self.limits.total_bytes {
+            let detail = format!("more than {} bytes in all", self.limits.total_bytes);
+            add(&mut member.problems, "bomb", &detail);
+            return self.add(member, 0, depth);
+        }
+        let message = self.read(member.stored, len)?;
+        let before = self.spill.end();
+        let parts = mime::inside(member, &message, self.mime, &mut self.entities, self.spill)?;
+        self.written += self.spill.end() - before;
+        self.add_all(parts, depth)
+    }
+
+    /// The first `len` bytes of something, or all of it.
+    fn read(&self, stored: Stored, len: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(stored.range().len.min(len)).unwrap_or(0)];
+        io::Read::read_exact(&mut self.reader(stored), &mut bytes)?;
+        Ok(bytes)
     }
 
     /// The part a member becomes.
     fn record(&self, archive: usize, member: Member) -> io::Result<PartRecord> {
         let (name, raw_name) = member_name(&member.name);
-        let mut look = vec![0; usize::try_from(member.stored.range().len.min(8 << 10)).unwrap_or(0)];
-        io::Read::read_exact(&mut self.reader(member.stored), &mut look)?;
+        let look = self.read(member.stored, sniff::LOOK_BYTES as u64)?;
+        let sniffed_type = sniff::media_type(&look, OCTETS);
         let mut problems = member.problems;
         // Of a member that was not read nobody knows.
         if look.is_empty() && problems.is_empty() {
             add(&mut problems, "empty", "");
         }
-        if has(&self.parts[archive].problems, "truncated") {
+        if has(&self.out.parts[archive].problems, "truncated") {
             add(&mut problems, "from_truncated", "");
         }
+        let is_mail = sniffed_type == sniff::MAIL && (is_named_mail(&name) || sniff::is_mail(&look));
+        let charset = match sniffed_type.as_str() {
+            _ if is_mail || !sniffed_type.starts_with("text/") => None,
+            _ => {
+                let text = self.read(member.stored, charset::LOOK_BYTES as u64)?;
+                charset::of_file(&text, None, &sniffed_type).told(&mut problems)
+            }
+        };
         Ok(PartRecord {
-            kind: PartKind::Member,
-            path: format!("{}!/{name}", self.parts[archive].path),
+            kind: if is_mail { PartKind::Message } else { PartKind::Member },
+            path: format!("{}!/{name}", self.out.parts[archive].path),
             parent: u32::try_from(archive).ok(),
-            media_type: "application/octet-stream".into(),
-            sniffed_type: sniff::media_type(&look, "application/octet-stream"),
-            charset: None,
+            media_type: OCTETS.into(),
+            sniffed_type,
+            charset,
             name: Some(name),
             raw_name,
             transfer_encoding: String::new(),
@@ -236,6 +302,10 @@ impl Expansion<'_> {
             && member_bytes > packed_bytes.max(1).saturating_mul(limits.ratio);
         dense.then(|| format!("more than {} bytes for each one packed", limits.ratio))
     }
+}
+
+fn is_named_mail(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".eml")
 }
 
 /// A member's name for people and rules, and its bytes as they came.

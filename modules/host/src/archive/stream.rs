@@ -5,12 +5,12 @@
 
 use super::{Expansion, Halt, Member, RangeReader};
 use crate::problem::{add, has};
-use crate::sniff;
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 use module_api::Problem;
 use module_api::frame::{Range, Stored};
+use module_sniff as sniff;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 /// Most memory that bzip2 needs: its format has no larger block.
@@ -201,7 +201,7 @@ impl Expansion<'_> {
         found: &mut Vec<Member>,
         problems: &mut Vec<Problem>,
     ) -> Result<(), Halt> {
-        let packed = self.parts[index].stored;
+        let packed = self.out.parts[index].stored;
         let file = match packed {
             Stored::Input(_) => self.input.try_clone()?,
             Stored::Spill(_) => self.spill.file().try_clone()?,
@@ -226,7 +226,7 @@ impl Expansion<'_> {
             return self.tar(stored, found, problems);
         }
         self.count_member()?;
-        let name = inner_name(self.parts[index].name.as_deref(), packing, &inside);
+        let name = inner_name(self.out.parts[index].name.as_deref(), packing, &inside);
         let mut member = Member { name, stored, problems: Vec::new() };
         if has(problems, "truncated") {
             add(&mut member.problems, "truncated", "");
@@ -236,9 +236,7 @@ impl Expansion<'_> {
     }
 
     fn type_of(&self, range: Range) -> io::Result<String> {
-        let mut look = vec![0; usize::try_from(range.len.min(8 << 10)).unwrap_or(0)];
-        self.reader(Stored::Spill(range)).read_exact(&mut look)?;
-        Ok(sniff::media_type(&look, ""))
+        Ok(sniff::media_type(&self.read(Stored::Spill(range), sniff::LOOK_BYTES as u64)?, ""))
     }
 }
 
@@ -264,6 +262,7 @@ fn inner_name(outer: Option<&str>, packing: Packing, inside: &str) -> Vec<u8> {
         "text/html" => ".html",
         "text/xml" => ".xml",
         "application/json" => ".json",
+        sniff::MAIL => ".eml",
         _ => "",
     };
     format!("{stem}{suffix}").into_bytes()

@@ -8,12 +8,8 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::FileExt;
 use zip::write::SimpleFileOptions;
 
-/// The parts of one attachment after expansion, and their bytes.
-fn expanded(name: &str, bytes: &[u8], limits: &ArchiveLimits) -> Vec<(PartRecord, Vec<u8>)> {
-    let mut input = tempfile::tempfile().unwrap();
-    input.write_all(bytes).unwrap();
-    let whole = Range { offset: 0, len: bytes.len() as u64 };
-    let part = PartRecord {
+fn attachment(name: &str, bytes: &[u8], whole: Range) -> PartRecord {
+    PartRecord {
         kind: PartKind::Attachment,
         path: "1".into(),
         parent: None,
@@ -27,9 +23,17 @@ fn expanded(name: &str, bytes: &[u8], limits: &ArchiveLimits) -> Vec<(PartRecord
         problems: Vec::new(),
         raw: None,
         stored: Stored::Input(whole),
-    };
+    }
+}
+
+/// The parts of one attachment after expansion, and their bytes.
+fn expanded(name: &str, bytes: &[u8], limits: &ArchiveLimits) -> Vec<(PartRecord, Vec<u8>)> {
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(bytes).unwrap();
+    let whole = Range { offset: 0, len: bytes.len() as u64 };
+    let part = attachment(name, bytes, whole);
     let mut spill = Spill::new(tempfile::tempfile().unwrap());
-    let parts = expand(vec![part], &input, &mut spill, limits).unwrap();
+    let parts = expand(vec![part], &input, &mut spill, (limits, &MimeLimits::default())).unwrap().parts;
     let read = |stored| {
         let (file, range) = match stored {
             Stored::Input(range) => (&input, range),
@@ -108,6 +112,73 @@ fn gzip_of_section_4_4() {
     let whole = gz("all of it, at some length".as_bytes());
     let cut = shown("a.gz", &whole[..whole.len() - 4]);
     assert!(cut.starts_with("1[truncated] | 1!/a.txt[truncated from_truncated]"), "case 74: {cut}");
+}
+
+#[test]
+fn a_mail_in_an_archive_is_taken_apart_and_what_is_attached_to_it_is_opened() {
+    let packed: String = gz(b"x,y\n1,2\n").iter().map(|b| format!("={b:02X}")).collect();
+    let mail = format!(
+        "Received: by x\nFrom: a@b\nSubject: s\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=q\n\n\
+         --q\n\nbody\n--q\nContent-Type: application/gzip; name=a.csv.gz\n\
+         Content-Transfer-Encoding: quoted-printable\n\n{packed}\n--q--\n"
+    );
+    let quotes = "From: ops\nTo: all\nis how a mail begins\n";
+    let zip = zipped(&[("m.eml", &mail), ("dir/odd", &mail), ("notes.txt", quotes)]);
+    let parts = expanded("x.zip", &zip, &ArchiveLimits::default());
+    let seen: Vec<_> = parts.iter().map(|(part, _)| (part.path.as_str(), part.kind, part.parent)).collect();
+    let (message, body, member) = (PartKind::Message, PartKind::Body, PartKind::Member);
+    assert_eq!(
+        seen,
+        [
+            ("1", PartKind::Attachment, None),
+            ("1!/m.eml", message, Some(0)),
+            ("1!/m.eml.1", body, Some(1)),
+            ("1!/m.eml.2", PartKind::Attachment, Some(1)),
+            ("1!/m.eml.2!/a.csv", member, Some(3)),
+            ("1!/dir/odd", message, Some(0)),
+            ("1!/dir/odd.1", body, Some(5)),
+            ("1!/dir/odd.2", PartKind::Attachment, Some(5)),
+            ("1!/dir/odd.2!/a.csv", member, Some(7)),
+            ("1!/notes.txt", member, Some(0)),
+        ]
+    );
+    assert_eq!((parts[4].1.as_slice(), parts[8].1.as_slice()), (&b"x,y\n1,2\n"[..], &b"x,y\n1,2\n"[..]));
+    let gzipped = expanded("odd", &gz(mail.as_bytes()), &ArchiveLimits::default());
+    assert_eq!((gzipped[1].0.path.as_str(), gzipped[1].0.kind), ("1!/odd.eml", message));
+    assert_eq!(gzipped[2].1, b"body");
+}
+
+#[test]
+fn mails_in_an_archive_share_the_limits() {
+    let mail = "Received: by x\nFrom: a@b\nSubject: s\n\nbody";
+    let zip = zipped(&[("a", mail), ("b", mail)]);
+    let bytes = ArchiveLimits { total_bytes: 3 * mail.len() as u64 - 1, ..ArchiveLimits::default() };
+    assert!(shown_within("x.zip", &zip, &bytes).ends_with("1!/b[bomb]"));
+    let (one, mime) = (tempfile::tempfile().unwrap(), MimeLimits { parts: 1, ..MimeLimits::default() });
+    (&one).write_all(&zip).unwrap();
+    let whole = Range { offset: 0, len: zip.len() as u64 };
+    let part = attachment("x.zip", &zip, whole);
+    let mut spill = Spill::new(tempfile::tempfile().unwrap());
+    let parts = expand(vec![part], &one, &mut spill, (&ArchiveLimits::default(), &mime)).unwrap().parts;
+    let codes: Vec<_> = parts.last().unwrap().problems.iter().map(|p| p.code.as_ref()).collect();
+    assert_eq!(codes, ["mime_parts"], "{parts:?}");
+}
+
+#[test]
+fn text_in_an_archive_has_its_character_set() {
+    let (japanese, _, _) =
+        encoding_rs::SHIFT_JIS.encode("グリッド名,状態\n本社一号機,正常\n本社二号機,警告\n");
+    let wide: Vec<u8> = "Grid,State\na,b\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, charset, codes) in [
+        (japanese.as_ref(), Some("shift_jis"), 1),
+        ("グリッド名,状態\n".as_bytes(), Some("utf-8"), 0),
+        (&wide, Some("utf-16le"), 1),
+        (b"plain,ascii\n1,2\n", None, 0),
+    ] {
+        let parts = expanded("t.csv.gz", &gz(bytes), &ArchiveLimits::default());
+        let member = &parts[1].0;
+        assert_eq!((member.charset.as_deref(), member.problems.len()), (charset, codes), "{member:?}");
+    }
 }
 
 #[test]

@@ -1,22 +1,19 @@
 //! What was odd about archives, told as findings of the delivery: rules are problem codes, places are parts.
 
-use module_api::frame::PartRecord;
-use module_api::{Finding, PartKind, Place, Problem};
+use super::Expanded;
+use module_api::{Finding, Place, Problem};
 
 /// Most findings about one delivery; the rest is only counted.
 const MOST: usize = 100;
 /// Rule of the finding that counts the rest.
 const MORE: &str = "more_problems";
 
-/// A finding for each problem that expanding found, at most `most` of them. `split`: how many problems each part had
-/// before it was expanded, in the order of parts.
+/// A finding for each problem that expanding found, at most `most` of them.
 #[must_use]
-pub fn findings(split: &[usize], parts: &[PartRecord], most: usize) -> Vec<Finding> {
-    let mut split = split.iter();
+pub fn findings(Expanded { parts, known }: &Expanded, most: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut rest = 0_u64;
-    for (index, part) in (0..).zip(parts) {
-        let known = if part.kind == PartKind::Member { 0 } else { split.next().copied().unwrap_or(0) };
+    for ((index, part), &known) in (0..).zip(parts).zip(known) {
         for problem in part.problems.iter().skip(known) {
             if findings.len() < most.min(MOST) {
                 findings.push(finding(index, problem));
@@ -73,8 +70,12 @@ fn meaning(code: &str) -> String {
 mod tests {
     use super::*;
     use crate::problem::problem;
-    use module_api::Severity;
-    use module_api::frame::{Range, Stored};
+    use module_api::frame::{PartRecord, Range, Stored};
+    use module_api::{PartKind, Severity};
+
+    fn told(parts: Vec<PartRecord>, known: Vec<usize>, most: usize) -> Vec<Finding> {
+        findings(&Expanded { parts, known }, most)
+    }
 
     fn part(kind: PartKind, codes: &[&'static str]) -> PartRecord {
         PartRecord {
@@ -102,7 +103,7 @@ mod tests {
             part(PartKind::Member, &["encrypted", "empty"]),
             part(PartKind::Attachment, &["empty"]),
         ];
-        let told: Vec<_> = findings(&[1, 1, 0], &parts, 1_000)
+        let told: Vec<_> = told(parts.into(), vec![1, 1, 0, 0], 1_000)
             .into_iter()
             .map(|finding| (finding.place.part, finding.rule, finding.severity))
             .collect();
@@ -120,10 +121,11 @@ mod tests {
     #[test]
     fn ten_thousand_problems_leave_room_for_what_a_module_says() {
         let parts: Vec<_> = (0..10_000).map(|_| part(PartKind::Member, &["encrypted"])).collect();
-        let told = findings(&[], &parts, 1_000);
-        assert_eq!(told.len(), MOST);
-        assert_eq!(told[MOST - 1].message, "9901 problems of archives are not listed");
-        assert_eq!(findings(&[], &parts, 3).len(), 3);
-        assert_eq!(findings(&[], &parts, 0), []);
+        let known = vec![0; parts.len()];
+        let all = told(parts.clone(), known.clone(), 1_000);
+        assert_eq!(all.len(), MOST);
+        assert_eq!(all[MOST - 1].message, "9901 problems of archives are not listed");
+        assert_eq!(told(parts.clone(), known.clone(), 3).len(), 3);
+        assert_eq!(told(parts, known, 0), []);
     }
 }

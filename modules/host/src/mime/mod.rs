@@ -39,7 +39,7 @@ use std::io;
 
 /// Number of this reading. Raise it with every change after which the same bytes give another [`Split`]: parts that an
 /// older reading stored are then found again instead of taken.
-pub const READING: u32 = 2;
+pub const READING: u32 = 3;
 
 /// What [`split`] found.
 #[derive(Debug)]
@@ -74,6 +74,21 @@ pub fn split(message: &[u8], limits: &MimeLimits, spill: &mut Spill) -> io::Resu
         add(&mut head.problems, "empty", "");
     }
     Ok(Split { head, parts: taken.parts })
+}
+
+/// Takes a part apart that is a message, for example a member of an archive: it comes first, behind it what it holds.
+/// `entities` counts those that were found in such parts, this one's included.
+///
+/// # Errors
+/// When the spill cannot be written.
+pub fn inside(
+    part: PartRecord,
+    message: &[u8],
+    limits: &MimeLimits,
+    entities: &mut usize,
+    spill: &mut Spill,
+) -> io::Result<Vec<PartRecord>> {
+    take::inside(part, message, limits, entities, spill)
 }
 
 /// A message that is too large to be taken apart; `front` is what was read of it.

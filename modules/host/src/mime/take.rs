@@ -4,13 +4,14 @@ use super::closest::Encoding;
 use super::params::Content;
 use super::scan::{self, Class, Entity, Scan, Start};
 use super::{boundary, flowed, name, transfer};
+use crate::charset;
 use crate::cms::{self, Cms};
 use crate::problem::{add, doubt, has};
 use crate::spill::Spill;
-use crate::{charset, sniff};
 use module_api::charset::Charset;
 use module_api::frame::{MimeLimits, PartRecord, Range, Stored};
 use module_api::{PartKind, Problem};
+use module_sniff as sniff;
 use std::borrow::Cow;
 use std::io;
 
@@ -41,6 +42,27 @@ pub(super) fn take(message: &[u8], scan: &Scan, limits: &MimeLimits, spill: &mut
     };
     maker.document(&document, scan, 0)?;
     Ok(maker.taken)
+}
+
+/// Makes the parts of a part that is a message.
+pub(super) fn inside(
+    part: PartRecord,
+    message: &[u8],
+    limits: &MimeLimits,
+    entities: &mut usize,
+    spill: &mut Spill,
+) -> io::Result<Vec<PartRecord>> {
+    let base = part.stored;
+    let part = PartRecord { kind: PartKind::Message, ..part };
+    let taken = Taken { parts: vec![part], problems: Vec::new(), is_blank: true };
+    let mut maker = Maker { limits, spill, entities: *entities, taken };
+    maker.message(message, base, 0, (0, 1))?;
+    *entities = maker.entities;
+    let Taken { mut parts, problems, .. } = maker.taken;
+    for p in problems {
+        add(&mut parts[0].problems, &p.code, &p.detail);
+    }
+    Ok(parts)
 }
 
 /// Bytes that were scanned: the mail, or something in it.
@@ -253,6 +275,8 @@ impl Maker<'_> {
         let bytes = decoded.as_deref().unwrap_or(body);
         let sniffed = match entity.class {
             Class::Message => content.media_type.clone(),
+            // What could not be opened is no text either.
+            _ if content.is_smime(name) => content.media_type.clone(),
             _ => sniff::media_type(bytes, &content.media_type),
         };
         self.taken.is_blank &= bytes.trim_ascii().is_empty();
@@ -470,11 +494,7 @@ fn charset_of(
         return declared;
     }
     let kind = if sniffed == "text/html" { sniffed } else { media_type };
-    let decision = charset::of(bytes, declared.as_deref(), kind);
-    if let Some((code, detail)) = decision.problem {
-        add(problems, code, &detail);
-    }
-    decision.label
+    charset::of(bytes, declared.as_deref(), kind).told(problems)
 }
 
 fn is_wide(label: Option<&str>) -> bool {

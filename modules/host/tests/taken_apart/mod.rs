@@ -18,12 +18,13 @@ pub fn read(mail: &[u8]) -> Result<(Head, Message), String> {
     let mut spill = Spill::new(tempfile::tempfile().map_err(|e| e.to_string())?);
     let split = mime::split(mail, &MimeLimits::default(), &mut spill).map_err(|e| e.to_string())?;
     let head = split.head.clone();
-    let records = archive::expand(split.parts, &input, &mut spill, &ArchiveLimits::default());
+    let limits = (&ArchiveLimits::default(), &MimeLimits::default());
+    let expanded = archive::expand(split.parts, &input, &mut spill, limits);
     let owned = |record: PartRecord| owned(record, &input, spill.file());
     let message = Message {
         subject: split.head.subject.unwrap_or_default(),
         headers: split.head.fields.into_iter().map(|field| (field.name, field.value)).collect(),
-        parts: records.map_err(|e| e.to_string())?.into_iter().map(owned).collect(),
+        parts: expanded.map_err(|e| e.to_string())?.parts.into_iter().map(owned).collect(),
     };
     Ok((head, message))
 }

@@ -43,7 +43,7 @@ impl Module for SystemReport {
         };
         out.profile(&profile.name);
         match read(delivery, &profile) {
-            Ok(read) => read.give(out),
+            Ok(read) => read.give(delivery, out),
             Err(outcome) => Ok(outcome),
         }
     }
@@ -70,7 +70,7 @@ fn read(delivery: &Delivery<'_>, profile: &Profile) -> Result<Read, Outcome> {
     let subject_grid = subject_grid(&delivery.envelope.subject, profile);
     let mut read = Read { findings, ..Read::default() };
     for Source { part, rank, text } in &texts {
-        if *rank == Rank::Html && !read.loaded.is_empty() {
+        if rank.is_last_resort() && !read.loaded.is_empty() {
             break;
         }
         let mut reader = reader.clone();
@@ -125,7 +125,7 @@ impl Read {
         }
     }
 
-    fn give(self, out: &mut dyn Sink) -> Result<Outcome, Stop> {
+    fn give(self, delivery: &Delivery<'_>, out: &mut dyn Sink) -> Result<Outcome, Stop> {
         let Self { loaded, findings, mut rejected } = self;
         let (nothing, mut complete) = (loaded.is_empty(), true);
         let mut all = Vec::new();
@@ -138,7 +138,9 @@ impl Read {
         all.extend(findings);
         values::give(all, out)?;
         Ok(match (nothing, complete && rejected == 0) {
-            (true, _) => Outcome::Rejected { reason: "no part holds a system report".into() },
+            (true, _) => {
+                Outcome::Rejected { reason: format!("no part holds a system report; {}", delivery.holds()) }
+            }
             (false, true) => Outcome::Ok,
             (false, false) => Outcome::Partial { rejected },
         })
