@@ -21,16 +21,17 @@ pub(super) fn check(config: &Config, tree: &Node, mistakes: &mut Vec<Mistake>) {
     check.sources(config);
     check.customers(config);
     check.rules(config);
+    check.kafka(config);
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     tree: &'a Node,
     mistakes: &'a mut Vec<Mistake>,
 }
 
 impl Check<'_> {
     /// Unless `right`, says at `key` what is wrong.
-    fn expect<const N: usize>(&mut self, right: bool, key: [&str; N], message: impl Display) {
+    pub(super) fn expect<const N: usize>(&mut self, right: bool, key: [&str; N], message: impl Display) {
         if !right {
             let key = KeyPath::of(key);
             let origin = self.tree.at(&key).map(|node| &node.origin);
@@ -214,7 +215,7 @@ impl Check<'_> {
     }
 
     /// Says at `key` where `word` was used before, if it was.
-    fn once<T: Ord + Display, const N: usize>(
+    pub(super) fn once<T: Ord + Display, const N: usize>(
         &mut self,
         seen: &mut BTreeMap<T, String>,
         word: T,

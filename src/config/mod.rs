@@ -5,7 +5,7 @@
 //!          └──────────── merged, later wins ───────────────┘                      tree
 //!                                 │ read again and again until nothing is wrong   read, input, fault, secret
 //!                                 ▼
-//!                              Config ─▶ do the settings fit each other?          check
+//!                              Config ─▶ do the settings fit each other?          check, check_kafka
 //!                                 ▼
 //!                              Loaded ─▶ print, schema;  Live: swapped on SIGHUP
 //! ```
@@ -15,12 +15,14 @@
 //! in the tree as soon as they are read, so nothing that prints a configuration can print one.
 
 mod check;
+mod check_kafka;
 mod customer;
 mod error;
 mod fault;
 mod http;
 mod input;
 mod jobs;
+mod kafka;
 mod layer;
 mod live;
 mod mail;
@@ -47,6 +49,10 @@ pub use customer::{Address, Customer, Folded};
 pub use error::{Errors, KeyPath, Mistake};
 pub use http::{Door, Http, Listen, Network};
 pub use jobs::{Jobs, QueueException, QueueLimits};
+pub use kafka::{
+    Broker, Cleanup, Compression, Group, Kafka, KafkaDelivery, Partitioner, SaslMechanism, Security, Topic,
+    TopicDefaults, TopicName, TopicPlan,
+};
 pub use layer::Layers;
 pub use live::{Difference, Live};
 pub use mail::Mail;
@@ -109,6 +115,8 @@ pub struct Config {
     pub log: Log,
     /// How often the keeper's duties run.
     pub keeper: Keeper,
+    /// Kafka, to which the relay copies the log.
+    pub kafka: Kafka,
     /// Exceptions for queues. A section names one queue, `"parse:hydrastor/alert"`, or all below a prefix: `"parse:hydrastor"`, `parse`.
     #[serde(default)]
     pub queue: BTreeMap<String, QueueException>,
@@ -199,6 +207,8 @@ impl Config {
         anchor(&mut self.server.control_socket);
         self.volume.iter_mut().for_each(|volume| anchor(&mut volume.path));
         anchor(&mut self.spool.path);
+        let kafka = &mut self.kafka;
+        [&mut kafka.ca, &mut kafka.certificate, &mut kafka.key].into_iter().flatten().for_each(anchor);
     }
 }
 

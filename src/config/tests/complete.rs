@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// Setting or section → its text.
 type Texts = BTreeMap<String, String>;
 
+/// Every secret.
+const SECRETS: [&str; 4] = ["kafka.key_password", "kafka.oauth_client_secret", "kafka.password", "store.url"];
+
 /// What the file says, examples included.
 fn texts_of_file() -> Texts {
     let mut texts = Texts::new();
@@ -56,6 +59,15 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
     let exceptions = &schema()["properties"]["queue"]["additionalProperties"]["description"];
     assert_eq!(file.remove("queue.parse").as_deref(), exceptions.as_str());
     assert!(structs.remove("queue").is_some() && structs.remove("volume").is_some());
+    let kafka = &schema()["properties"]["kafka"]["properties"];
+    for (table, entry) in
+        [("topics", "kafka.topics.\"rows.hydrastor_alert\""), ("group", "kafka.group.alerts")]
+    {
+        let one = &kafka[table]["additionalProperties"];
+        texts_of_structs(entry, one, &mut structs);
+        assert_eq!(file.remove(entry).as_deref(), one["description"].as_str());
+        assert!(structs.remove(&format!("kafka.{table}")).is_some());
+    }
     // The file shows what each source has; sections say what it is, structs what any source is.
     for (source, lacks) in [("mail", &["delivery_bytes"][..]), ("rest", &["domains", "recipient_delimiter"])]
     {
@@ -68,8 +80,10 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
     assert!(
         file.remove("rule.when.header.X-Mailer").is_some() && file.remove("rule.settings.zone").is_some()
     );
-    for way in ["store.url_file", "store.url_credential"] {
-        assert!(structs.remove(way).is_some(), "{way}");
+    for secret in SECRETS {
+        for way in ["file", "credential"] {
+            assert!(structs.remove(&format!("{secret}_{way}")).is_some(), "{secret}_{way}");
+        }
     }
     assert!(file.values().all(|text| !text.is_empty()));
     assert!(file.len() > 100);
@@ -104,6 +118,7 @@ fn the_defaults_alone_are_right_and_so_are_the_examples() {
     let config =
         setup.load().map(|loaded| loaded.config().clone()).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!((config.customers.len(), config.rules.len(), config.queue.len()), (1, 1, 1));
+    assert_eq!((config.kafka.topics.len(), config.kafka.group.len()), (1, 1));
 }
 
 #[test]
@@ -111,7 +126,11 @@ fn no_setting_ends_like_a_way_to_give_a_secret() {
     let mut structs = Texts::new();
     texts_of_structs("", &schema(), &mut structs);
     let odd = |name: &&String| name.ends_with("_file") || name.ends_with("_credential");
-    assert_eq!(structs.keys().filter(odd).collect::<Vec<_>>(), ["store.url_credential", "store.url_file"]);
+    let ways = SECRETS.map(|secret| [format!("{secret}_credential"), format!("{secret}_file")]);
+    assert_eq!(
+        structs.keys().filter(odd).collect::<Vec<_>>(),
+        ways.as_flattened().iter().collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the configuration promises.
 
 mod complete;
+mod kafka;
 mod layers;
 mod mistakes;
 mod secrets;
