@@ -1,7 +1,31 @@
 #!/usr/bin/env bash
 # The one build: the three programs that are shipped, in target/dist, and their debug files. Demo, tests and benches use only these.
+#
+# What building needs is installed first, with apt, if we are root. `build.sh install` does only that, with sudo if need be.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
+
+# SQLite, the cryptography of TLS and librdkafka are built from source. librdkafka takes OpenSSL and zlib of the system.
+install_missing() {
+    local packages=() tool
+    for tool in cc:build-essential c++:g++ make:make pkg-config:pkg-config; do
+        command -v "${tool%%:*}" >/dev/null 2>&1 || packages+=("${tool#*:}")
+    done
+    [[ -e /usr/include/openssl/ssl.h ]] || packages+=(libssl-dev)
+    [[ -e /usr/include/zlib.h ]] || packages+=(zlib1g-dev)
+    if ((${#packages[@]} == 0)); then return; fi
+    local sudo=()
+    if ((EUID != 0)); then sudo=(sudo); fi
+    if { ((EUID == 0)) || [[ $1 == install ]]; } && command -v apt-get >/dev/null 2>&1; then
+        "${sudo[@]}" apt-get update -qq
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+    else
+        echo "build.sh: missing, and not installed: ${packages[*]}" >&2
+    fi
+}
+
+install_missing "${1:-}"
+if [[ ${1:-} == install ]]; then exit 0; fi
 
 target=${CARGO_TARGET_DIR:-target}
 host=$(rustc -vV | sed -n 's/^host: //p')

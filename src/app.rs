@@ -7,12 +7,14 @@
 
 mod build;
 mod customers;
+mod kafka;
 mod readiness;
 mod runner;
 mod server;
 mod volumes;
 
 pub use build::{BuildError, beside_this_program, host_settings, make_state_directory, open_store};
+pub use kafka::kafka;
 pub use server::{Server, StartError};
 
 use crate::config::{Config, Door, Live, Role};

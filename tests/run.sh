@@ -74,10 +74,10 @@ is_installed() {
 
 install_missing() {
     local packages=()
-    is_installed cc || packages+=(build-essential)
     is_installed strace || packages+=(strace)
     is_installed python3 || packages+=(python3)
     if ((EUID == 0)); then
+        ./build.sh install
         if ((${#packages[@]})); then
             apt-get update -qq
             DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"

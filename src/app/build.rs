@@ -1,5 +1,6 @@
 //! The order in which parts are built.
 
+use super::kafka::kafka;
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Period, Role, StoreKind};
 use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, Pending, RowWriters};
@@ -93,6 +94,7 @@ pub(super) async fn core(
         modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
         leases: Leases::default(),
         keys: Keys::new(db.clone()),
+        kafka: kafka(&config.kafka),
         live,
         roles,
         db,

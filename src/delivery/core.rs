@@ -5,6 +5,7 @@ use crate::config::{Live, Role};
 use crate::ids::{BootId, VolumeName};
 use crate::infra::db::Db;
 use crate::infra::host::Host;
+use crate::infra::kafka::Connection;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::infra::volume::{Volume, Volumes};
 use crate::job::{Leases, Queues, Wake};
@@ -32,6 +33,8 @@ pub struct Core {
     pub pending: Pending,
     /// The volumes, by name.
     pub volumes: Volumes,
+    /// How to reach Kafka; `None` if none is configured.
+    pub kafka: Option<Connection>,
     /// The module processes.
     pub host: Host,
     /// The tables that modules declare.

