@@ -1,12 +1,15 @@
-//! From `[kafka]` to a connection.
+//! From `[kafka]` to a connection, which the log and metrics tell of.
 
 use crate::config::{Kafka, SaslMechanism};
-use crate::infra::kafka::{Connection, Login, Settings, Tls};
+use crate::infra::kafka::{Connection, Figures, Login, Observer, Settings, Tls};
+use crate::infra::telemetry::condition::Condition;
+use crate::infra::telemetry::metrics::{KAFKA_BROKERS, KAFKA_ROUND_TRIP, KAFKA_SENT_BYTES, KAFKA_WAITING};
+use std::sync::Arc;
 
 /// The connection that the settings describe; `None` without a Kafka. Connects to nothing yet.
 #[must_use]
 pub fn kafka(settings: &Kafka) -> Option<Connection> {
-    settings.is_used().then(|| Connection::new(plain(settings)))
+    settings.is_used().then(|| Connection::new(plain(settings)).observed(Arc::new(Told::default())))
 }
 
 fn plain(settings: &Kafka) -> Settings {
@@ -38,5 +41,33 @@ fn login(settings: &Kafka) -> Login {
             username: settings.username.clone(),
             password: settings.password.reveal().to_owned(),
         },
+    }
+}
+
+/// One log line when Kafka cannot be used, and one when it can be again.
+struct Told(Condition);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(Condition::new("Kafka cannot be used", "Kafka can be used again"))
+    }
+}
+
+impl Observer for Told {
+    fn troubled(&self, why: &str) {
+        self.0.holds(&why);
+    }
+
+    fn recovered(&self) {
+        self.0.ends();
+    }
+
+    fn measured(&self, client: &str, figures: Figures) {
+        let gauge =
+            |name: &'static str, value: f64| metrics::gauge!(name, "client" => client.to_owned()).set(value);
+        gauge(KAFKA_WAITING, figures.waiting_records as f64);
+        gauge(KAFKA_BROKERS, figures.brokers as f64);
+        gauge(KAFKA_SENT_BYTES, figures.sent_bytes as f64);
+        gauge(KAFKA_ROUND_TRIP, figures.round_trip.as_secs_f64());
     }
 }

@@ -1,5 +1,6 @@
 //! `headworks config`: check and print the configuration, and its schema.
 
+mod kafka;
 mod live;
 
 use super::print::{self, Column};
@@ -16,7 +17,7 @@ const COLUMNS: [Column; 4] =
 pub enum Config {
     /// Check the configuration and print every mistake with its file and line.
     Check {
-        /// Also check the store, volumes, spool, modules and addresses it names, without changing anything.
+        /// Also check the store, volumes, spool, modules, addresses and Kafka it names, without changing anything.
         #[arg(long)]
         live: bool,
         /// With --live: print one JSON object per line.

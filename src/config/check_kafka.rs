@@ -93,6 +93,9 @@ impl Check<'_> {
                 format!("kafka.sasl_mechanism = {mechanism} does not use it"),
             );
         }
+        let message =
+            "must be false with kafka.sasl_mechanism = OAUTHBEARER: topics cannot be created with a token";
+        self.expect(!with_token || !kafka.create_topics, ["kafka", "create_topics"], message);
         let url = &kafka.oauth_token_endpoint;
         let is_url = url.is_empty() || url.starts_with("https://") || url.starts_with("http://");
         self.expect(is_url, ["kafka", "oauth_token_endpoint"], "must begin with https:// or http://");

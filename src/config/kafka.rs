@@ -36,7 +36,7 @@ pub struct Kafka {
     #[serde(deserialize_with = "unless_empty")]
     #[schemars(with = "String")]
     pub dead_letter_topic: Option<TopicName>,
-    /// Whether missing topics are created. If not, and for topics that exist, settings are only checked.
+    /// Whether missing topics are created, which OAUTHBEARER cannot. If not, and for topics that exist, settings are only checked.
     pub create_topics: bool,
     /// How a key decides the partition: murmur2_random (as Java's clients do) or consistent_random (as librdkafka's do by default).
     pub partitioner: Partitioner,

@@ -1,5 +1,6 @@
 //! The command line: the real program, as operators and scripts call it.
 
+mod kafka;
 mod live;
 mod post;
 mod tls;

@@ -19,6 +19,7 @@ mod floors;
 mod full;
 mod held;
 mod job;
+mod kafka;
 mod load;
 mod log;
 mod mail_cases;

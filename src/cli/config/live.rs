@@ -1,7 +1,7 @@
 //! `headworks config check --live`: checks what the configuration names.
 //!
 //! ```text
-//!   secrets ─▶ directories ─▶ store (which volumes are registered?) ─▶ volumes, spool ─▶ module program ─▶ addresses
+//!   secrets ─▶ directories ─▶ store (which volumes are registered?) ─▶ volumes, spool ─▶ module program ─▶ addresses, Kafka
 //! ```
 //!
 //! Each check prints a line, even if an earlier one failed. Nothing is created, migrated or written. What the first start
@@ -40,7 +40,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn new(check: &'static str, place: impl ToString, found: Result<String, String>) -> Self {
+    pub(super) fn new(check: &'static str, place: impl ToString, found: Result<String, String>) -> Self {
         Self { check, place: place.to_string(), found }
     }
 
@@ -90,6 +90,7 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
             lines.push(Line::new("listen", listen.address, found));
         }
     }
+    lines.extend(super::kafka::check(config).await);
     lines
 }
 

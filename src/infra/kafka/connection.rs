@@ -4,7 +4,6 @@ use super::context::Context;
 use super::failure::Failure;
 use super::probe;
 use super::trouble::{self, Trouble};
-use crate::infra::telemetry::condition::Condition;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
@@ -70,18 +69,37 @@ pub enum Login {
     },
 }
 
+/// Whoever tells people about a connection.
+pub trait Observer: Send + Sync {
+    /// Kafka cannot be used. Comes many times a second while that lasts.
+    fn troubled(&self, why: &str);
+    /// Kafka can be used again.
+    fn recovered(&self);
+    /// Figures of a producer, every few seconds.
+    fn measured(&self, client: &str, figures: Figures);
+}
+
+/// Figures of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Records that were not acknowledged yet.
+    pub waiting_records: u64,
+    /// Brokers to which it is connected.
+    pub brokers: usize,
+    /// Bytes sent since it was made.
+    pub sent_bytes: u64,
+    /// Longest recent round trip to a broker.
+    pub round_trip: Duration,
+}
+
 /// How to reach Kafka, and whether it can be reached. Clones share that.
 #[derive(Clone)]
 pub struct Connection {
     settings: Arc<Settings>,
-    outage: Arc<Outage>,
+    state: Arc<Mutex<State>>,
+    observer: Option<Arc<dyn Observer>>,
     name: Arc<str>,
     batch_bytes: Option<u32>,
-}
-
-struct Outage {
-    condition: Condition,
-    state: Mutex<State>,
 }
 
 #[derive(Default)]
@@ -94,13 +112,19 @@ impl Connection {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let condition = Condition::new("Kafka cannot be used", "Kafka can be used again");
         Self {
             settings: Arc::new(settings),
-            outage: Arc::new(Outage { condition, state: Mutex::default() }),
+            state: Arc::default(),
+            observer: None,
             name: "relay".into(),
             batch_bytes: None,
         }
+    }
+
+    /// The same with somebody who tells people.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The same for clients whose metrics have `name` as label `client`. Names are a fixed set.
@@ -135,8 +159,13 @@ impl Connection {
     /// Kafka answered.
     pub(super) fn answers(&self) {
         if self.with(|state| state.trouble.take().is_some()) {
-            self.outage.condition.ends();
+            self.observer.iter().for_each(|observer| observer.recovered());
         }
+    }
+
+    /// A producer has figures.
+    pub(super) fn measured(&self, figures: Figures) {
+        self.observer.iter().for_each(|observer| observer.measured(&self.name, figures));
     }
 
     /// librdkafka reports that a broker cannot be used. Repeats itself many times a second.
@@ -149,8 +178,13 @@ impl Connection {
             _ if found.is_of_certificate() => self.probed(reason).unwrap_or(found),
             _ => found,
         };
-        self.outage.condition.holds(&found);
+        self.troubled(found);
+    }
+
+    fn troubled(&self, found: Trouble) {
+        let why = found.to_string();
         self.with(|state| state.trouble = Some(found));
+        self.observer.iter().for_each(|observer| observer.troubled(&why));
     }
 
     /// Whether a new client would read certificates or a login that have changed since.
@@ -178,7 +212,7 @@ impl Connection {
     }
 
     fn with<T>(&self, use_state: impl FnOnce(&mut State) -> T) -> T {
-        use_state(&mut self.outage.state.lock().unwrap_or_else(PoisonError::into_inner))
+        use_state(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a client with these properties beside those of the connection.
@@ -192,9 +226,8 @@ impl Connection {
         }
         config.create_with_context(Context::new(self.clone())).map_err(|error| {
             let found = trouble::of_creation(&error);
-            self.outage.condition.holds(&found);
             let reason = found.to_string();
-            self.with(|state| state.trouble = Some(found));
+            self.troubled(found);
             Failure::Lost { reason, fenced: false }
         })
     }

@@ -1,17 +1,17 @@
 //! What librdkafka calls back: log, errors, statistics, tokens and the fate of each record.
 
-use super::connection::{Connection, Login};
+use super::connection::{Connection, Figures, Login};
 use super::deliveries::Deliveries;
 use super::oauth;
-use crate::infra::telemetry::metrics::{KAFKA_BROKERS, KAFKA_ROUND_TRIP, KAFKA_SENT_BYTES, KAFKA_WAITING};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::{Broker, Statistics};
 use std::error::Error;
+use std::time::Duration;
 
 /// The context of every client.
 pub struct Context {
@@ -32,9 +32,13 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let client = self.connection.name();
         match level {
-            // `error` gets the same, and says it once per outage.
+            // `error` hears the same and says it once per outage; only of this one it does not hear.
             _ if matches!(facility, "FAIL" | "ERROR") => {
                 tracing::debug!(target: "kafka", client, facility, "{message}");
+                let (_, reason) = message.split_once("]: ").unwrap_or_default();
+                if reason.contains("security.protocol") {
+                    self.connection.failed(Some(RDKafkaErrorCode::BrokerTransportFailure), reason);
+                }
             }
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
@@ -50,18 +54,19 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let client = self.connection.name().to_owned();
         let is_up = |broker: &&Broker| broker.nodeid >= 0 && broker.state == "UP";
         let brokers: Vec<_> = statistics.brokers.values().filter(is_up).collect();
         if !brokers.is_empty() {
             self.connection.answers();
         }
         let slowest = brokers.iter().filter_map(|broker| broker.rtt.as_ref()).map(|rtt| rtt.max).max();
-        let micros = slowest.unwrap_or_default() as f64;
-        metrics::gauge!(KAFKA_WAITING, "client" => client.clone()).set(statistics.msg_cnt as f64);
-        metrics::gauge!(KAFKA_BROKERS, "client" => client.clone()).set(brokers.len() as f64);
-        metrics::gauge!(KAFKA_SENT_BYTES, "client" => client.clone()).set(statistics.tx_bytes as f64);
-        metrics::gauge!(KAFKA_ROUND_TRIP, "client" => client).set(micros / 1e6);
+        let micros = |time: i64| Duration::from_micros(u64::try_from(time).unwrap_or_default());
+        self.connection.measured(Figures {
+            waiting_records: statistics.msg_cnt,
+            brokers: brokers.len(),
+            sent_bytes: u64::try_from(statistics.tx_bytes).unwrap_or_default(),
+            round_trip: micros(slowest.unwrap_or_default()),
+        });
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

@@ -6,7 +6,7 @@
 //!       │      ─▶ read_to_end    everything that is committed
 //!       │      ─▶ Topics         which there are, with which limits; making them
 //!       ▼
-//!   Outage: one log line when Kafka cannot be reached, one when it answers again
+//!   Observer: what stands between us and Kafka, for the log; figures, for metrics
 //! ```
 //!
 //! Everything here blocks its thread. What goes wrong is a [`Failure`], which tells the caller what to do next. Where an
@@ -26,7 +26,7 @@ mod rights;
 mod topics;
 mod trouble;
 
-pub use connection::{Connection, Login, Settings, Tls};
+pub use connection::{Connection, Figures, Login, Observer, Settings, Tls};
 pub use failure::Failure;
 pub use plain::PlainProducer;
 pub use producer::Producer;

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest wait of one call, so that a stop is noticed in time.
 const STEP: Duration = Duration::from_millis(500);
+/// Pause before a call is repeated: some refusals come at once.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for the cluster's id.
 const CLUSTER_ID: Duration = Duration::from_secs(5);
 /// Age at which a client is replaced while its certificates or login are refused: a new one reads the files again.
@@ -66,6 +68,7 @@ impl Producer {
                 opened_at = Instant::now();
                 client = make(connection, transactional_id, timeout)?;
             }
+            std::thread::sleep(PAUSE);
         }
         connection.answers();
         let inner = Inner { connection: connection.clone(), client };
@@ -127,7 +130,7 @@ impl Producer {
                     let reason = format!("whether the transaction was committed is unknown: {reason}");
                     return Err(Failure::Lost { reason, fenced: false });
                 }
-                Next::Repeat => {}
+                Next::Repeat => std::thread::sleep(PAUSE),
             }
         }
     }
@@ -146,6 +149,7 @@ impl Producer {
                 let reason = format!("the transaction could not be aborted: {reason}");
                 return Err(Failure::Lost { reason, fenced: false });
             }
+            std::thread::sleep(PAUSE);
         }
     }
 

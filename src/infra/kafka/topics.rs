@@ -1,17 +1,21 @@
 //! Which topics there are, with which limits, and making them.
 
-use super::connection::Connection;
+use super::connection::{Connection, Login};
 use super::context::Context;
 use super::deliveries::Deadline;
 use super::failure::{Failure, told};
 use super::read::{NOT_ALLOWED, consumer, partitions};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier};
 use rdkafka::admin::{NewTopic as Creation, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+
+/// Longest wait of one call.
+const STEP: Duration = Duration::from_millis(500);
+const NO_TOKEN: &str = "topics cannot be created with kafka.sasl_mechanism = OAUTHBEARER";
 
 /// What Kafka says about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +53,8 @@ pub struct NewTopic {
 /// Asks about topics and makes them. Everything here blocks and is not to be called from an async task.
 pub struct Topics {
     connection: Connection,
-    admin: AdminClient<Context>,
+    /// `None` for a login by token: this client of the crate does not ask for tokens. Topics can be seen without it.
+    admin: Option<AdminClient<Context>>,
     consumer: BaseConsumer<Context>,
     runtime: Runtime,
     timeout: Duration,
@@ -62,8 +67,9 @@ impl Topics {
     /// [`Failure::Lost`]: the settings cannot be used.
     pub fn open(connection: &Connection, timeout: Duration) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let by_token = matches!(connection.settings().login, Some(Login::Token { .. }));
         Ok(Self {
-            admin: connection.client(&[])?,
+            admin: if by_token { None } else { Some(connection.client(&[])?) },
             consumer: consumer(connection)?,
             runtime: runtime.map_err(|error| Failure::Lost { reason: error.to_string(), fenced: false })?,
             connection: connection.clone(),
@@ -101,11 +107,9 @@ impl Topics {
             matches!(fact, TopicFacts::Exists { .. }).then(|| name.clone())
         };
         let names: Vec<String> = facts.iter().filter_map(is_there).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
+        let Some(admin) = self.admin.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let described = self.runtime.block_on(self.admin.describe_configs(&asked, &self.options()));
+        let described = self.runtime.block_on(admin.describe_configs(&asked, &self.options()));
         let described = described.map_err(|error| self.again(&error))?;
         // Without the right to know, there is an error in place of the settings.
         for resource in described.into_iter().flatten() {
@@ -157,6 +161,11 @@ impl Topics {
         if topics.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let Some(admin) = &self.admin else {
+            let failed = |topic: &NewTopic| (topic.name.clone(), NO_TOKEN.to_owned());
+            return Ok(topics.iter().map(failed).collect());
+        };
+        self.reach()?;
         let retention = |topic: &NewTopic| topic.retention.map(|time| time.as_millis().to_string());
         let retentions: Vec<_> = topics.iter().map(retention).collect();
         let creations = topics.iter().zip(&retentions).map(|(topic, retention)| {
@@ -172,7 +181,7 @@ impl Topics {
             }
         });
         let creations: Vec<_> = creations.collect();
-        let created = self.runtime.block_on(self.admin.create_topics(&creations, options));
+        let created = self.runtime.block_on(admin.create_topics(&creations, options));
         let created = created.map_err(|error| self.again(&error))?;
         self.connection.answers();
         let failed = created.into_iter().filter_map(Result::err);
@@ -184,6 +193,18 @@ impl Topics {
             code => (name, code.to_string()),
         });
         Ok(told.collect())
+    }
+
+    /// Waits until Kafka answers. The client that asks hears why not, unlike the one that makes topics.
+    fn reach(&self) -> Result<(), Failure> {
+        let deadline = Deadline::after(self.timeout);
+        while self.consumer.client().fetch_cluster_id(STEP).is_none() {
+            while self.consumer.poll(Duration::ZERO).is_some() {}
+            if deadline.has_passed() {
+                return Err(Failure::Again { reason: self.connection.reason("Kafka did not answer") });
+            }
+        }
+        Ok(())
     }
 
     fn options(&self) -> AdminOptions {

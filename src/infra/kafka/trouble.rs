@@ -90,6 +90,11 @@ pub(super) fn of(code: Option<Code>, reason: &str, settings: &Settings) -> Optio
             let text = format!("{broker} ends the connection, perhaps because it expects TLS or a login");
             found(Kind::Security, Some("kafka.security"), text)
         }
+        // A TLS alert, read as a length.
+        _ if reason.contains("Invalid response size") => {
+            let text = format!("the answer of {broker} is not Kafka's, perhaps because it expects TLS");
+            found(Kind::Security, Some("kafka.security"), text)
+        }
         Some(Code::BrokerTransportFailure) if reason.contains("Connect to") => {
             found(Kind::Refused, Some("kafka.bootstrap"), format!("no broker answers at {broker}: {text}"))
         }
@@ -131,10 +136,12 @@ pub(super) fn of_creation(error: &KafkaError) -> Trouble {
     Trouble::known(setting, reason)
 }
 
-/// The broker in `sasl_ssl://127.0.0.1:20508/bootstrap: SSL handshake failed: …`.
+/// The broker in `sasl_ssl://127.0.0.1:20508/bootstrap: SSL handshake failed: …`; without TLS or login there is no scheme.
 pub(super) fn broker_of(reason: &str) -> Option<&str> {
-    let (_, rest) = reason.split_once("://").filter(|(scheme, _)| !scheme.contains(' '))?;
-    rest.split_once('/').map(|(broker, _)| broker)
+    let (name, _) = reason.split_once(": ")?;
+    let name = name.split_once("://").map_or(name, |(_, name)| name);
+    let (broker, _) = name.rsplit_once('/')?;
+    (broker.contains(':') && !broker.contains(' ')).then_some(broker)
 }
 
 /// The part of a reason that a person reads: without the broker before it and the circumstances behind it.
@@ -175,6 +182,7 @@ mod tests {
         let reason =
             "sasl_ssl://127.0.0.1:20508/bootstrap: SSL handshake failed: error (after 6ms in state X)";
         assert_eq!(broker_of(reason), Some("127.0.0.1:20508"));
+        assert_eq!(broker_of("127.0.0.1:20508/1: Connect to x failed"), Some("127.0.0.1:20508"));
         assert_eq!(broker_of("1/1 brokers are down"), None);
         assert_eq!(broker_of("see https://example.com/x"), None);
     }

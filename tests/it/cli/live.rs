@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-const CHECK: [&str; 4] = ["config", "check", "--live", "--json"];
+pub const CHECK: [&str; 4] = ["config", "check", "--live", "--json"];
 
 /// Name of each check, whether it failed, and its remark.
-fn lines(ended: &Output) -> Vec<(String, bool, String)> {
+pub fn lines(ended: &Output) -> Vec<(String, bool, String)> {
     let said = String::from_utf8(ended.stdout.clone()).unwrap();
     let line = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
