@@ -41,7 +41,7 @@ pub use provenance::Field;
 pub use row::StoredRow;
 pub use schema::json_schema;
 pub use version::Version;
-pub use write::{Counts, LoadReport, Loading, LogEntry, Removed, Written, remove, topic, write};
+pub use write::{Counts, LoadReport, Loading, LogEntry, Op, Removed, Written, remove, topic, write};
 
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, Timestamp};
 use module_api::Finding;
