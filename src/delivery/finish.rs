@@ -102,7 +102,8 @@ struct Context {
 }
 
 impl Finisher {
-    /// Starts gathering. `writers` insert the rows of features. The topics of published tables are looked up once, here.
+    /// Starts gathering. `writers` insert the rows of features. Topics and schemas of published tables are looked up
+    /// once, here.
     pub async fn start(
         db: Db,
         tables: Tables,
@@ -112,10 +113,10 @@ impl Finisher {
     ) -> Result<Self, DbError> {
         let register = log::Topics::new(db.clone());
         let mut topics = state::Topics::new();
-        for table in tables.tables().iter().filter(|declared| declared.table.published) {
-            let name = load::topic(&table.table.name);
+        for (table, schema) in load::register_schemas(&db, &tables).await? {
+            let name = load::topic(&table);
             let topic = register.id(&name).await?;
-            topics.insert(name, state::Published { topic, table: table.table.name.clone() });
+            topics.insert(name, state::Published { topic, table, schema });
         }
         let (topics, committed) = (Arc::new(topics), stored::Committed::default());
         let context = Arc::new(Context { db, tables, topics, wake, writers, committed });

@@ -328,12 +328,15 @@ pub type Topics = HashMap<String, Published>;
 pub struct Published {
     pub topic: TopicId,
     pub table: String,
+    /// Version of its schema.
+    pub schema: i32,
 }
 
 /// A published row as a log entry; `None` if its table was published after this process started.
 pub fn published(topics: &Topics, entry: LogEntry) -> Option<log::Entry> {
-    let Published { topic, table } = topics.get(&entry.topic)?;
-    let headers = [("op", entry.op.word().to_owned()), ("table", table.clone())];
+    let Published { topic, table, schema } = topics.get(&entry.topic)?;
+    let headers =
+        [("op", entry.op.word().to_owned()), ("table", table.clone()), ("schema", schema.to_string())];
     Some(log::Entry {
         topic: *topic,
         key: Some(entry.key.into_bytes()),
