@@ -105,6 +105,12 @@ impl StoredRow {
         object(table, &self.values)
     }
 
+    /// Its natural key in JSON, by column name.
+    pub(super) fn key_to_json(&self, table: &Declared) -> serde_json::Map<String, serde_json::Value> {
+        let column = |&k: &usize| (table.fields[k].name.clone(), value::to_json(&self.values[k]));
+        table.key.iter().map(column).collect()
+    }
+
     /// The reverse of [`to_json`](Self::to_json); missing columns are null.
     pub(super) fn from_json(
         table: &Declared,

@@ -113,40 +113,6 @@ async fn rows_without_a_time_of_their_own_are_keyed_by_their_receipt() {
 }
 
 #[tokio::test]
-async fn published_rows_are_told_when_they_change_and_only_then() {
-    each_store(|db| async move {
-        let tables = prepared(&db).await;
-        let first = new_load(1);
-        let told = |written: &Written| -> Vec<String> {
-            written.entries.iter().map(|(_, e)| format!("{} {}", e.topic, e.key)).collect()
-        };
-        let rows = vec![node("a", Some(1), 1), node("b", Some(1), 1)];
-        let written = write(&db, &tables, vec![(first.clone(), rows.clone())]).await.unwrap();
-        assert_eq!(told(&written), ["rows.node a", "rows.node b"]);
-        let body: serde_json::Value = serde_json::from_slice(&written.entries[0].1.body).unwrap();
-        assert_eq!(
-            (&body["node_name"], &body["load"], &body["customer"]),
-            (&"a".into(), &1.into(), &"acme".into())
-        );
-
-        let written = write(&db, &tables, vec![(new_load(2), rows)]).await.unwrap();
-        assert!(told(&written).is_empty(), "the same again is no change");
-
-        let replay = NewLoad { job: JobId(3), ..first };
-        let rows = vec![node("a", Some(1), 1), node("c", Some(1), 1)];
-        let written = write(&db, &tables, vec![(replay, rows)]).await.unwrap();
-        assert_eq!(told(&written), ["rows.node c"]);
-
-        let load = write(&db, &tables, vec![(new_load(4), vec![node("a", Some(1), 9)])]).await.unwrap();
-        assert_eq!(told(&load), ["rows.node a"]);
-        let removed = remove(&db, &tables, load.loads[0].load).await;
-        let body: serde_json::Value = serde_json::from_slice(&removed.entries[0].body).unwrap();
-        assert_eq!((removed.entries.len(), &body["load"]), (1, &1.into()));
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn nul_is_removed_from_text_and_a_finding_says_so() {
     each_store(|db| async move {
         let tables = prepared(&db).await;
