@@ -51,6 +51,39 @@ async fn removing_a_load_puts_back_the_newest_of_the_others() {
     .await;
 }
 
+/// Random letters, which no store makes shorter.
+fn letters(count: usize) -> String {
+    let mut state = 7_u64;
+    let letter = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap())
+    });
+    letter.take(count).collect()
+}
+
+#[tokio::test]
+async fn the_longest_indexed_value_fits_the_index_and_one_byte_more_is_refused() {
+    each_store(|db| async move {
+        let mut declaration = declaration();
+        declaration.tables[0].indexed.push("text_value".into());
+        let tables = Tables::new(&[declaration]).unwrap();
+        load::ensure(&db, &tables, Duration::from_secs(5)).await.unwrap();
+        // Customer and name count 8 bytes more than they are long, and so does the value.
+        for key in [1, 1_980] {
+            let name = letters(key);
+            let longest = 2_600 - (key + 8) - ("acme".len() + 8) - 8;
+            let load = |length| vec![(new_load(1), vec![row(&name, &letters(length))])];
+            write(&db, &tables, load(longest)).await.unwrap();
+            let refused = write(&db, &tables, load(longest + 1)).await.unwrap_err().to_string();
+            assert!(refused.contains("text_value") && refused.contains("2600 bytes"), "{refused}");
+        }
+        let refused = write(&db, &tables, vec![(new_load(1), vec![row(&letters(1_981), "")])]).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("the key is longer than 2000 bytes"), "{refused}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_became_of_each_row_is_counted() {
     each_store(|db| async move {
