@@ -24,6 +24,7 @@ mod queues;
 mod receipts;
 mod rows;
 mod rules;
+mod schemas;
 mod serve;
 mod shell;
 mod verify;
@@ -95,6 +96,7 @@ enum Command {
     #[command(subcommand)]
     Receipts(receipts::Receipts),
     Rows(rows::Rows),
+    Schemas(schemas::Schemas),
     Trace(deliveries::Trace),
     Replay(deliveries::Replay),
     #[command(subcommand)]
@@ -192,6 +194,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Deliveries(deliveries) => ask(global, async |api| deliveries.run(global, api).await).await,
         Command::Receipts(receipts) => ask(global, async |api| receipts.run(api).await).await,
         Command::Rows(rows) => ask(global, async |api| rows.run(global, api).await).await,
+        Command::Schemas(schemas) => ask(global, async |api| schemas.run(global, api).await).await,
         Command::Trace(trace) => ask(global, async |api| trace.run(global, api).await).await,
         Command::Replay(replay) => ask(global, async |api| replay.run(global, api).await).await,
         Command::Rules(rules) => rules.run(global).await,

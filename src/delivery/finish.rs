@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
 
-/// A load above this many rows commits alone, on the pool for large loads.
+/// A load above this many rows commits alone, on the pool for large loads. So does one whose rows are not in memory.
 const LARGE: u64 = 2_000;
 const CHUNK: usize = 2_000;
 
@@ -102,7 +102,8 @@ struct Context {
 }
 
 impl Finisher {
-    /// Starts gathering. `writers` insert the rows of features. The topics of published tables are looked up once, here.
+    /// Starts gathering. `writers` insert the rows of features. Topics and schemas of published tables are looked up
+    /// once, here.
     pub async fn start(
         db: Db,
         tables: Tables,
@@ -112,9 +113,10 @@ impl Finisher {
     ) -> Result<Self, DbError> {
         let register = log::Topics::new(db.clone());
         let mut topics = state::Topics::new();
-        for table in tables.tables().iter().filter(|declared| declared.table.published) {
-            let name = load::topic(&table.table.name);
-            topics.insert(name.clone(), register.id(&name).await?);
+        for (table, schema) in load::register_schemas(&db, &tables).await? {
+            let name = load::topic(&table);
+            let topic = register.id(&name).await?;
+            topics.insert(name, state::Published { topic, table, schema });
         }
         let (topics, committed) = (Arc::new(topics), stored::Committed::default());
         let context = Arc::new(Context { db, tables, topics, wake, writers, committed });
@@ -150,8 +152,11 @@ const REPEATS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 
 async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<Became, DbError>> {
+    // Rows that are not in memory are written apart from those of others, so they commit alone too: the entries of a batch
+    // are in order of its items, not of its writes.
+    let large = |rows: &Rows| rows.len() > LARGE || rows.in_memory().is_none();
     let (large, small): (Vec<_>, Vec<_>) = items.into_iter().enumerate().partition(|(_, item)| {
-        item.work.as_ref().and_then(|work| work.load.as_ref()).is_some_and(|(_, rows)| rows.len() > LARGE)
+        item.work.as_ref().and_then(|work| work.load.as_ref()).is_some_and(|(_, rows)| large(rows))
     });
     let mut answers: Vec<(usize, Result<Became, DbError>)> = Vec::new();
     for (at, item) in large {

@@ -4,6 +4,7 @@
 //!   POST or PUT /deliveries ─▶ deliveries::post ─▶ a receipt             ingest
 //!   /receipts/{id}                                                  open: state and times
 //!   /jobs  /deliveries  /rows/{table}                               read, in the caller's scope
+//!   /schemas/{table}                                                read; the same for everybody
 //!   /deliveries/{id}/message, /parts/{n}                            content
 //!   /jobs/{id}/…  /held/{job}/…  /deliveries/{id}/replay            operate, in the caller's scope
 //!   /queues  /modules  /log/{topic}  /keys                          the installation's: 404 for a customer's key
@@ -24,6 +25,7 @@ mod queues;
 mod receipts;
 mod refusal;
 mod rows;
+mod schemas;
 
 pub use feature::FEATURE;
 
@@ -123,6 +125,7 @@ pub fn routes(api: Arc<Api>) -> ApiRoutes {
         .merge(queues::routes())
         .merge(log::routes())
         .merge(modules::routes())
+        .merge(schemas::routes())
         .merge(keys::routes());
     ApiRoutes { keyed: keyed.with_state(Arc::clone(&api)), open: receipts::routes().with_state(api) }
 }

@@ -50,6 +50,29 @@ pub(super) fn fields(keyed_by_report_at: bool) -> Vec<Field> {
     PROVENANCE.iter().map(field).collect()
 }
 
+/// What a provenance column says.
+pub(super) fn meaning(name: &str) -> &'static str {
+    match name {
+        "customer" => "customer of the delivery that the row was read from",
+        "category" => "category of the delivery",
+        "type" => "type of the delivery",
+        "grp" => "group of the delivery",
+        "delivery_id" => "the delivery",
+        "source_sha256" => "SHA-256 of the part that the row was read from, after decoding and decompression",
+        "source_path" => "path of that part inside the delivery; what follows !/ is a member of an archive",
+        "source_line" => "line of that part, from 1; null where the format has no lines",
+        "received_at" => "when the delivery arrived",
+        "report_at" => "time that the source itself gives",
+        "report_tz_assumed" => "whether report_at had no time zone and one was assumed",
+        "parser" => "the module that read the row, family/type",
+        "parser_version" => "version of that module",
+        "profile" => "profile that shaped the row; null without one",
+        "row_hash" => "SHA-256 over key and declared columns: rows with the same values have the same",
+        "load_id" => "the load that brought the row",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

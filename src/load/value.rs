@@ -78,11 +78,11 @@ pub(super) fn canonical(value: &Value) -> Cow<'_, [u8]> {
     }
 }
 
-/// Size of the value in an index, in bytes.
+/// Greatest size of the value in an index of Postgres, in bytes, with its length and the padding before it.
 pub(super) fn index_bytes(value: &Value) -> usize {
     match value {
-        Value::Text(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
+        Value::Text(text) => text.len() + 8,
+        Value::Bytes(bytes) => bytes.len() + 8,
         _ => 16,
     }
 }

@@ -28,9 +28,7 @@ impl Wanted {
     /// # Errors
     /// [`Range`](Kind::Range) if the range lies behind the end.
     pub fn of(method: &Method, headers: &HeaderMap, etag: &str, len: u64) -> Result<Self, Problem> {
-        if lists(headers, header::IF_NONE_MATCH)
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-        {
+        if is_known(headers, etag) {
             return Ok(Self::NotModified);
         }
         // Other methods have no ranges, and a range of other bytes than the client knows is of no use.
@@ -61,6 +59,13 @@ impl Wanted {
         let Self::Part { first, len: part } = self else { return None };
         HeaderValue::try_from(format!("bytes {first}-{}/{len}", first + part - 1)).ok()
     }
+}
+
+/// Whether the client has what has the entity tag `etag`, as `If-None-Match` says.
+#[must_use]
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    lists(headers, header::IF_NONE_MATCH)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// The elements of a field that is a list, over all its lines. Entity tags of ours hold no comma.

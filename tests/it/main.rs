@@ -28,6 +28,7 @@ mod memory;
 mod metrics_walk;
 mod modes;
 mod orphans;
+mod outages;
 mod owner;
 mod page;
 mod postfix_walk;

@@ -49,9 +49,9 @@ impl Delivery<'_> {
 
     /// How the text of a file that is no mail was probably sent, where that spoils it.
     fn sign(&self, part: &Part<'_>) -> Option<&'static str> {
-        // A mail has a header.
-        let is_file = self.envelope.headers.is_empty() && part.parent.is_none();
-        if !is_file || !part.sniffed_type.starts_with("text/") {
+        // A mail has a header, or a body at least.
+        let is_file = self.envelope.headers.is_empty() && part.kind == PartKind::Attachment;
+        if !is_file || part.parent.is_some() || !part.sniffed_type.starts_with("text/") {
             return None;
         }
         let text = part.text(SIGNS_WITHIN).ok()?.text;

@@ -10,7 +10,7 @@ use crate::job::store::{End, NewJob, Note, PutBack};
 use crate::job::{self, Became, Finished, FinishedEnd};
 use crate::load::{LogEntry, NewLoad};
 use crate::log::{self, TopicId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// The end of a job, in a form that can be tried again.
 pub struct Ending {
@@ -321,15 +321,26 @@ async fn create_deliveries(tx: &mut Tx<'_>, all: &[Consequences]) -> Result<(), 
     store::insert_deliveries(tx, &records).await
 }
 
-/// Topics of published tables, by name.
-pub type Topics = HashMap<String, TopicId>;
+/// Published tables, by name of their topic.
+pub type Topics = HashMap<String, Published>;
+
+/// A table whose changed rows are told.
+pub struct Published {
+    pub topic: TopicId,
+    pub table: String,
+    /// Version of its schema.
+    pub schema: i32,
+}
 
 /// A published row as a log entry; `None` if its table was published after this process started.
 pub fn published(topics: &Topics, entry: LogEntry) -> Option<log::Entry> {
+    let Published { topic, table, schema } = topics.get(&entry.topic)?;
+    let headers =
+        [("op", entry.op.word().to_owned()), ("table", table.clone()), ("schema", schema.to_string())];
     Some(log::Entry {
-        topic: *topics.get(&entry.topic)?,
+        topic: *topic,
         key: Some(entry.key.into_bytes()),
-        headers: BTreeMap::new(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
         body: entry.body,
     })
 }

@@ -30,17 +30,14 @@ pub(super) struct Index {
 }
 
 /// One index per searchable column, in the order in which rows are listed: by that column, by `received_at`, by the key. So a
-/// page is a walk of the index, also behind a filter that holds the first column to one value. Postgres limits an entry to
-/// 2,704 bytes: where a text and the key might be longer together it sorts what came at one time.
+/// page is a walk of the index, also behind a filter that holds the first column to one value. A row whose entry would be too
+/// long for Postgres is refused before it is written.
 pub(super) fn indexes(dialect: Dialect, table: &Declared) -> Vec<Index> {
     let relation = dialect.relation(&table.table.name);
     let index = |first: &str| {
-        let field = table.fields.iter().find(|field| field.name == first);
-        let long = field.is_some_and(|field| matches!(field.kind, ColumnKind::Text | ColumnKind::Bytes));
-        let key: Vec<&str> = table.key_fields().map(|field| field.name.as_str()).collect();
-        let fits = dialect == Dialect::Lite || !long || key.contains(&first);
+        let key = table.key_fields().map(|field| field.name.as_str());
         let mut columns = vec![quoted(first)];
-        for column in std::iter::once("received_at").chain(key.into_iter().filter(|_| fits)).map(quoted) {
+        for column in std::iter::once("received_at").chain(key).map(quoted) {
             if !columns.contains(&column) {
                 columns.push(column);
             }

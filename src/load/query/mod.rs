@@ -97,7 +97,7 @@ pub enum QueryError {
 }
 
 /// A checked query.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Checked {
     relation: String,
     table: Arc<Declared>,

@@ -8,7 +8,9 @@ use crate::infra::db::FEW;
 use crate::load::columns::Bound;
 use crate::load::provenance::{CUSTOMER, Field, RECEIVED_AT};
 use crate::load::sql::Dialect;
+use crate::load::value;
 use module_api::{ColumnKind, Value};
+use std::cmp::Ordering;
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,9 @@ impl Start {
     }
 }
 
+/// Most values of an `in` filter that are looked up one by one.
+const BRANCHES: usize = 16;
+
 impl Operator {
     /// Whether all rows that meet it have one value.
     const fn is_fixed(&self) -> bool {
@@ -86,6 +91,36 @@ impl Checked {
     /// Whether an index begins with a column.
     fn is_indexed(&self, position: usize) -> bool {
         self.table.searchable().contains(&self.field(position).name.as_str())
+    }
+
+    /// The queries, one for each value of an `in` filter, whose rows together are those of this one. Each is a walk of the index in
+    /// the order of rows. For the values together there is no such walk: a store sorts all that meet the filter, or walks the
+    /// whole table in its order. `None` where the filter has no index, or the order is another.
+    pub(super) fn branches(&self) -> Option<Vec<Self>> {
+        if self.order[0] != RECEIVED_AT || self.relation != self.table.table.name {
+            return None;
+        }
+        let (number, values) =
+            self.conditions.iter().enumerate().find_map(|(number, (position, operator))| {
+                let Operator::In(values) = operator else { return None };
+                (values.len() <= BRANCHES && self.is_indexed(*position)).then_some((number, values))
+            })?;
+        let mut branches: Vec<Self> = Vec::with_capacity(values.len());
+        for (at, value) in values.iter().enumerate() {
+            if !values[..at].contains(value) {
+                let mut branch = self.clone();
+                branch.conditions[number].1 = Operator::Equal(value.clone());
+                branches.push(branch);
+            }
+        }
+        Some(branches)
+    }
+
+    /// Compares two rows in the order of the query, where its first column cannot be null.
+    pub(super) fn compare(&self, a: &[Value], b: &[Value]) -> Ordering {
+        let fields = self.order.iter().map(|&position| value::order(&a[position], &b[position]));
+        let ascending = fields.fold(Ordering::Equal, Ordering::then);
+        if self.descending { ascending.reverse() } else { ascending }
     }
 
     /// Whether the index of a condition's column has the rows that meet it in the order of the query.

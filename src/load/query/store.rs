@@ -18,8 +18,20 @@ use utoipa::ToSchema;
 pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, DbError> {
     let mut reader = db.reader(View::Results).await?;
     let tx = &mut reader.tx();
-    let (dialect, start) = (Dialect::of(tx), start(tx, query).await?);
     let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX).saturating_add(1);
+    let Some(branches) = query.branches() else { return branch(tx, query, wanted).await };
+    let mut rows = Vec::new();
+    for query in &branches {
+        rows.extend(branch(tx, query, wanted).await?);
+    }
+    rows.sort_by(|a, b| query.compare(a, b));
+    rows.truncate(wanted);
+    Ok(rows)
+}
+
+/// Up to `wanted` rows of a query, in its order.
+async fn branch(tx: &mut Tx<'_>, query: &Checked, wanted: usize) -> Result<Vec<Vec<Value>>, DbError> {
+    let (dialect, start) = (Dialect::of(tx), start(tx, query).await?);
     let mut rows = Vec::new();
     for &part in Part::left(query).iter() {
         let missing = wanted - rows.len();
@@ -35,11 +47,14 @@ pub(super) async fn rows(db: &Db, query: &Checked) -> Result<Vec<Vec<Value>>, Db
 pub(super) async fn plan(db: &Db, query: &Checked) -> Result<Vec<String>, DbError> {
     let mut reader = db.reader(View::Results).await?;
     let tx = &mut reader.tx();
-    let (dialect, start) = (Dialect::of(tx), start(tx, query).await?);
+    let branches = query.branches();
     let mut plan = Vec::new();
-    for &part in Part::left(query).iter() {
-        let (text, bound) = statement(dialect, query, start, part, 1);
-        plan.extend(lines(tx, (format!("{}{text}", tx.explain()), bound)).await?);
+    for query in branches.as_deref().unwrap_or(std::slice::from_ref(query)) {
+        let (dialect, start) = (Dialect::of(tx), start(tx, query).await?);
+        for &part in Part::left(query).iter() {
+            let (text, bound) = statement(dialect, query, start, part, 1);
+            plan.extend(lines(tx, (format!("{}{text}", tx.explain()), bound)).await?);
+        }
     }
     Ok(plan)
 }

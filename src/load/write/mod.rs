@@ -18,7 +18,7 @@ mod publish;
 mod removal;
 mod store;
 
-pub use publish::{LogEntry, topic};
+pub use publish::{LogEntry, Op, topic};
 pub use removal::{Removed, remove};
 
 use super::declared::{Declared, Tables};
@@ -69,8 +69,8 @@ pub struct LoadReport {
 pub struct Written {
     /// One per load, in the order given.
     pub loads: Vec<LoadReport>,
-    /// Log entries for new and changed rows of published tables, to be appended in this transaction, each with the position
-    /// of the load that changed the row.
+    /// Log entries for new, changed and deleted rows of published tables, to be appended in this transaction, each with the
+    /// position of the load that changed the row.
     pub entries: Vec<(usize, LogEntry)>,
 }
 
@@ -160,7 +160,8 @@ impl Loading {
         Ok(entries)
     }
 
-    /// Stores findings and counts; returns the reports, and log entries of superseded rows that moved back.
+    /// Stores findings and counts; returns the reports, and log entries of rows that are gone and of superseded ones that moved
+    /// back.
     pub async fn finish(
         mut self,
         tx: &mut Tx<'_>,
@@ -230,8 +231,11 @@ impl Loading {
         let merged = merge::decide(table, taken, there)?;
         store::upsert(tx, table, OnConflict::Replace, merged.winners.iter().map(|(w, _)| &w.row)).await?;
         store::supersede(tx, table, merged.losers.iter()).await?;
-        for (incoming, fate) in merged.winners.iter().chain(&merged.refused) {
+        for (incoming, fate) in &merged.winners {
             self.settle(table, incoming, *fate, entries);
+        }
+        for (incoming, fate) in &merged.refused {
+            self.count(table, incoming.load, *fate);
         }
         Ok(())
     }
@@ -244,8 +248,15 @@ impl Loading {
         entries: &mut Vec<(usize, LogEntry)>,
     ) {
         self.count(table, incoming.load, fate);
-        if table.table.published && matches!(fate, Fate::Inserted | Fate::Updated) {
-            entries.extend(self.replaced.entry_of(table, incoming).map(|entry| (incoming.load, entry)));
+        if !table.table.published {
+            return;
+        }
+        match fate {
+            Fate::Inserted | Fate::Updated => {
+                entries.extend(self.replaced.entry_of(table, incoming).map(|entry| (incoming.load, entry)));
+            }
+            Fate::Duplicate => self.replaced.took_over(table, incoming),
+            Fate::Stale => {}
         }
     }
 

@@ -16,7 +16,7 @@ pub struct Removed {
     pub rows: u64,
     /// Superseded rows of other loads that moved back.
     pub put_back: u64,
-    /// Log entries for changed rows of published tables, to be appended in this transaction. Deleted rows get none.
+    /// Log entries for deleted and changed rows of published tables, to be appended in this transaction.
     pub entries: Vec<LogEntry>,
 }
 

@@ -10,6 +10,7 @@ mod held;
 mod jobs;
 mod parameters;
 mod rows;
+mod schemas;
 mod strays;
 mod waiting;
 mod whole;

@@ -54,6 +54,13 @@ async fn posted_files_get_receipts_and_become_rows() {
         assert_eq!(shell.exit(&["receipts", "show", "00000000-0000-8000-8000-000000000000"]), 3);
         let event = &shell.objects(&["log", "tail", "rows.hydrastor_alert"])[0];
         assert!(event["position"].is_string() && event["body"].is_object(), "{event}");
+        let told = ["op", "table", "schema"].map(|name| event["headers"][name].as_str().unwrap());
+        assert_eq!(told, ["upsert", "hydrastor_alert", "1"]);
+        let schema = &shell.objects(&["schemas", "hydrastor_alert", "--version", told[2]])[0];
+        jsonschema::draft202012::validate(schema, &event["body"]).unwrap();
+        let listed = &shell.objects(&["schemas"])[0];
+        assert_eq!((&listed["topic"], &listed["version"]), (&"rows.hydrastor_alert".into(), &1.into()));
+        assert_eq!(shell.exit(&["schemas", "no_such_table"]), 3);
         let line = shell.says(&["log", "tail", "rows.hydrastor_alert"]);
         assert!(!line.starts_with('{') && line.contains("{\""), "when, then what: {line}");
         assert_eq!(served.stop(), Some(0));

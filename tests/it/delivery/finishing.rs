@@ -163,6 +163,8 @@ async fn every_stored_end_holds_its_own_log_entries() {
         let entries = end["consequences"]["entries"].as_array().unwrap();
         assert_eq!((job, entries.len()), (claimed.id, 1));
         assert_eq!(entries[0]["key"], serde_json::json!(name.as_bytes()), "{entries:?}");
+        let headers = serde_json::json!({ "op": "upsert", "table": "node", "schema": "1" });
+        assert_eq!(entries[0]["headers"], headers);
     }
     db.close().await;
 }

@@ -2,6 +2,7 @@
 
 use crate::stores::postgres;
 use headworks::infra::db::{Db, Pg, PgSettings};
+use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -67,6 +68,17 @@ impl Server {
         assert!(killed.success());
     }
 
+    /// Stops every process of the server where it is, so that nothing answers and no connection breaks; or lets them go on.
+    pub fn freeze(&self, frozen: bool) {
+        let first = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let first: i32 = first.lines().next().unwrap().parse().unwrap();
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        // The first one begins the others, so it stops before them.
+        for pid in std::iter::once(first).chain(children(first)) {
+            kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        }
+    }
+
     /// Where its one database is.
     pub fn url(&self) -> String {
         format!("postgres://hw@127.0.0.1:{}/postgres", self.port)
@@ -112,8 +124,17 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let data = self.data();
+        if data.join("postmaster.pid").exists() {
+            self.freeze(false);
+        }
         drop(self.output("pg_ctl", &["-D", data.to_str().unwrap_or_default(), "-m", "immediate", "stop"]));
     }
+}
+
+/// Processes that this one began.
+fn children(pid: i32) -> Vec<i32> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    listed.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 fn is_root() -> bool {

@@ -2,6 +2,7 @@
 
 mod ensuring;
 mod plans;
+mod publishing;
 mod querying;
 mod writing;
 

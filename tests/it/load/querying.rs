@@ -141,6 +141,30 @@ async fn every_type_is_filtered_by_every_operator() {
     .await;
 }
 
+#[tokio::test]
+async fn rows_of_several_values_page_in_the_order_of_all_rows() {
+    each_store(|db| async move {
+        let tables = prepared(&db).await;
+        for number in 1..=3 {
+            let rows = (0..60).map(|n| {
+                let mut row = row(&format!("name {}", 100 * number + n), "x");
+                row.values[2] = Value::Int(n % 4);
+                row
+            });
+            write(&db, &tables, vec![(new_load(number), rows.collect())]).await.unwrap();
+        }
+        for order in [None, Some(Order { column: "received_at".to_owned(), descending: false })] {
+            let question = Question { order, limit: 7, ..Question::default() };
+            let mut expected = pages(&db, &tables, question.clone()).await;
+            expected.retain(|values| [Value::Int(0), Value::Int(2)].contains(&values[2]));
+            assert_eq!(expected.len(), 90);
+            let filters = vec![Filter::new("int_value", "in:2,0,2,9")];
+            assert_eq!(pages(&db, &tables, Question { filters, ..question }).await, expected);
+        }
+    })
+    .await;
+}
+
 fn count(position: usize, holds: impl Fn(&Value) -> bool) -> usize {
     rows_of_every_type().iter().filter(|row| holds(&row.values[position])).count()
 }

@@ -51,6 +51,39 @@ async fn removing_a_load_puts_back_the_newest_of_the_others() {
     .await;
 }
 
+/// Random letters, which no store makes shorter.
+fn letters(count: usize) -> String {
+    let mut state = 7_u64;
+    let letter = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap())
+    });
+    letter.take(count).collect()
+}
+
+#[tokio::test]
+async fn the_longest_indexed_value_fits_the_index_and_one_byte_more_is_refused() {
+    each_store(|db| async move {
+        let mut declaration = declaration();
+        declaration.tables[0].indexed.push("text_value".into());
+        let tables = Tables::new(&[declaration]).unwrap();
+        load::ensure(&db, &tables, Duration::from_secs(5)).await.unwrap();
+        // Customer and name count 8 bytes more than they are long, and so does the value.
+        for key in [1, 1_980] {
+            let name = letters(key);
+            let longest = 2_600 - (key + 8) - ("acme".len() + 8) - 8;
+            let load = |length| vec![(new_load(1), vec![row(&name, &letters(length))])];
+            write(&db, &tables, load(longest)).await.unwrap();
+            let refused = write(&db, &tables, load(longest + 1)).await.unwrap_err().to_string();
+            assert!(refused.contains("text_value") && refused.contains("2600 bytes"), "{refused}");
+        }
+        let refused = write(&db, &tables, vec![(new_load(1), vec![row(&letters(1_981), "")])]).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("the key is longer than 2000 bytes"), "{refused}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_became_of_each_row_is_counted() {
     each_store(|db| async move {
@@ -108,40 +141,6 @@ async fn rows_without_a_time_of_their_own_are_keyed_by_their_receipt() {
         let rows = vec![node("n", None, 3)];
         let written = write(&db, &tables, vec![(new_load(3), rows)]).await;
         assert_eq!(written.unwrap().loads[0].counts["node"].updated, 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn published_rows_are_told_when_they_change_and_only_then() {
-    each_store(|db| async move {
-        let tables = prepared(&db).await;
-        let first = new_load(1);
-        let told = |written: &Written| -> Vec<String> {
-            written.entries.iter().map(|(_, e)| format!("{} {}", e.topic, e.key)).collect()
-        };
-        let rows = vec![node("a", Some(1), 1), node("b", Some(1), 1)];
-        let written = write(&db, &tables, vec![(first.clone(), rows.clone())]).await.unwrap();
-        assert_eq!(told(&written), ["rows.node a", "rows.node b"]);
-        let body: serde_json::Value = serde_json::from_slice(&written.entries[0].1.body).unwrap();
-        assert_eq!(
-            (&body["node_name"], &body["load"], &body["customer"]),
-            (&"a".into(), &1.into(), &"acme".into())
-        );
-
-        let written = write(&db, &tables, vec![(new_load(2), rows)]).await.unwrap();
-        assert!(told(&written).is_empty(), "the same again is no change");
-
-        let replay = NewLoad { job: JobId(3), ..first };
-        let rows = vec![node("a", Some(1), 1), node("c", Some(1), 1)];
-        let written = write(&db, &tables, vec![(replay, rows)]).await.unwrap();
-        assert_eq!(told(&written), ["rows.node c"]);
-
-        let load = write(&db, &tables, vec![(new_load(4), vec![node("a", Some(1), 9)])]).await.unwrap();
-        assert_eq!(told(&load), ["rows.node a"]);
-        let removed = remove(&db, &tables, load.loads[0].load).await;
-        let body: serde_json::Value = serde_json::from_slice(&removed.entries[0].body).unwrap();
-        assert_eq!((removed.entries.len(), &body["load"]), (1, &1.into()));
     })
     .await;
 }

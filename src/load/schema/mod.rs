@@ -1,19 +1,26 @@
 //! The JSON Schema of a table's rows, as in log entries and API responses.
 
+mod registry;
+
+pub use registry::{SchemaVersion, current_schema, register_schemas, schema, schema_versions};
+
 use super::declared::Declared;
+use super::provenance;
 use module_api::{ColumnKind, PROVENANCE};
 use serde_json::{Map, Value, json};
 
-/// JSON Schema (2020-12) of one row.
+/// JSON Schema (2020-12) of one row, as [`StoredRow::to_json`](super::StoredRow::to_json) writes it.
 #[must_use]
 pub fn json_schema(table: &Declared) -> Value {
     let mut properties = Map::new();
     for field in &table.fields {
         let mut property = of_kind(&field.kind, field.nullable);
         let declared = table.table.columns.iter().find(|c| c.name == field.name);
-        if let (Some(column), Some(object)) = (declared, property.as_object_mut()) {
-            object.insert("description".into(), column.meaning.clone().into());
-            object.extend(column.unit.clone().map(|unit| ("x-unit".to_owned(), unit.into())));
+        let meaning = declared.map_or_else(|| provenance::meaning(&field.name), |column| &column.meaning);
+        if let Some(object) = property.as_object_mut() {
+            object.insert("description".into(), meaning.into());
+            let unit = declared.and_then(|column| column.unit.clone());
+            object.extend(unit.map(|unit| ("x-unit".to_owned(), unit.into())));
         }
         properties.insert(field.name.clone(), property);
     }
@@ -25,6 +32,7 @@ pub fn json_schema(table: &Declared) -> Value {
         "type": "object",
         "properties": properties,
         "required": names,
+        "additionalProperties": false,
         "x-key": table.key.iter().map(|&k| &table.fields[k].name).collect::<Vec<_>>(),
         "x-provenance": PROVENANCE,
     })
@@ -88,5 +96,8 @@ mod tests {
             })
         );
         assert_eq!(schema["properties"]["state"]["enum"], serde_json::json!(["up", null]));
+        for name in module_api::PROVENANCE {
+            assert_ne!(schema["properties"][name]["description"], "", "{name}");
+        }
     }
 }
