@@ -22,7 +22,7 @@ use crate::delivery::{Core, Feature, FeatureSpec, Remake};
 use crate::infra::telemetry::metrics::Metrics;
 use crate::schedule::Keeper;
 use crate::web::health::Health;
-use crate::{jobs_api, mail, parse, router};
+use crate::{jobs_api, mail, parse, relay, router};
 use axum::Router;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Every feature there is. A new one is a word here.
-const FEATURES: &[FeatureSpec] = &[mail::FEATURE, parse::FEATURE, jobs_api::FEATURE];
+const FEATURES: &[FeatureSpec] = &[mail::FEATURE, parse::FEATURE, jobs_api::FEATURE, relay::FEATURE];
 
 /// A headworks of some roles.
 pub struct App {

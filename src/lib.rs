@@ -26,6 +26,7 @@ pub mod rules;
 pub mod jobs_api;
 pub mod mail;
 pub mod parse;
+pub mod relay;
 
 // [6] every URL and every periodic duty, folded from the features
 pub mod router;

@@ -136,7 +136,9 @@ async fn days(core: Arc<Core>) -> Result<(), DbError> {
 /// One round of removing what is past its retention; whether there may be more of it.
 async fn prune(core: &Core) -> Result<bool, DbError> {
     let config = core.live.config();
-    let (history, entries) = (config.history.retention.get(), config.log.retention.get());
+    let history = config.history.retention.get();
+    let unrelayed = config.kafka.is_used().then(|| config.log.unrelayed_retention.get());
+    let entries = log::Retention { keep: config.log.retention.get(), unrelayed };
     let round = core.db.write(Lane::State, move |mut tx| {
         Box::pin(async move {
             tx.take_time().await?;

@@ -22,6 +22,7 @@ mod postfix;
 mod print;
 mod queues;
 mod receipts;
+mod relay;
 mod rows;
 mod rules;
 mod schemas;
@@ -105,6 +106,8 @@ enum Command {
     Modules(modules::Modules),
     #[command(subcommand)]
     Queues(queues::Queues),
+    #[command(subcommand)]
+    Relay(relay::Relay),
     #[command(subcommand)]
     Log(log::Log),
     Verify(verify::Verify),
@@ -200,6 +203,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Rules(rules) => rules.run(global).await,
         Command::Modules(modules) => modules.run(global).await,
         Command::Queues(queues) => ask(global, async |api| queues.run(global, api).await).await,
+        Command::Relay(relay) => ask(global, async |api| relay.run(global, api).await).await,
         Command::Log(log) => ask(global, async |api| log.run(global, api).await).await,
         Command::Verify(verify) => verify.run(global).await,
         Command::Postfix(postfix) => postfix.run(global),

@@ -98,6 +98,7 @@ impl Check<'_> {
             (["history", "retention"], config.history.retention),
             (["held", "keep"], config.held.keep),
             (["log", "retention"], config.log.retention),
+            (["log", "unrelayed_retention"], config.log.unrelayed_retention),
             (["keeper", "promote_every"], keeper.promote_every),
             (["keeper", "expire_every"], keeper.expire_every),
             (["keeper", "partition_every"], keeper.partition_every),

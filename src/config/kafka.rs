@@ -102,7 +102,7 @@ pub struct TopicDefaults {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topic {
-    /// Its name. Default: `topic_prefix` and the name of the topic of the log.
+    /// Its name. Default: `topic_prefix` and the module whose rows they are, with a dot: `headworks.hydrastor.alert`.
     pub name: Option<TopicName>,
     /// Partitions, if it is created.
     pub partitions: Option<NonZeroU32>,
@@ -125,7 +125,7 @@ pub struct Group {
 /// What a topic is called, and how it is created. `None` leaves the decision to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicPlan {
-    /// Its name in Kafka. Follows [`TopicName`]'s rule only if the name of the log's topic does.
+    /// Its name in Kafka. Follows [`TopicName`]'s rule only if the name that was made does.
     pub name: String,
     /// Partitions.
     pub partitions: Option<NonZeroU32>,
@@ -144,14 +144,15 @@ impl Kafka {
         !self.bootstrap.is_empty()
     }
 
-    /// What the topic for `log_topic` is called, and how it is created.
+    /// What the topic for `log_topic` is called, and how it is created. Without a name of its own it is called `made`, behind
+    /// the prefix.
     #[must_use]
-    pub fn topic(&self, log_topic: &str) -> TopicPlan {
+    pub fn topic(&self, log_topic: &str, made: &str) -> TopicPlan {
         let none = Topic::default();
         let own = self.topics.get(log_topic).unwrap_or(&none);
         let name = own.name.as_ref().map(ToString::to_string);
         TopicPlan {
-            name: name.unwrap_or_else(|| format!("{}{log_topic}", self.topic_prefix)),
+            name: name.unwrap_or_else(|| format!("{}{made}", self.topic_prefix)),
             partitions: own.partitions.or(self.defaults.partitions),
             replication: own.replication.or(self.defaults.replication),
             retention: own.retention.or(self.defaults.retention).map(Period::get),

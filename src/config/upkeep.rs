@@ -26,6 +26,8 @@ pub struct Held {
 pub struct Log {
     /// How long entries stay readable; a reader further behind sees a gap.
     pub retention: Period,
+    /// How long entries are kept that the relay has not copied to Kafka yet; then they are pruned, and the log, a metric and `headworks relay list` say which ones. Without `[kafka]` it has no effect.
+    pub unrelayed_retention: Period,
 }
 
 /// How often the keeper's duties run.

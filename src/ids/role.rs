@@ -13,7 +13,7 @@ pub enum Role {
     Mail,
     /// Runs jobs.
     Worker,
-    /// Will copy the log to Kafka; refused while nothing runs in it.
+    /// Copies the log to Kafka.
     Relay,
     /// Periodic duties.
     Keeper,

@@ -21,12 +21,18 @@ impl Leader {
         Self { db, boot, term }
     }
 
+    /// The process.
+    #[must_use]
+    pub const fn boot(&self) -> BootId {
+        self.boot
+    }
+
     /// Takes or keeps `duty` for one term; `false` if another process has it. The time is the store's.
     ///
     /// # Errors
     /// When the store fails; the duty must then wait, because nobody knows who leads.
-    pub async fn leads(&self, duty: &'static str) -> Result<bool, DbError> {
-        let (boot, term) = (self.boot, self.term);
-        in_tx!(self.db, Lane::State, tx => store::lead(tx, duty, boot, term)).await
+    pub async fn leads(&self, duty: &str) -> Result<bool, DbError> {
+        let (duty, boot, term) = (duty.to_owned(), self.boot, self.term);
+        in_tx!(self.db, Lane::State, tx => store::lead(tx, &duty, boot, term)).await
     }
 }

@@ -20,5 +20,5 @@ mod store;
 mod topic;
 
 pub use position::Position;
-pub use store::{Entry, Page, Stored, append, prune, read, topics};
+pub use store::{Entry, Page, Retention, Stored, append, ends, entry, prune, read, topics};
 pub use topic::{TopicId, Topics};

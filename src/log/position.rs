@@ -1,5 +1,6 @@
 //! The position of a reader in a topic.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +12,12 @@ pub struct Position(pub(super) i64);
 impl Position {
     /// Before the first entry.
     pub const START: Self = Self(0);
+
+    /// The number of the entry before it: it rises with every entry, with holes.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
 }
 
 impl fmt::Display for Position {
@@ -28,6 +35,18 @@ impl FromStr for Position {
             text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
         let seq = if digits { i64::from_str_radix(text, 16).ok() } else { None };
         seq.map(Self).ok_or_else(bad)
+    }
+}
+
+impl Serialize for Position {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -128,6 +128,19 @@ pub async fn read(tx: &mut Tx<'_>, topic: TopicId, after: Position, limit: u32) 
     Ok(Page { entries, next, gap: after < pruned })
 }
 
+/// The entry whose position is `at`; `None` where there is none, or none any more.
+pub async fn entry(tx: &mut Tx<'_>, topic: TopicId, at: Position) -> Result<Option<Stored>, DbError> {
+    let text = "SELECT seq, at, key, headers, body FROM log WHERE topic = $1 AND seq = $2";
+    Ok(sql!(tx, query_as(text, topic, at).fetch_optional)?)
+}
+
+/// Positions of a topic: of its newest entry that is still there, and up to which entries have been pruned.
+pub async fn ends(tx: &mut Tx<'_>, topic: TopicId) -> Result<(Position, Position), DbError> {
+    let text = "SELECT coalesce(max(seq), 0) FROM log WHERE topic = $1";
+    let newest: Position = sql!(&mut *tx, query_scalar(text, topic).fetch_one)?;
+    Ok((newest, pruned(tx, topic).await?))
+}
+
 /// Read together with the rows, or after finding none, so that a prune in between is noticed.
 async fn pruned(tx: &mut Tx<'_>, topic: TopicId) -> Result<Position, DbError> {
     let text = "SELECT pruned FROM topic WHERE id = $1";
@@ -156,20 +169,43 @@ pub(super) async fn topic_id(tx: &mut Tx<'_>, name: &str) -> Result<TopicId, DbE
     Ok(sql!(tx, query_scalar(find, name).fetch_one)?)
 }
 
-/// Deletes entries older than `keep`: whole days in Postgres, at most `limit` rows in SQLite. Returns how many days or
+/// How long entries are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// All of them.
+    pub keep: Duration,
+    /// Those of exported topics that the relay has not copied yet, where there is a relay.
+    pub unrelayed: Option<Duration>,
+}
+
+/// Deletes entries past their retention: whole days in Postgres, at most `limit` rows in SQLite. Returns how many days or
 /// rows; readers that had not read them will see a gap.
-pub async fn prune(tx: &mut Tx<'_>, keep: Duration, limit: u32) -> Result<u64, DbError> {
+pub async fn prune(tx: &mut Tx<'_>, retention: Retention, limit: u32) -> Result<u64, DbError> {
     match tx {
-        Tx::Pg(connection) => prune_pg(connection, keep).await,
-        Tx::Lite(connection) => prune_lite(connection, keep, limit).await,
+        Tx::Pg(connection) => prune_pg(connection, retention).await,
+        Tx::Lite(connection) => prune_lite(connection, retention, limit).await,
     }
 }
 
-async fn prune_pg(connection: &mut PgConnection, keep: Duration) -> Result<u64, DbError> {
+impl Retention {
+    /// Entries older than this are deleted whether they were copied or not.
+    fn unrelayed_before(&self, now: Timestamp) -> Timestamp {
+        now.before(self.keep.max(self.unrelayed.unwrap_or_default()))
+    }
+}
+
+async fn prune_pg(connection: &mut PgConnection, retention: Retention) -> Result<u64, DbError> {
     let now: Timestamp = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
-    let midnight = "SELECT date_trunc('day', $1::timestamptz, 'UTC')";
-    let before: Timestamp =
-        sqlx::query_scalar(midnight).bind(now.before(keep)).fetch_one(&mut *connection).await?;
+    // A day goes as a whole, so the first entry that was not copied keeps its own.
+    let midnight = "
+        SELECT date_trunc('day', least($1::timestamptz, greatest($2::timestamptz, coalesce(min(first.at), $1))), 'UTC')
+        FROM relay CROSS JOIN LATERAL (
+          SELECT at FROM log WHERE topic = relay.topic AND seq > relay.seq ORDER BY seq LIMIT 1) first";
+    let before: Timestamp = sqlx::query_scalar(midnight)
+        .bind(now.before(retention.keep))
+        .bind(retention.unrelayed_before(now))
+        .fetch_one(&mut *connection)
+        .await?;
     let remember = "
         UPDATE topic SET pruned = gone.seq
         FROM (SELECT t.id, (SELECT max(seq) FROM log WHERE log.topic = t.id AND log.at < $1) AS seq FROM topic t) gone
@@ -178,11 +214,20 @@ async fn prune_pg(connection: &mut PgConnection, keep: Duration) -> Result<u64, 
     days::drop_before(connection, "log", before).await
 }
 
-async fn prune_lite(connection: &mut SqliteConnection, keep: Duration, limit: u32) -> Result<u64, DbError> {
-    let text = "SELECT seq FROM log WHERE at < $1 ORDER BY at, seq LIMIT $2";
+async fn prune_lite(
+    connection: &mut SqliteConnection,
+    retention: Retention,
+    limit: u32,
+) -> Result<u64, DbError> {
+    let text = "
+        SELECT seq FROM log WHERE at < $1
+          AND (at < $3 OR NOT EXISTS (SELECT 1 FROM relay WHERE relay.topic = log.topic AND relay.seq < log.seq))
+        ORDER BY at, seq LIMIT $2";
+    let now = Timestamp::now();
     let old: Vec<i64> = sqlx::query_scalar(text)
-        .bind(Timestamp::now().before(keep))
+        .bind(now.before(retention.keep))
         .bind(limit)
+        .bind(retention.unrelayed_before(now))
         .fetch_all(&mut *connection)
         .await?;
     let listed = json!(old).to_string();

@@ -102,6 +102,7 @@ async fn a_tailing_reader_sees_every_committed_entry_once_and_in_order() {
 struct Looks(Arc<[AtomicUsize; 2]>);
 
 /// Beyond every count of looks: the reader has ended.
+const A_DAY: log::Retention = log::Retention { keep: Duration::from_secs(86_400), unrelayed: None };
 const ENDED: usize = usize::MAX / 2;
 
 impl Looks {
@@ -190,7 +191,7 @@ async fn a_reader_behind_what_was_pruned_hears_of_a_gap() {
         age_everything_in(&db, topic).await;
         append(&db, vec![entry(topic, "young")]).await.unwrap();
 
-        let pruned = commit!(db, tx => log::prune(&mut tx, Duration::from_secs(24 * 3600), 100)).unwrap();
+        let pruned = commit!(db, tx => log::prune(&mut tx, A_DAY, 100)).unwrap();
         assert!(pruned > 0);
         assert_eq!(bodies(&db, topic).await, ["young"]);
         for behind in [Position::START, at_old] {
@@ -206,13 +207,40 @@ async fn a_reader_behind_what_was_pruned_hears_of_a_gap() {
     .await;
 }
 
+#[tokio::test]
+async fn entries_that_the_relay_has_not_copied_are_kept_up_to_their_own_limit() {
+    each_store(|db| async move {
+        let (topic, other) = two_topics(&db).await;
+        append(&db, vec![entry(topic, "copied"), entry(topic, "not copied")]).await.unwrap();
+        append(&db, vec![entry(other, "nobody exports it")]).await.unwrap();
+        let at_first = page(&db, topic, Position::START, 1).await.next.number();
+        crate::execute(&db, &format!("INSERT INTO relay (topic, seq) VALUES ({}, {at_first})", topic.0))
+            .await;
+        for topic in [topic, other] {
+            age_everything_in(&db, topic).await;
+        }
+        let unrelayed = |limit| log::Retention { unrelayed: Some(limit), ..A_DAY };
+        commit!(db, tx => log::prune(&mut tx, unrelayed(Duration::from_secs(30 * 86_400)), 100)).unwrap();
+        // A day of Postgres goes as a whole.
+        let kept: &[&str] = if db.is_pg() { &["copied", "not copied"] } else { &["not copied"] };
+        assert_eq!(bodies(&db, topic).await, kept);
+        assert_eq!(bodies(&db, other).await.len(), usize::from(db.is_pg()));
+
+        commit!(db, tx => log::prune(&mut tx, unrelayed(Duration::from_secs(2 * 86_400)), 100)).unwrap();
+        assert_eq!(bodies(&db, topic).await, [""; 0]);
+        let behind: Position = format!("{at_first:016x}").parse().unwrap();
+        assert!(page(&db, topic, behind, 9).await.gap, "what was lost is told");
+    })
+    .await;
+}
+
 /// Moves the entries of a topic three days back; on Postgres into a partition of that day.
 async fn age_everything_in(db: &Db, topic: TopicId) {
     let day = Duration::from_secs(24 * 3600);
     let back = i64::try_from((day * 3).as_micros()).unwrap();
     if db.is_pg() {
         let make = "DO $$ DECLARE d date := (now() AT TIME ZONE 'UTC')::date - 3; BEGIN
-            EXECUTE format('CREATE TABLE log_%s PARTITION OF log FOR VALUES FROM (%L) TO (%L)',
+            EXECUTE format('CREATE TABLE IF NOT EXISTS log_%s PARTITION OF log FOR VALUES FROM (%L) TO (%L)',
                            to_char(d, 'YYYYMMDD'), d || ' 00:00+00', d + 1 || ' 00:00+00'); END $$";
         crate::execute(db, make).await;
         let text =

@@ -38,6 +38,7 @@ mod promises;
 mod readme;
 mod recovery;
 mod rejections;
+mod relay;
 mod reload;
 mod roles;
 mod running;

@@ -8,10 +8,13 @@
 
 use super::live::Line;
 use crate::app;
-use crate::config::{Cleanup, Config, Kafka, KafkaDelivery, TopicPlan};
+use crate::config::{Cleanup, Config, Kafka, KafkaDelivery, TopicName, TopicPlan};
 use crate::infra::kafka::{
-    Connection, Failure, NewTopic, TopicFacts, Topics, ensure_transactions, may_write, read_to_end,
+    Connection, Failure, TopicFacts, Topics, ensure_transactions, may_write, read_to_end,
 };
+use crate::load::Tables;
+use crate::relay;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -22,14 +25,21 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(3);
 
 /// Checks Kafka if one is configured.
-pub(super) async fn check(config: &Config) -> Vec<Line> {
+///
+/// `tables` are those of the modules; `None` if these cannot be read.
+pub(super) async fn check(config: &Config, tables: Option<&Tables>) -> Vec<Line> {
     let Some(connection) = app::kafka(&config.kafka) else { return Vec::new() };
+    let exported = match tables.map(|tables| relay::exported(&config.kafka, tables)) {
+        Some(Err(bad)) => return vec![Line::new("kafka", "topics", Err(bad.to_string()))],
+        Some(Ok(exported)) => exported,
+        None => BTreeMap::new(),
+    };
     let kafka = config.kafka.clone();
-    let checked = tokio::task::spawn_blocking(move || all(&kafka, &connection)).await;
+    let checked = tokio::task::spawn_blocking(move || all(&kafka, exported, &connection)).await;
     checked.unwrap_or_else(|error| vec![Line::new("kafka", "kafka", Err(error.to_string()))])
 }
 
-fn all(kafka: &Kafka, connection: &Connection) -> Vec<Line> {
+fn all(kafka: &Kafka, exported: BTreeMap<String, TopicPlan>, connection: &Connection) -> Vec<Line> {
     let mut lines: Vec<_> = kafka
         .bootstrap
         .iter()
@@ -39,7 +49,7 @@ fn all(kafka: &Kafka, connection: &Connection) -> Vec<Line> {
     if lines.iter().all(Line::has_failed) {
         return lines;
     }
-    match topics(kafka, connection) {
+    match topics(kafka, exported, connection) {
         Ok(found) => lines.extend(found),
         Err(failure) => {
             lines.push(Line::new("kafka", kafka.security.word(), Err(failure.to_string())));
@@ -68,10 +78,14 @@ fn address(broker: &str) -> Result<String, String> {
     Err(wrong(last))
 }
 
-/// A line for each topic that the configuration names.
-fn topics(kafka: &Kafka, connection: &Connection) -> Result<Vec<Line>, Failure> {
+/// A line for each topic that is used.
+fn topics(
+    kafka: &Kafka,
+    exported: BTreeMap<String, TopicPlan>,
+    connection: &Connection,
+) -> Result<Vec<Line>, Failure> {
     let asked = Topics::open(connection, TIMEOUT)?;
-    let plans = plans(kafka);
+    let plans = plans(kafka, exported);
     let names: Vec<&str> = plans.iter().map(|(_, plan)| plan.name.as_str()).collect();
     let facts = asked.facts(&names)?;
     let mut lines = Vec::new();
@@ -79,7 +93,7 @@ fn topics(kafka: &Kafka, connection: &Connection) -> Result<Vec<Line>, Failure> 
         let found = match &facts[&plan.name] {
             TopicFacts::NotAllowed => Err("no right to see it".to_owned()),
             TopicFacts::Missing if kafka.create_topics => {
-                let failed = asked.could_create(&[new_topic(plan)])?.remove(&plan.name);
+                let failed = asked.could_create(&[relay::new_topic(plan)])?.remove(&plan.name);
                 failed.map_or_else(|| Ok("missing; the relay will create it".to_owned()), Err)
             }
             TopicFacts::Missing => Err("missing, and kafka.create_topics is false".to_owned()),
@@ -138,37 +152,22 @@ fn writable(
     })
 }
 
-/// Every topic that the configuration names, with the setting that does.
-fn plans(kafka: &Kafka) -> Vec<(String, TopicPlan)> {
+/// Every topic that is used, with the setting that names it.
+fn plans(kafka: &Kafka, exported: BTreeMap<String, TopicPlan>) -> Vec<(String, TopicPlan)> {
+    let plain = |name: &TopicName| TopicPlan { name: name.to_string(), ..kafka.topic("", "") };
     let mut plans = Vec::new();
     if kafka.delivery == KafkaDelivery::Transactions {
-        let plan = TopicPlan {
-            name: kafka.control_topic.to_string(),
-            partitions: Some(NonZeroU32::MIN),
-            replication: kafka.defaults.replication,
-            retention: None,
-            cleanup: Some(Cleanup::Compact),
-        };
+        let control = plain(&kafka.control_topic);
+        let (partitions, cleanup) = (Some(NonZeroU32::MIN), Some(Cleanup::Compact));
+        let plan = TopicPlan { partitions, cleanup, retention: None, ..control };
         plans.push(("kafka.control_topic".to_owned(), plan));
     }
-    if let Some(name) = &kafka.dead_letter_topic {
-        let plan = TopicPlan { name: name.to_string(), ..kafka.topic("") };
-        plans.push(("kafka.dead_letter_topic".to_owned(), plan));
-    }
-    plans.extend(kafka.topics.keys().map(|topic| (format!("kafka.topics.{topic:?}"), kafka.topic(topic))));
-    for (name, group) in &kafka.group {
-        let unnamed = group.topics.iter().filter(|topic| !kafka.topics.contains_key(*topic));
-        plans.extend(unnamed.map(|topic| (format!("kafka.group.{name}"), kafka.topic(topic))));
-    }
+    plans.extend(
+        kafka.dead_letter_topic.iter().map(|name| ("kafka.dead_letter_topic".to_owned(), plain(name))),
+    );
+    // Tables of one module share a topic.
+    let mut seen = BTreeSet::new();
+    let exported = exported.into_iter().filter(|(_, plan)| seen.insert(plan.name.clone()));
+    plans.extend(exported.map(|(topic, plan)| (format!("kafka.topics.{topic:?}"), plan)));
     plans
-}
-
-fn new_topic(plan: &TopicPlan) -> NewTopic {
-    NewTopic {
-        name: plan.name.clone(),
-        partitions: plan.partitions.map(NonZeroU32::get),
-        replication: plan.replication.map(NonZeroU32::get),
-        retention: plan.retention,
-        cleanup: plan.cleanup.map(|cleanup| cleanup.word().to_owned()),
-    }
 }

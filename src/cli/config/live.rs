@@ -83,14 +83,15 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
         ));
     }
     let program = beside_this_program(&config.modules.program);
-    lines.push(Line::new("modules", program.display(), modules(config).await));
+    let (modules, tables) = modules(config).await;
+    lines.push(Line::new("modules", program.display(), modules));
     if config.server.roles.contains(&Role::Http) {
         for listen in &config.listen {
             let found = address(listen.address, &config.server.control_socket).await;
             lines.push(Line::new("listen", listen.address, found));
         }
     }
-    lines.extend(super::kafka::check(config).await);
+    lines.extend(super::kafka::check(config, tables.as_ref()).await);
     lines
 }
 
@@ -213,10 +214,19 @@ fn spool(config: &Config, is_first_start: bool) -> Result<String, String> {
     found.map_err(|error| error.to_string())
 }
 
-async fn modules(config: &Config) -> Result<String, String> {
-    let host = local::host(config).await.map_err(|failure| failure.message)?;
-    let tables = Tables::new(host.declarations()).map_err(|error| error.to_string())?;
-    Ok(format!("{} modules, {} tables", host.declarations().len(), tables.tables().len()))
+/// What is said of the modules, and their tables if they can be read.
+async fn modules(config: &Config) -> (Result<String, String>, Option<Tables>) {
+    let host = match local::host(config).await {
+        Ok(host) => host,
+        Err(failure) => return (Err(failure.message), None),
+    };
+    match Tables::new(host.declarations()) {
+        Ok(tables) => {
+            let said = format!("{} modules, {} tables", host.declarations().len(), tables.tables().len());
+            (Ok(said), Some(tables))
+        }
+        Err(error) => (Err(error.to_string()), None),
+    }
 }
 
 /// Whether the address is free or in use by the server of this configuration.

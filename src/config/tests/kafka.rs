@@ -23,8 +23,8 @@ fn a_topic_is_named_and_made_as_it_says_then_as_the_defaults_say() {
         "[kafka]\ntopic_prefix = 'hw-'\n[kafka.defaults]\npartitions = 6\ncleanup = 'delete'\n\
          [kafka.topics.'rows.a']\nname = 'A'\ncleanup = 'compact,delete'\n[kafka.group.one]\ntopics = ['rows.a']\n",
     ));
-    let (a, b) = (kafka.topic("rows.a"), kafka.topic("rows.b"));
-    assert_eq!((a.name.as_str(), b.name.as_str()), ("A", "hw-rows.b"));
+    let (a, b) = (kafka.topic("rows.a", "family.a"), kafka.topic("rows.b", "family.b"));
+    assert_eq!((a.name.as_str(), b.name.as_str()), ("A", "hw-family.b"));
     assert_eq!((a.cleanup, b.cleanup), (Some(Cleanup::CompactDelete), Some(Cleanup::Delete)));
     assert_eq!((a.partitions.map(u32::from), a.replication, a.retention), (Some(6), None, None));
     assert_eq!(kafka.group_of("rows.a").map(ToString::to_string).as_deref(), Some("one"));
@@ -76,10 +76,10 @@ fn options_that_break_the_protocol_or_are_settings_of_ours_are_refused_by_name()
 #[test]
 fn names_that_clash_are_told_with_both_places() {
     let setup = Setup::new(
-        "[kafka]\ncontrol_topic = 'headworks.rows.c'\ntransaction_timeout = '5ms'\n\
+        "[kafka]\ncontrol_topic = 'control'\ntransaction_timeout = '5ms'\n\
          [kafka.topics.'rows.a']\nname = 'same'\n[kafka.topics.'rows.b']\nname = 'same'\n\
-         [kafka.topics.'rows.c']\npartitions = 1\n[kafka.topics.'rows d']\npartitions = 1\n\
-         [kafka.group.one]\ntopics = ['rows.a', 'rows.e']\n[kafka.group.two]\ntopics = ['rows.e', 'rows.f?']\n",
+         [kafka.topics.'rows.c']\nname = 'control'\n\
+         [kafka.group.one]\ntopics = ['rows.a', 'rows.e']\n[kafka.group.two]\ntopics = ['rows.e']\n",
     );
     insta::assert_snapshot!(setup.mistakes());
 }

@@ -15,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 const STEP: Duration = Duration::from_millis(500);
 /// Pause before a call is repeated: some refusals come at once.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Longest wait for the cluster's id.
-const CLUSTER_ID: Duration = Duration::from_secs(5);
 /// Age at which a client is replaced while its certificates or login are refused: a new one reads the files again.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -74,12 +72,6 @@ impl Producer {
         let inner = Inner { connection: connection.clone(), client };
         let transactional_id = transactional_id.to_owned();
         Ok(Self { inner, transactional_id, timeout, stop, is_next_refused: false })
-    }
-
-    /// The id of this Kafka; `None` while it does not answer. Blocks for a few seconds at most.
-    #[must_use]
-    pub fn cluster_id(&self) -> Option<String> {
-        self.inner.client.client().fetch_cluster_id(CLUSTER_ID)
     }
 
     /// Sends all of `records` in one transaction. Blocks.

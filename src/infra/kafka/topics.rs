@@ -165,7 +165,7 @@ impl Topics {
             let failed = |topic: &NewTopic| (topic.name.clone(), NO_TOKEN.to_owned());
             return Ok(topics.iter().map(failed).collect());
         };
-        self.reach()?;
+        self.cluster_id()?;
         let retention = |topic: &NewTopic| topic.retention.map(|time| time.as_millis().to_string());
         let retentions: Vec<_> = topics.iter().map(retention).collect();
         let creations = topics.iter().zip(&retentions).map(|(topic, retention)| {
@@ -195,16 +195,22 @@ impl Topics {
         Ok(told.collect())
     }
 
-    /// Waits until Kafka answers. The client that asks hears why not, unlike the one that makes topics.
-    fn reach(&self) -> Result<(), Failure> {
+    /// The id of this Kafka, once it answers.
+    ///
+    /// # Errors
+    /// [`Failure::Again`]: Kafka does not answer.
+    pub fn cluster_id(&self) -> Result<String, Failure> {
         let deadline = Deadline::after(self.timeout);
-        while self.consumer.client().fetch_cluster_id(STEP).is_none() {
+        loop {
+            if let Some(id) = self.consumer.client().fetch_cluster_id(STEP) {
+                return Ok(id);
+            }
+            // The client that asks hears why not, unlike the one that makes topics.
             while self.consumer.poll(Duration::ZERO).is_some() {}
             if deadline.has_passed() {
                 return Err(Failure::Again { reason: self.connection.reason("Kafka did not answer") });
             }
         }
-        Ok(())
     }
 
     fn options(&self) -> AdminOptions {

@@ -54,6 +54,7 @@ metrics_table! {
     HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "Age of the oldest held job.";
     SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Damaged entries in the spool of this host.";
     STRAY_TREES = Counter "headworks_stray_trees_total" [] "Trees removed because their delivery was never accepted.";
+    RELAY_RECORDS = Counter "headworks_relay_records_total" [] "Records committed to Kafka.";
     STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a SQLite file with its write-ahead log, or of the Postgres database.";
     KAFKA_WAITING = Gauge "headworks_kafka_waiting_records" ["client"] "Records handed to a Kafka client and not yet acknowledged.";
     KAFKA_BROKERS = Gauge "headworks_kafka_brokers" ["client"] "Brokers to which a Kafka client is connected.";

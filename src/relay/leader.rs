@@ -1,0 +1,297 @@
+//! The leader of a group: takes the lease, fills batches, and keeps the position.
+
+use super::batch::Batch;
+use super::group::Group;
+use super::settings::Settings;
+use super::sink::Sink;
+use super::store::{self, Holder, Moved};
+use super::term::{BeginError, State, Term};
+use super::view::{self, View};
+use crate::infra::db::{Db, DbError, Lane};
+use crate::infra::kafka::{Failure, Record};
+use crate::infra::telemetry::condition::Condition;
+use crate::infra::telemetry::metrics::RELAY_RECORDS;
+use crate::job::Leader;
+use crate::warn_unless_outage;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A leader that says nothing for so long is replaced.
+pub const TERM: Duration = Duration::from_secs(15);
+/// How often it says that it is there, and looks for what operators want.
+pub const RENEW: Duration = Duration::from_secs(3);
+/// Pause of a candidate.
+const STANDBY: Duration = Duration::from_secs(2);
+/// Pause while there is nothing to copy.
+const IDLE: Duration = Duration::from_millis(100);
+/// How often topics, their limits and rights are looked at.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Copies a group of topics as long as it leads.
+pub struct Relay {
+    /// The store.
+    pub db: Db,
+    /// Id of the store.
+    pub store: Uuid,
+    /// Stands for election.
+    pub leader: Leader,
+    /// What it copies.
+    pub group: Group,
+    /// How.
+    pub settings: Arc<Settings>,
+    /// Kafka does not answer.
+    pub away: Condition,
+}
+
+/// Why a term ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("another process leads")]
+    Lost,
+    /// Begin anew at once.
+    #[error("{0}")]
+    Anew(String),
+    #[error("{0}")]
+    Kafka(String),
+    #[error(transparent)]
+    Store(#[from] DbError),
+}
+
+impl From<BeginError> for Ended {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Kafka(why) => Self::Kafka(why),
+            BeginError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl Relay {
+    /// Leads whenever it can, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let term = stop.child_token();
+            let ended = self.term(&term).await;
+            // A producer that still waits for Kafka gives up.
+            term.cancel();
+            match ended {
+                Ok(()) => {}
+                Err(Ended::Anew(why)) => {
+                    tracing::info!(group = self.group.name, "the relay begins anew: {why}");
+                    continue;
+                }
+                Err(Ended::Lost) => tracing::debug!(group = self.group.name, "another process leads"),
+                Err(Ended::Kafka(why)) => self.away.holds(&why),
+                Err(Ended::Store(error)) => {
+                    warn_unless_outage!(error, group = self.group.name, %error, "the relay cannot read the log");
+                }
+            }
+            pause(&stop, STANDBY).await;
+        }
+    }
+
+    /// One term: from the lease to its loss, or that of the producer.
+    async fn term(&self, stop: &CancellationToken) -> Result<(), Ended> {
+        self.leads().await?;
+        let view = self.look(stop).await?;
+        let mut sink = self.open(&view, stop).await?;
+        let mut term = Term::begin(&self.db, self.store, &self.settings, &self.group, view).await?;
+        self.leads().await?;
+        self.away.ends();
+        tracing::info!(group = self.group.name, topics = term.topics.len(), "the relay leads");
+        let (mut renewed, mut looked) = (Instant::now(), Instant::now());
+        while !stop.is_cancelled() {
+            if renewed.elapsed() > RENEW {
+                self.leads().await?;
+                renewed = Instant::now();
+                if term.is_outdated().await? {
+                    let view = term.view;
+                    term = Term::begin(&self.db, self.store, &self.settings, &self.group, view).await?;
+                }
+            }
+            if looked.elapsed() > LOOK {
+                let view = self.look(stop).await?;
+                looked = Instant::now();
+                if view.batch_bytes() < term.view.batch_bytes() || view.cluster != term.view.cluster {
+                    return Err(Ended::Anew("Kafka's topics have changed".to_owned()));
+                }
+                term.see(view).await?;
+            }
+            let batch = term.gather().await?;
+            if batch.marks.is_empty() {
+                pause(stop, IDLE).await;
+                continue;
+            }
+            let records = self.records(&term, &batch);
+            let written = self.while_leading(stop, move || {
+                let written = sink.write(&records);
+                (sink, written)
+            });
+            let (given_back, written) = written.await?;
+            sink = given_back;
+            match written {
+                Ok(()) => self.committed(&mut term, batch).await?,
+                Err(failure) => self.failed(&mut term, &batch, failure).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn duty(&self) -> String {
+        format!("relay:{}", self.group.name)
+    }
+
+    /// Takes or keeps the lease.
+    async fn leads(&self) -> Result<(), Ended> {
+        if self.leader.leads(&self.duty()).await? { Ok(()) } else { Err(Ended::Lost) }
+    }
+
+    async fn look(&self, stop: &CancellationToken) -> Result<View, Ended> {
+        let (settings, topics) = (Arc::clone(&self.settings), self.settings.topics(&self.group));
+        let view = self.while_leading(stop, move || view::look(&settings, &topics)).await?;
+        view.map_err(|failure| Ended::Kafka(failure.to_string()))
+    }
+
+    async fn open(&self, view: &View, stop: &CancellationToken) -> Result<Sink, Ended> {
+        let prefix = &self.settings.transactional_id_prefix;
+        let id = format!("{prefix}-{}-{}", self.store, self.group.name);
+        let (settings, batch_bytes, stop_open) =
+            (Arc::clone(&self.settings), view.batch_bytes(), stop.clone());
+        let opened =
+            self.while_leading(stop, move || Sink::open(&settings, &id, batch_bytes, stop_open)).await?;
+        opened.map_err(|failure| Ended::Kafka(failure.to_string()))
+    }
+
+    /// Runs what blocks, and keeps the lease meanwhile. If that is lost, `stop` ends the work. While our store is away nobody else
+    /// can take the lease either, and Kafka lets only the newest producer write.
+    async fn while_leading<T: Send + 'static>(
+        &self,
+        stop: &CancellationToken,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let mut working = tokio::task::spawn_blocking(work);
+        loop {
+            tokio::select! {
+                done = &mut working => {
+                    return done.map_err(|error| Ended::Kafka(format!("a thread of the relay: {error}")));
+                }
+                () = tokio::time::sleep(RENEW) => {}
+            }
+            if matches!(self.leads().await, Err(Ended::Lost)) {
+                stop.cancel();
+                drop(working.await);
+                return Err(Ended::Lost);
+            }
+        }
+    }
+
+    /// The records of a batch, and with transactions the positions behind them.
+    fn records(&self, term: &Term, batch: &Batch) -> Vec<Record> {
+        let mut records = batch.records.clone();
+        if self.settings.has_transactions {
+            let kafka = |name: &str| {
+                term.topics.iter().find(|topic| topic.name == name).map(|topic| topic.kafka.as_str())
+            };
+            let control = &self.settings.control.name;
+            records.extend(batch.positions(self.store, control, &term.view, kafka));
+        }
+        records
+    }
+
+    /// Keeps what a batch reached. With transactions this is a copy, which may fail: the control topic has the position.
+    async fn committed(&self, term: &mut Term, batch: Batch) -> Result<(), Ended> {
+        metrics::counter!(RELAY_RECORDS, "group" => self.group.name.clone())
+            .increment(batch.records.len() as u64);
+        self.away.ends();
+        let mut moved = Vec::with_capacity(batch.marks.len());
+        for topic in &mut term.topics {
+            if let Some(mark) = batch.marks.get(&topic.name) {
+                moved.push(Moved { topic: topic.id, before: topic.mark.clone(), now: mark.clone() });
+                topic.mark = mark.clone();
+                topic.is_written = true;
+                topic.most = None;
+            }
+        }
+        let holder = Holder { duty: self.duty(), boot: self.leader.boot() };
+        let decides = !self.settings.has_transactions;
+        let kept = self.db.write(Lane::State, move |mut tx| {
+            Box::pin(async move {
+                for moved in &moved {
+                    if !store::moved(&mut tx, moved).await? && decides {
+                        return Ok(false);
+                    }
+                }
+                if decides { store::holds(&mut tx, &holder).await } else { Ok(true) }
+            })
+        });
+        match kept.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Ended::Lost),
+            Err(error) if decides => Err(error.into()),
+            Err(error) => {
+                warn_unless_outage!(error, %error, "the position of the relay was not copied; Kafka has it");
+                Ok(())
+            }
+        }
+    }
+
+    /// Does what a failure asks for.
+    async fn failed(&self, term: &mut Term, batch: &Batch, failure: Failure) -> Result<(), Ended> {
+        match failure {
+            Failure::Again { reason } => {
+                self.away.holds(&reason);
+                Ok(())
+            }
+            Failure::Lost { fenced: true, reason } => {
+                tracing::info!(group = self.group.name, "Kafka lets another producer write: {reason}");
+                Err(Ended::Lost)
+            }
+            Failure::Lost { reason, .. } => Err(Ended::Kafka(reason)),
+            Failure::Topic { topic, reason } if topic == self.settings.control.name => {
+                Err(Ended::Kafka(format!("kafka.control_topic: {topic}: {reason}")))
+            }
+            Failure::Topic { topic, reason } => Ok(term.set_aside(&topic, &reason).await?),
+            Failure::Refused { records } => self.refused(term, batch, &records).await,
+        }
+    }
+
+    /// Finds the record that is at fault: the limit of a topic holds for a batch of records, so only one that is refused alone is.
+    /// Its topic waits there, and the others go on.
+    async fn refused(
+        &self,
+        term: &mut Term,
+        batch: &Batch,
+        refused: &[(usize, String)],
+    ) -> Result<(), Ended> {
+        if let Some((_, why)) = refused.iter().find(|(index, _)| *index >= batch.records.len()) {
+            return Err(Ended::Kafka(format!("kafka.control_topic: a position is refused: {why}")));
+        }
+        for at in 0..term.topics.len() {
+            let topic = &mut term.topics[at];
+            let own = (0..).zip(&batch.of).filter(|(_, (of, _))| *of == topic.name);
+            let own: Vec<usize> = own.map(|(index, _)| index).collect();
+            let place = |index: &usize| own.iter().position(|at| at == index);
+            let first = refused.iter().filter_map(|(index, why)| Some((place(index)?, why))).min();
+            match first {
+                None => {}
+                Some((0, why)) if own.len() == 1 => {
+                    let (name, (_, next)) = (topic.name.clone(), &batch.of[own[0]]);
+                    topic.state = State::Aside(Instant::now());
+                    let why = format!("entry {next} is refused: {why}; headworks relay skip {name} {next}");
+                    term.say_at(at, why).await?;
+                }
+                Some((before, _)) => topic.most = Some(before.max(1)),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn pause(stop: &CancellationToken, time: Duration) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}

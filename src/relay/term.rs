@@ -1,0 +1,345 @@
+//! The topics of a leader's term: where each goes on, and what becomes of it.
+
+use super::batch::{Batch, Source};
+use super::check::{Facts, decide};
+use super::control::{Control, Fingerprint, Mark};
+use super::group::Group;
+use super::settings::Settings;
+use super::store::{self, Exported};
+use super::view::View;
+use crate::config::TopicPlan;
+use crate::in_tx;
+use crate::infra::db::{Db, DbError, Lane, View as StoreView};
+use crate::infra::kafka::{Failure, read_to_end};
+use crate::log::{self, Position, TopicId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// After so long a topic that Kafka does not take is tried again.
+const ASIDE: Duration = Duration::from_secs(60);
+/// Longest time for one answer of Kafka.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Entries read at once of one topic.
+const PAGE: u32 = 250;
+
+/// A topic while it is copied.
+pub struct Topic {
+    pub id: TopicId,
+    pub name: String,
+    /// Its name in Kafka.
+    pub kafka: String,
+    pub mark: Mark,
+    /// The mark is kept already; else it is written with the next batch.
+    pub is_written: bool,
+    /// Most entries of the next batch: those before one that Kafka refused, then that one alone.
+    pub most: Option<usize>,
+    pub state: State,
+}
+
+/// Whether a topic is copied.
+#[derive(Debug, Clone, Copy)]
+pub enum State {
+    /// It is.
+    Copied,
+    /// An operator paused it, or its position does not fit.
+    Stopped,
+    /// Kafka does not take its records.
+    Aside(Instant),
+}
+
+/// Why topics cannot be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    #[error("{0}")]
+    Kafka(String),
+    #[error(transparent)]
+    Store(#[from] DbError),
+}
+
+/// The topics of a group, with what a leader needs to know of each.
+pub struct Term {
+    pub db: Db,
+    pub store: Uuid,
+    pub settings: Arc<Settings>,
+    pub view: View,
+    pub topics: Vec<Topic>,
+}
+
+impl Term {
+    /// Compares Kafka with the log, topic by topic. The producer is open already: what a predecessor wrote is decided.
+    ///
+    /// # Errors
+    /// When Kafka or the store cannot be read.
+    pub async fn begin(
+        db: &Db,
+        store: Uuid,
+        settings: &Arc<Settings>,
+        group: &Group,
+        view: View,
+    ) -> Result<Self, BeginError> {
+        let register = log::Topics::new(db.clone());
+        for name in group.topics.keys() {
+            let id = register.id(name).await?;
+            in_tx!(db, Lane::State, tx => store::export(tx, id)).await?;
+        }
+        let mut controls = match settings.has_transactions {
+            true => read_controls(store, settings).await?,
+            false => BTreeMap::new(),
+        };
+        let mut term = Self {
+            db: db.clone(),
+            store,
+            settings: Arc::clone(settings),
+            view,
+            topics: Vec::with_capacity(group.topics.len()),
+        };
+        let exported = store::exported(&mut db.reader(StoreView::State).await?.tx()).await?;
+        for exported in exported {
+            let Some(plan) = group.topics.get(&exported.name) else { continue };
+            let control = controls.remove(&exported.name);
+            let topic = term.begin_topic(exported, plan, control).await?;
+            term.topics.push(topic);
+        }
+        Ok(term)
+    }
+
+    async fn begin_topic(
+        &self,
+        exported: Exported,
+        plan: &TopicPlan,
+        control: Option<Control>,
+    ) -> Result<Topic, DbError> {
+        self.compare_partitions(plan, control.as_ref());
+        let control = match self.settings.has_transactions {
+            true => control.map(|control| control.mark),
+            false => exported.copy.clone(),
+        };
+        let (newest, pruned, entry) = {
+            let mut reader = self.db.reader(StoreView::State).await?;
+            let (newest, pruned) = log::ends(&mut reader.tx(), exported.topic).await?;
+            let at = control.as_ref().map_or(Position::START, |mark| mark.position);
+            (newest, pruned, log::entry(&mut reader.tx(), exported.topic, at).await?)
+        };
+        let facts = Facts {
+            entry: entry.as_ref().map(Fingerprint::of),
+            copy: exported.copy,
+            newest,
+            pruned,
+            cluster: self.view.cluster.clone(),
+            wish: exported.wish,
+            control,
+        };
+        let topic = |mark, is_written, state| Topic {
+            id: exported.topic,
+            name: exported.name.clone(),
+            kafka: plan.name.clone(),
+            mark,
+            is_written,
+            most: None,
+            state,
+        };
+        match decide(&facts) {
+            Ok(start) => {
+                let known = facts.control.as_ref().filter(|mark| mark.position == start.position);
+                let entry = match known.and_then(|mark| mark.entry) {
+                    Some(entry) => Some(entry),
+                    None => self.entry_at(exported.topic, start.position).await?,
+                };
+                let mark = start.mark(entry, self.view.cluster.clone());
+                let is_written = facts.control.as_ref() == Some(&mark);
+                let wrong = self.view.wrong(&plan.name);
+                let state = match (exported.paused, &wrong) {
+                    (true, _) => State::Stopped,
+                    (false, Some(_)) => State::Aside(Instant::now()),
+                    (false, None) => State::Copied,
+                };
+                self.say(exported.topic, &exported.name, exported.trouble.as_deref(), wrong).await?;
+                Ok(topic(mark, is_written, state))
+            }
+            Err(stop) => {
+                let why = format!("{stop}; headworks relay resume {}", exported.name);
+                self.say(exported.topic, &exported.name, exported.trouble.as_deref(), Some(why)).await?;
+                let mark = facts.control.or(facts.copy).unwrap_or_else(|| Mark::none(&self.view.cluster));
+                Ok(topic(mark, true, State::Stopped))
+            }
+        }
+    }
+
+    async fn entry_at(&self, topic: TopicId, at: Position) -> Result<Option<Fingerprint>, DbError> {
+        let entry = log::entry(&mut self.db.reader(StoreView::State).await?.tx(), topic, at).await?;
+        Ok(entry.as_ref().map(Fingerprint::of))
+    }
+
+    /// With another count of partitions, keys go to other partitions than before. All earlier records are acknowledged by now.
+    fn compare_partitions(&self, plan: &TopicPlan, control: Option<&Control>) {
+        let before = control.and_then(|control| control.partitions.get(&plan.name).copied());
+        if let (Some(before), Some(now)) = (before, self.view.partitions(&plan.name))
+            && before != now
+        {
+            tracing::warn!(
+                topic = plan.name,
+                before,
+                now,
+                "the partitions of a Kafka topic have changed: from here on keys are in other partitions"
+            );
+        }
+    }
+
+    /// Writes why a topic does not go on, where that is new.
+    async fn say(
+        &self,
+        topic: TopicId,
+        name: &str,
+        before: Option<&str>,
+        now: Option<String>,
+    ) -> Result<(), DbError> {
+        if before == now.as_deref() {
+            return Ok(());
+        }
+        match &now {
+            Some(why) => tracing::error!(topic = name, "the relay does not go on: {why}"),
+            None => tracing::info!(topic = name, "the relay goes on"),
+        }
+        in_tx!(self.db, Lane::State, tx => store::trouble(tx, topic, now)).await
+    }
+
+    /// Writes why the topic with this number does not go on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn say_at(&self, at: usize, why: String) -> Result<(), DbError> {
+        let topic = &self.topics[at];
+        self.say(topic.id, &topic.name, None, Some(why)).await
+    }
+
+    /// Sets aside the topics that are one topic in Kafka; the others go on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_aside(&mut self, kafka: &str, why: &str) -> Result<(), DbError> {
+        for at in 0..self.topics.len() {
+            let topic = &mut self.topics[at];
+            if topic.kafka == kafka && !matches!(topic.state, State::Stopped) {
+                topic.state = State::Aside(Instant::now());
+                self.say_at(at, format!("{kafka}: {why}")).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a new look at Kafka's topics into account.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn see(&mut self, view: View) -> Result<(), DbError> {
+        let before = std::mem::replace(&mut self.view, view);
+        for at in 0..self.topics.len() {
+            let topic = &self.topics[at];
+            let (kafka, is_aside) = (topic.kafka.clone(), matches!(topic.state, State::Aside(_)));
+            if let (Some(before), Some(now)) = (before.partitions(&kafka), self.view.partitions(&kafka))
+                && before != now
+            {
+                tracing::warn!(
+                    topic = kafka,
+                    before,
+                    now,
+                    "the partitions of a Kafka topic have changed: from here on keys are in other partitions"
+                );
+            }
+            match self.view.wrong(&kafka) {
+                Some(why) if !is_aside => self.set_aside(&kafka, &why).await?,
+                None if is_aside && before.wrong(&kafka).is_some() => self.topics[at].state = State::Copied,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an operator wants something else than what is done.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_outdated(&self) -> Result<bool, DbError> {
+        let exported = store::exported(&mut self.db.reader(StoreView::State).await?.tx()).await?;
+        Ok(exported.iter().any(|exported| {
+            self.topics.iter().find(|topic| topic.id == exported.topic).is_some_and(|topic| {
+                let is_new = exported.wish.is_some_and(|wish| topic.mark.wish != Some(wish.id));
+                let is_stopped = matches!(topic.state, State::Stopped);
+                is_new || (exported.trouble.is_none() && exported.paused != is_stopped)
+            })
+        }))
+    }
+
+    /// The next entries of every topic that can go on.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn gather(&mut self) -> Result<Batch, DbError> {
+        let mut batch = Batch::default();
+        for topic in &mut self.topics {
+            if let State::Aside(since) = topic.state
+                && since.elapsed() > ASIDE
+            {
+                topic.state = State::Copied;
+            }
+            if matches!(topic.state, State::Copied) && !batch.is_full() {
+                fill(&self.db, self.store, &self.view, topic, &mut batch).await?;
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// Adds the next entries of a topic.
+async fn fill(db: &Db, store: Uuid, view: &View, topic: &Topic, batch: &mut Batch) -> Result<(), DbError> {
+    if !topic.is_written {
+        batch.marks.insert(topic.name.clone(), topic.mark.clone());
+    }
+    let source = Source { store, topic: &topic.name, kafka: &topic.kafka, mark: &topic.mark };
+    let fits = view.record_bytes(&topic.kafka);
+    let (mut after, mut added) = (topic.mark.position, 0);
+    loop {
+        let page = log::read(&mut db.reader(StoreView::State).await?.tx(), topic.id, after, PAGE).await?;
+        if page.gap {
+            tracing::error!(
+                topic = topic.name, %after, next = %page.next,
+                "entries were pruned before they were copied to Kafka"
+            );
+        }
+        let is_last = page.entries.len() < PAGE as usize;
+        after = page.next;
+        for entry in page.entries {
+            let record = source.record(entry);
+            // A record that fits only if it compresses is sent alone of its topic: if it is refused, it alone is at fault.
+            let is_large = record.bytes() > fits;
+            if batch.is_full() || topic.most.is_some_and(|most| added >= most) || (is_large && added > 0) {
+                return Ok(());
+            }
+            batch.add(source, record);
+            added += 1;
+            if is_large {
+                return Ok(());
+            }
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// The control records of our topics.
+async fn read_controls(
+    store: Uuid,
+    settings: &Arc<Settings>,
+) -> Result<BTreeMap<String, Control>, BeginError> {
+    let settings = Arc::clone(settings);
+    let read = move || read_to_end(&settings.connection, &settings.control.name, ANSWER);
+    let read: Result<_, Failure> = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|error| BeginError::Kafka(format!("a thread of the relay: {error}")))?;
+    let read = read.map_err(|why| BeginError::Kafka(why.to_string()))?;
+    let records = read.into_iter().map(|record| (record.key, record.payload));
+    Control::latest(store, records).map_err(|bad| BeginError::Kafka(bad.to_string()))
+}
