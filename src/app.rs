@@ -71,8 +71,8 @@ impl App {
         metrics: Metrics,
         patient: bool,
     ) -> Result<Self, BuildError> {
-        if let Some(role) = idle_role(&roles) {
-            return Err(BuildError::IdleRole(role));
+        if is_idle(&live.config(), &roles) {
+            return Err(BuildError::Idle);
         }
         let reloads = live.subscribe();
         let core = Arc::new(build::core(live, roles, metrics, patient).await?);
@@ -129,11 +129,8 @@ impl App {
     }
 }
 
-/// The first of these roles in which nothing would run: a server started for it would never do any work.
+/// Whether a process of these roles would do nothing: the relay alone, without a Kafka.
 #[must_use]
-pub fn idle_role(roles: &BTreeSet<Role>) -> Option<Role> {
-    let is_idle = |role: &Role| {
-        !matches!(role, Role::Http | Role::Keeper) && !FEATURES.iter().any(|spec| spec.roles.contains(role))
-    };
-    roles.iter().copied().find(is_idle)
+pub fn is_idle(config: &Config, roles: &BTreeSet<Role>) -> bool {
+    !config.kafka.is_used() && roles.iter().eq(&[Role::Relay])
 }

@@ -14,3 +14,12 @@ CREATE TABLE relay (
   begun_by uuid,                                  -- the wish that began the epoch
   trouble text                                    -- why it does not go on
 );
+-- Records that Kafka refused for good, each with the job that is held for it.
+CREATE TABLE relay_held (
+  topic smallint NOT NULL REFERENCES topic (id),
+  seq bigint NOT NULL,                               -- the entry
+  row_number bigint NOT NULL,                        -- the row of its file; -1: the entry itself
+  job_id bigint NOT NULL,
+  file text NOT NULL,                               -- the record, in volume blobs
+  PRIMARY KEY (topic, seq, row_number)
+);

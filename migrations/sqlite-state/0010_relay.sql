@@ -14,3 +14,12 @@ CREATE TABLE relay (
   begun_by BLOB,                                  -- the wish that began the epoch
   trouble TEXT                                    -- why it does not go on
 ) STRICT;
+-- Records that Kafka refused for good, each with the job that is held for it.
+CREATE TABLE relay_held (
+  topic INTEGER NOT NULL REFERENCES topic (id),
+  seq INTEGER NOT NULL,                               -- the entry
+  row_number INTEGER NOT NULL,                        -- the row of its file; -1: the entry itself
+  job_id INTEGER NOT NULL,
+  file TEXT NOT NULL,                               -- the record, in volume blobs
+  PRIMARY KEY (topic, seq, row_number)
+) STRICT;

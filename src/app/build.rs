@@ -3,8 +3,10 @@
 use super::kafka::kafka;
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Period, Role, StoreKind};
-use crate::delivery::{self, Acceptor, BatchSettings, Core, FeatureError, Finisher, Pending, RowWriters};
-use crate::ids::BootId;
+use crate::delivery::{
+    self, Acceptor, BatchSettings, Core, FeatureError, Finisher, Pending, RowWriters, Sealer,
+};
+use crate::ids::{BootId, VolumeName};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, private};
 use crate::infra::host::{self, Host, RunError};
 use crate::infra::telemetry::condition::Condition;
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 /// How long making tables waits for another process that makes them.
 const TABLES_LOCK: Duration = Duration::from_secs(30);
+/// Most changes of published rows that a load tells one by one; more of them become a file.
+const SEALED_ABOVE: usize = 10_000;
 /// Pause between two attempts to reach a store that is away at start.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,9 +53,9 @@ pub enum BuildError {
         /// Why.
         source: FeatureError,
     },
-    /// Nothing runs in this role.
-    #[error("nothing runs in role {} in this version", .0.word())]
-    IdleRole(Role),
+    /// The relay alone, without a Kafka.
+    #[error("role relay alone does nothing without kafka.bootstrap")]
+    Idle,
     /// Module processes cannot be run.
     #[error("modules: {0}")]
     Modules(#[from] RunError),
@@ -86,11 +90,17 @@ pub(super) async fn core(
     }
     let (queues, wake) = (Queues::new(db.clone()), Wake::default());
     let accepting = batches(&config, config.store.batch_linger, 4);
+    let sealer = Sealer {
+        volume: Arc::clone(volumes.get(VolumeName::Blobs)),
+        tmp: tmp.clone(),
+        entries: SEALED_ABOVE,
+    };
     // With SQLite one batch at a time: its two commits go through one writer each.
     let finishing = batches(&config, config.jobs.finish_linger, if db.is_pg() { 2 } else { 1 });
     Ok(Core {
         acceptor: Acceptor::start(db.clone(), queues.clone(), wake.clone(), writers.clone(), accepting),
-        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), writers, finishing).await?,
+        finisher: Finisher::start(db.clone(), tables.clone(), wake.clone(), writers, finishing, sealer)
+            .await?,
         modules: Arc::new(host.declarations().iter().map(|declared| declared.id.clone()).collect()),
         leases: Leases::default(),
         keys: Keys::new(db.clone()),

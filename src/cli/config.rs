@@ -5,7 +5,7 @@ mod live;
 
 use super::print::{self, Column};
 use super::{Exit, Failure, Global, owner};
-use crate::app::{BuildError, idle_role};
+use crate::app::{BuildError, is_idle};
 use clap::Subcommand;
 use live::Line;
 
@@ -44,8 +44,9 @@ impl Config {
             Self::Check { live: true, json } => return check_live(global, json).await,
             Self::Check { .. } => {
                 let loaded = global.load()?;
-                if let Some(role) = idle_role(&loaded.config().server.roles) {
-                    return Err(Failure::new(Exit::Usage, BuildError::IdleRole(role).to_string()));
+                let config = loaded.config();
+                if is_idle(config, &config.server.roles) {
+                    return Err(Failure::new(Exit::Usage, BuildError::Idle.to_string()));
                 }
                 global.say("the configuration is valid");
             }

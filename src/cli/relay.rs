@@ -6,13 +6,14 @@ use super::print::{self, Column};
 use super::{Exit, Failure, Global};
 use clap::{Args, Subcommand};
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     ("topic", "/topic"),
     ("kafka", "/kafka"),
     ("position", "/position"),
     ("newest", "/newest"),
     ("lag", "/lag_entries"),
     ("seconds", "/lag_seconds"),
+    ("held", "/held"),
     ("paused", "/paused"),
     ("trouble", "/trouble"),
 ];

@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 /// Run the server.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// What this process does: http, mail, worker, keeper [default: server.roles].
+    /// What this process does: http, mail, worker, relay, keeper [default: server.roles].
     #[arg(long, value_delimiter = ',', value_name = "ROLE")]
     roles: Vec<String>,
 }
@@ -53,7 +53,7 @@ pub async fn start(live: Live, metrics: Metrics) -> Result<(Server, Signals), Fa
     // something to stop in order.
     let hang_up = signal(SignalKind::hangup())?;
     let app = App::build(live, metrics).await.map_err(|error| match error {
-        BuildError::IdleRole(_) => Failure::new(Exit::Usage, error.to_string()),
+        BuildError::Idle => Failure::new(Exit::Usage, error.to_string()),
         other => gateway::not_built(&other),
     })?;
     let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

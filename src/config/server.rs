@@ -19,7 +19,7 @@ pub struct Server {
     pub min_free_bytes: ByteSize,
     /// Socket for commands on this host. Every `serve` has its own: several on one host need different names.
     pub control_socket: PathBuf,
-    /// What this process does: http, mail, worker, keeper.
+    /// What this process does: http, mail, worker, relay (nothing without `[kafka]`), keeper.
     pub roles: BTreeSet<Role>,
     /// How long running work may continue after the process is told to stop.
     pub shutdown_grace: Period,

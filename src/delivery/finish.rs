@@ -11,6 +11,9 @@ mod lite;
 mod state;
 mod stored;
 mod tally;
+mod told;
+
+pub use told::{Sealer, sweep_files};
 
 use super::accept::NewDelivery;
 use super::batch::{BatchSettings, Batcher, Busy};
@@ -29,10 +32,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
+use told::{Made, Telling, Told};
 
-/// A load above this many rows commits alone, on the pool for large loads. So does one whose rows are not in memory.
+/// A load above this many rows is large.
 const LARGE: u64 = 2_000;
 const CHUNK: usize = 2_000;
+
+/// A large load commits alone, on the pool for large loads, and its rows are read piece by piece. Alone, because the entries of a
+/// batch are in order of its items, not of its writes.
+fn is_large(rows: &Rows) -> bool {
+    rows.len() > LARGE || rows.in_memory().is_none()
+}
 
 /// What a finished job wants written.
 #[derive(Debug, Default)]
@@ -95,7 +105,7 @@ pub struct Finisher {
 struct Context {
     db: Db,
     tables: Tables,
-    topics: Arc<state::Topics>,
+    telling: Arc<Telling>,
     wake: Wake,
     writers: RowWriters,
     committed: stored::Committed,
@@ -110,16 +120,11 @@ impl Finisher {
         wake: Wake,
         writers: RowWriters,
         settings: BatchSettings,
+        sealer: Sealer,
     ) -> Result<Self, DbError> {
-        let register = log::Topics::new(db.clone());
-        let mut topics = state::Topics::new();
-        for (table, schema) in load::register_schemas(&db, &tables).await? {
-            let name = load::topic(&table);
-            let topic = register.id(&name).await?;
-            topics.insert(name, state::Published { topic, table, schema });
-        }
-        let (topics, committed) = (Arc::new(topics), stored::Committed::default());
-        let context = Arc::new(Context { db, tables, topics, wake, writers, committed });
+        let telling = Arc::new(Telling::start(&db, &tables, sealer).await?);
+        let committed = stored::Committed::default();
+        let context = Arc::new(Context { db, tables, telling, wake, writers, committed });
         let weigh = |item: &Finished<Work>| {
             item.work.as_ref().map_or(0, |work| work.children.len() + work.rows.len())
         };
@@ -152,11 +157,8 @@ const REPEATS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 
 async fn commit(context: &Context, items: Vec<Finished<Work>>) -> Vec<Result<Became, DbError>> {
-    // Rows that are not in memory are written apart from those of others, so they commit alone too: the entries of a batch
-    // are in order of its items, not of its writes.
-    let large = |rows: &Rows| rows.len() > LARGE || rows.in_memory().is_none();
     let (large, small): (Vec<_>, Vec<_>) = items.into_iter().enumerate().partition(|(_, item)| {
-        item.work.as_ref().and_then(|work| work.load.as_ref()).is_some_and(|(_, rows)| large(rows))
+        item.work.as_ref().and_then(|work| work.load.as_ref()).is_some_and(|(_, rows)| is_large(rows))
     });
     let mut answers: Vec<(usize, Result<Became, DbError>)> = Vec::new();
     for (at, item) in large {
@@ -228,91 +230,100 @@ async fn once(context: &Context, batch: Vec<Ending>) -> (Vec<Ending>, Result<Fen
 type Shared = Arc<tokio::sync::Mutex<Vec<Ending>>>;
 
 async fn in_one(context: &Context, shared: Shared) -> Result<Fenced, DbError> {
-    let (tables, topics, writers) =
-        (context.tables.clone(), Arc::clone(&context.topics), context.writers.clone());
-    let large = shared.lock().await.iter().any(|ending| ending.rows() > LARGE);
+    let (tables, telling, writers) =
+        (context.tables.clone(), Arc::clone(&context.telling), context.writers.clone());
+    let large = shared.lock().await.iter().any(Ending::is_large);
     let lane = if large { Lane::Results } else { Lane::State };
-    let (fenced, tally) = context
+    let made = Made::default();
+    let making = Arc::clone(&made);
+    let result = context
         .db
         .write(lane, move |mut tx| {
             Box::pin(async move {
                 let mut batch = shared.lock().await;
                 let fenced = state::fence(&mut tx, &batch).await?;
-                let won = fenced.jobs();
-                let (entries, tally) = write_loads(&mut tx, (&tables, &topics), &mut batch, &won).await?;
+                let mut told = telling.begin(&making);
+                let tally = write_loads(&mut tx, &tables, &mut told, &mut batch, &fenced.jobs()).await?;
+                let entries = told.finish().await?;
                 state::apply(&mut tx, &writers, &batch, &fenced, &entries).await?;
                 Ok((fenced, tally))
             })
         })
-        .await?;
-    tally.count();
-    Ok(fenced)
+        .await;
+    match result {
+        Ok((fenced, tally)) => {
+            tally.count();
+            Ok(fenced)
+        }
+        Err(error) => {
+            context.telling.undo(made, &error).await;
+            Err(error)
+        }
+    }
 }
 
 /// A log entry and the job it comes from.
 type Entry = (JobId, log::Entry);
 
-/// Writes the loads of jobs whose lease held; returns the log entries of published rows, and the counts of rows.
+/// Writes the loads of jobs whose lease held, tells their changes, and returns the counts of rows.
 async fn write_loads(
     tx: &mut Tx<'_>,
-    (tables, topics): (&Tables, &state::Topics),
+    tables: &Tables,
+    told: &mut Told<'_>,
     batch: &mut [Ending],
     won: &[JobId],
-) -> Result<(Vec<Entry>, Tally), DbError> {
-    let (mut entries, mut tally) = (Vec::new(), Tally::default());
-    let mut small = Vec::new();
+) -> Result<Tally, DbError> {
+    let mut tally = Tally::default();
+    // It is alone in its batch.
     for ending in batch.iter_mut().filter(|ending| won.contains(&ending.job())) {
-        if ending.load().is_some_and(|(_, rows)| rows.in_memory().is_none()) {
-            entries.extend(write_large(tx, (tables, topics), ending, &mut tally).await?);
+        if ending.load().is_some_and(|(_, rows)| is_large(rows)) {
+            write_large(tx, tables, told, ending, &mut tally).await?;
         }
     }
+    let mut small = Vec::new();
     for ending in batch.iter().filter(|ending| won.contains(&ending.job())) {
-        if let Some((load, rows)) = ending.load()
+        if let Some((load, rows)) = ending.load().filter(|(_, rows)| !is_large(rows))
             && let Some(rows) = rows.in_memory()
         {
             small.push((ending.job(), load, rows));
         }
     }
     if small.is_empty() {
-        return Ok((entries, tally));
+        return Ok(tally);
     }
     let loads: Vec<_> = small.iter().map(|(_, load, rows)| (*load, *rows)).collect();
     let written = load::write(tx, tables, &loads).await?;
     for ((load, _), report) in loads.iter().zip(&written.loads) {
         tally.add(&load.module, report);
     }
-    entries.extend(
-        written
-            .entries
-            .into_iter()
-            .filter_map(|(at, entry)| Some((small.get(at)?.0, state::published(topics, entry)?))),
-    );
-    Ok((entries, tally))
+    for (at, entry) in written.entries {
+        if let Some((job, ..)) = small.get(at) {
+            told.add(*job, [entry])?;
+        }
+    }
+    Ok(tally)
 }
 
 /// Streams the rows of one large load.
 async fn write_large(
     tx: &mut Tx<'_>,
-    (tables, topics): (&Tables, &state::Topics),
+    tables: &Tables,
+    told: &mut Told<'_>,
     ending: &mut Ending,
     tally: &mut Tally,
-) -> Result<Vec<Entry>, DbError> {
-    let unreadable = |error| DbError::new(DbErrorKind::Unavailable, error);
+) -> Result<(), DbError> {
     let job = ending.job();
-    let Some((load, rows)) = ending.load_mut() else { return Ok(Vec::new()) };
+    let Some((load, rows)) = ending.load_mut() else { return Ok(()) };
     let mut loading = load::Loading::begin(tx, tables, &[load]).await?;
-    let mut reader = rows.read().map_err(|error: std::io::Error| unreadable(error))?;
-    let mut entries = Vec::new();
+    let mut reader = rows.read().map_err(DbError::unavailable)?;
     loop {
-        let chunk = reader.next(CHUNK).map_err(unreadable)?;
+        let chunk = reader.next(CHUNK).map_err(DbError::unavailable)?;
         if chunk.is_empty() {
             break;
         }
-        entries.extend(loading.rows(tx, &[(0, &chunk)]).await?);
+        told.add(job, loading.rows(tx, &[(0, &chunk)]).await?.into_iter().map(|(_, entry)| entry))?;
     }
     let (reports, last) = loading.finish(tx).await?;
     reports.iter().for_each(|report| tally.add(&load.module, report));
-    entries.extend(last);
-    let published = entries.into_iter().filter_map(|(_, entry)| state::published(topics, entry));
-    Ok(published.map(|entry| (job, entry)).collect())
+    told.add(job, last.into_iter().map(|(_, entry)| entry))
 }

@@ -17,7 +17,7 @@ pub use read::{
     plan_of_list, sealed_with_stale_path, unsealed,
 };
 pub use receipt::{FACTS, ReceiptFacts, lock_receipt, receipt_facts, settled_receipts, sources};
-pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends};
+pub use stored_end::{insert_stored_ends, remove_stored_ends, stored_ends, stored_ends_of};
 pub use write::{
     assign, choose_held_path, choose_path, expire_keys, note_held, register_customers, register_volume,
     registered_volume, seal, set_held, set_held_tree, set_sorted, start_over, take_stale_path,

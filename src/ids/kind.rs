@@ -68,6 +68,10 @@ kinds! {
     Parse = KindFacts {
         number: 2, word: "parse", role: Role::Worker, home: Home::Anywhere, exhausted: Exhausted::Fail, sorts: false,
     };
+    /// Appends a record that Kafka refused to the log again. It is held until an operator releases it.
+    Relay = KindFacts {
+        number: 3, word: "relay", role: Role::Relay, home: Home::Anywhere, exhausted: Exhausted::Hold, sorts: false,
+    };
 }
 
 impl Kind {
@@ -181,7 +185,7 @@ mod tests {
         assert_eq!(serde_json::json!(StoredKind::from(17)), "17");
         let refused = "judge".parse::<Kind>().unwrap_err();
         assert!(
-            refused.starts_with("\"judge\" is not a kind of job; the kinds are sort, parse"),
+            refused.starts_with("\"judge\" is not a kind of job; the kinds are sort, parse, relay"),
             "{refused}"
         );
     }

@@ -27,6 +27,12 @@ impl QueueName {
         Self { kind: Kind::Parse, module: Some(module.to_owned()), home: None }
     }
 
+    /// The queue of records that Kafka refused.
+    #[must_use]
+    pub const fn relay() -> Self {
+        Self { kind: Kind::Relay, module: None, home: None }
+    }
+
     /// Whether `name` is this name or a prefix of it that ends before a separator: `parse` and `parse:hydrastor` are
     /// prefixes of `parse:hydrastor/alert`.
     #[must_use]

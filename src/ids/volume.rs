@@ -37,6 +37,7 @@ macro_rules! volume_names {
 
 volume_names! {
     Inbox = "inbox": "Deliveries split into parts, sealed.",
+    Blobs = "blobs": "Files of many log entries, until those are pruned.",
     Archive = "archive": "Copies of originals, for rules with `archive = true`.",
 }
 

@@ -142,6 +142,8 @@ words! {
         Bounce = "bounce",
         /// Its module could read nothing of it.
         Rejected = "rejected",
+        /// Kafka refuses the record, alone and for good.
+        Refused = "refused",
     }
 }
 

@@ -14,11 +14,18 @@
 //! their locks in opposite orders, and statements after it would make other writers of the topic wait.
 //!
 //! Reading changes nothing: every reader keeps its own [`Position`].
+//!
+//! A commit with very many entries appends one that names a [sealed file](Sealed) instead; who reads it [`expand`]s it. The file
+//! is kept until that entry is pruned.
 
+mod file;
 mod position;
+mod sealed;
 mod store;
 mod topic;
 
+pub use file::{forget_files, note_file, unneeded_files};
 pub use position::Position;
+pub use sealed::{ExpandError, Expanded, Sealed, SealedEntry, Sealing, expand};
 pub use store::{Entry, Page, Retention, Stored, append, ends, entry, prune, read, topics};
 pub use topic::{TopicId, Topics};

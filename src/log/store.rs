@@ -1,5 +1,6 @@
 //! All SQL of the tables `topic` and `log`.
 
+use super::file::names_file;
 use super::position::Position;
 use super::topic::TopicId;
 use crate::ids::{Timestamp, hex};
@@ -63,6 +64,24 @@ FROM (SELECT topic, key, headers, body
       FROM unnest($1::smallint[], $2::bytea[], $3::jsonb[], $4::bytea[]) WITH ORDINALITY AS n(topic, key, headers, body, ord)
       ORDER BY ord) n";
 
+/// As [`APPEND_PG`], where entries name files.
+const APPEND_FILES_PG: &str = "
+WITH appended AS (
+  INSERT INTO log (seq, at, topic, key, headers, body)
+  SELECT nextval('log_seq'), clock_timestamp(), topic, key, headers, body
+  FROM (SELECT topic, key, headers, body
+        FROM unnest($1::smallint[], $2::bytea[], $3::jsonb[], $4::bytea[]) WITH ORDINALITY AS n(topic, key, headers, body, ord)
+        ORDER BY ord) n
+  RETURNING topic, seq, headers)
+INSERT INTO log_file (path, noted_at, topic, seq)
+SELECT headers->>'file', now(), topic, seq FROM appended WHERE headers->>'file' IS NOT NULL
+ON CONFLICT (path) DO UPDATE SET topic = excluded.topic, seq = excluded.seq";
+
+const NAME_FILES_LITE: &str = "
+INSERT INTO log_file (path, noted_at, topic, seq)
+SELECT headers->>'file', at, topic, seq FROM log WHERE seq > $1 AND headers->>'file' IS NOT NULL
+ON CONFLICT (path) DO UPDATE SET topic = excluded.topic, seq = excluded.seq";
+
 const APPEND_LITE: &str = "
 INSERT INTO log (at, topic, key, headers, body)
 SELECT $2, n.value->>'topic', unhex(n.value->>'key'), n.value->>'headers', unhex(n.value->>'body')
@@ -89,7 +108,8 @@ async fn append_pg(connection: &mut PgConnection, entries: &[Entry]) -> Result<(
         .bind(topics.into_iter().collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
-    sqlx::query(APPEND_PG)
+    let text = if entries.iter().any(names_file) { APPEND_FILES_PG } else { APPEND_PG };
+    sqlx::query(text)
         .bind(entries.iter().map(|entry| entry.topic.0).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| entry.key.as_deref()).collect::<Vec<_>>())
         .bind(entries.iter().map(|entry| Json(&entry.headers)).collect::<Vec<_>>())
@@ -109,7 +129,15 @@ async fn append_lite(connection: &mut SqliteConnection, entries: &[Entry]) -> Re
             })
         })
         .collect();
-    sqlx::query(APPEND_LITE).bind(json!(rows).to_string()).bind(Timestamp::now()).execute(connection).await?;
+    let append = sqlx::query(APPEND_LITE).bind(json!(rows).to_string()).bind(Timestamp::now());
+    if !entries.iter().any(names_file) {
+        append.execute(connection).await?;
+        return Ok(());
+    }
+    let newest = "SELECT coalesce(max(seq), 0) FROM log";
+    let newest: i64 = sqlx::query_scalar(newest).fetch_one(&mut *connection).await?;
+    append.execute(&mut *connection).await?;
+    sqlx::query(NAME_FILES_LITE).bind(newest).execute(connection).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `/relay`: how far each exported topic is, why one stands still, and what operators do about it.
 
-use super::group::Group;
+use super::group::{Group, duty};
 use super::store::{self, Exported};
 use crate::ids::Timestamp;
 use crate::in_tx;
@@ -71,6 +71,10 @@ struct RelayedTopic {
     lag_seconds: f64,
     /// Rises when an operator resumes the topic from another position.
     epoch: u32,
+    /// Records of it that Kafka refused and that are held.
+    held: i64,
+    /// The host whose process copies it; null while there is none, and on SQLite, where there is only one.
+    leader: Option<String>,
     /// When it was last copied.
     moved_at: Option<Timestamp>,
     /// An operator paused it.
@@ -223,6 +227,8 @@ impl Api {
         let (newest, pruned) = log::ends(tx, exported.topic).await?;
         let position = exported.copy.as_ref().map_or(Position::START, |mark| mark.position);
         let lag = store::lag(tx, exported.topic, position, COUNTED).await?;
+        let held = store::held_count(tx, exported.topic).await?;
+        let leader = store::leader(tx, &duty(&group)).await?;
         Ok(Some(RelayedTopic {
             topic: exported.name,
             kafka,
@@ -231,6 +237,8 @@ impl Api {
             newest: newest.max(pruned).to_string(),
             lag_entries: lag.entries,
             lag_seconds: lag.seconds(Timestamp::now()),
+            held,
+            leader,
             epoch: exported.copy.map_or(1, |mark| mark.epoch),
             moved_at: exported.moved_at,
             paused: exported.paused,

@@ -1,10 +1,11 @@
 //! What goes to Kafka at once.
 
-use super::control::{Control, Fingerprint, Mark};
+use super::control::{Control, Mark};
 use super::record::{self, MessageId};
 use super::view::View;
+use crate::ids::Timestamp;
 use crate::infra::kafka::Record;
-use crate::log::{Position, Stored};
+use crate::log::{Position, SealedEntry, Stored};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -33,53 +34,57 @@ pub struct Batch {
 pub struct Source<'a> {
     /// The store.
     pub store: Uuid,
+    /// Epoch of the ids.
+    pub epoch: u32,
     /// The log topic.
     pub topic: &'a str,
     /// Its Kafka topic.
     pub kafka: &'a str,
-    /// How far it is copied.
-    pub mark: &'a Mark,
-}
-
-/// An entry as a record, and where its topic is behind it.
-#[derive(Debug)]
-pub struct Copied {
-    record: Record,
-    position: Position,
-    entry: Fingerprint,
 }
 
 impl Source<'_> {
     /// An entry as a record.
     #[must_use]
-    pub fn record(&self, entry: Stored) -> Copied {
-        let Self { store, topic, kafka, mark } = *self;
-        let id = MessageId { store, epoch: mark.epoch, topic, position: entry.position, row: 0 };
-        Copied {
-            position: entry.position,
-            entry: Fingerprint::of(&entry),
-            record: Record {
-                topic: kafka.to_owned(),
-                partition: None,
-                headers: record::headers(&id, &entry),
-                timestamp_millis: record::millis(&entry),
-                // An empty key is none: such records are spread over the partitions.
-                key: entry.key.filter(|key| !key.is_empty()),
-                payload: Some(entry.body),
-            },
+    pub fn record(&self, entry: Stored) -> Record {
+        let place = (entry.position, None);
+        self.made(place, entry.at, entry.key, &entry.headers, entry.body)
+    }
+
+    /// A row of the file that an entry names as a record.
+    #[must_use]
+    pub fn row(&self, (position, at): (Position, Timestamp), number: u64, row: SealedEntry) -> Record {
+        let key = row.key.map(String::into_bytes);
+        self.made((position, Some(number)), at, key, &row.headers, row.body.into_bytes())
+    }
+
+    fn made(
+        &self,
+        (position, row): (Position, Option<u64>),
+        at: Timestamp,
+        key: Option<Vec<u8>>,
+        headers: &BTreeMap<String, String>,
+        body: Vec<u8>,
+    ) -> Record {
+        let Self { store, epoch, topic, kafka } = *self;
+        let id = MessageId { store, epoch, topic, position, row };
+        Record {
+            topic: kafka.to_owned(),
+            partition: None,
+            headers: record::headers(&id, headers),
+            timestamp_millis: record::millis(at),
+            // An empty key is none: such records are spread over the partitions.
+            key: key.filter(|key| !key.is_empty()),
+            payload: Some(body),
         }
     }
 }
 
-impl Copied {
-    /// What it takes in Kafka, before compression.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers = self.record.headers.iter().map(|(name, value)| name.len() + value.len() + HEADER_BYTES);
-        (length(&self.record.key) + length(&self.record.payload) + RECORD_BYTES + headers.sum::<usize>())
-            as u64
-    }
+/// What a record takes in Kafka, before compression.
+#[must_use]
+pub fn bytes(record: &Record) -> u64 {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    let headers = record.headers.iter().map(|(name, value)| name.len() + value.len() + HEADER_BYTES);
+    (length(&record.key) + length(&record.payload) + RECORD_BYTES + headers.sum::<usize>()) as u64
 }
 
 impl Batch {
@@ -89,14 +94,18 @@ impl Batch {
         self.records.len() >= RECORDS || self.bytes >= BYTES
     }
 
-    /// Adds a record of a topic. They come in the order of their entries.
-    pub fn add(&mut self, source: Source<'_>, copied: Copied) {
-        self.bytes += copied.bytes();
-        let Copied { record, position, entry } = copied;
-        let after = Mark { position, row: 0, entry: Some(entry), ..source.mark.clone() };
-        self.marks.insert(source.topic.to_owned(), after);
-        self.of.push((source.topic.to_owned(), position));
+    /// How many more records it takes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        RECORDS.saturating_sub(self.records.len())
+    }
+
+    /// Adds the record of an entry; those of a topic come in the order of their entries. `mark` is where the topic is behind it.
+    pub fn add(&mut self, topic: &str, entry: Position, record: Record, mark: &Mark) {
+        self.bytes += bytes(&record);
         self.records.push(record);
+        self.of.push((topic.to_owned(), entry));
+        self.marks.insert(topic.to_owned(), mark.clone());
     }
 
     /// Records of the control topic that say where each topic is behind this batch. `kafka` names the Kafka topic of a log topic.
@@ -122,7 +131,7 @@ impl Batch {
                 key: Some(key),
                 payload: Some(payload),
                 headers: Vec::new(),
-                timestamp_millis: mark.entry.map_or(0, |entry| record::millis_of(entry.at)),
+                timestamp_millis: mark.entry.map_or(0, |entry| record::millis(entry.at)),
             }
         })
     }

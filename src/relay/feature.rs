@@ -1,12 +1,14 @@
 //! What the relay adds: one leader per group of topics, and the routes. Without `[kafka]` it adds nothing.
 
 use super::api::{self, Api};
-use super::group::{Group, exported, groups};
+use super::group::{exported, groups};
 use super::leader::{Relay, TERM};
 use super::settings::Settings;
-use super::store;
-use crate::config::Role;
-use crate::delivery::{ApiRoutes, Core, Feature, FeatureError, FeatureSpec, Task};
+use super::term::Copied;
+use super::{hold, store};
+use crate::config::{Config, Role};
+use crate::delivery::{ApiRoutes, By, Core, Duty, Feature, FeatureError, FeatureSpec, KindHandler, Task};
+use crate::ids::{Kind, QueueName, VolumeName};
 use crate::infra::db::{DbError, View};
 use crate::infra::kafka::Connection;
 use crate::infra::telemetry::condition::Condition;
@@ -22,7 +24,7 @@ use uuid::Uuid;
 pub const FEATURE: FeatureSpec = FeatureSpec {
     name: "relay",
     roles: &[Role::Relay],
-    volumes: &[],
+    volumes: &[VolumeName::Blobs],
     rows: &[],
     build: |core| async move { build(&core).await }.boxed(),
 };
@@ -34,12 +36,34 @@ async fn build(core: &Arc<Core>) -> Result<Feature, FeatureError> {
     let keyed = api::routes(Api::new(core.db.clone(), core.kit(), &groups));
     let (mut tasks, mut checks) = (Vec::new(), Vec::new());
     if core.roles.contains(&Role::Relay) {
-        let settings = Arc::new(Settings::of(&config.kafka, connection));
+        let settings = Arc::new(Settings::of(
+            &config.kafka,
+            connection,
+            config.queue_limits(&QueueName::relay()).max_attempts,
+        ));
         let store = store_id(core).await?;
-        tasks.extend(groups.into_iter().map(|group| task(core, store, group, &settings)));
+        let (db, blobs) = (core.db.clone(), core.volume(VolumeName::Blobs));
+        let copied = groups.into_iter().map(|group| {
+            let (db, blobs, settings) = (db.clone(), Arc::clone(&blobs), Arc::clone(&settings));
+            Copied { db, store, group, settings, blobs }
+        });
+        tasks.extend(copied.map(|copied| task(core, copied)));
         checks.push(check(core, connection));
     }
-    Ok(Feature { api: ApiRoutes { keyed, ..ApiRoutes::default() }, tasks, checks, ..Feature::default() })
+    let held = Arc::clone(core);
+    let handler = KindHandler::new(Kind::Relay, None, move |run| hold::release(Arc::clone(&held), run));
+    let every = |config: &Config| config.keeper.expire_every.get();
+    let files = (core.db.clone(), core.volume(VolumeName::Blobs));
+    let forget = Duty::new("relay_held", By::Each, every, &files, hold::forget);
+    let has_role = core.roles.contains(&Role::Relay);
+    Ok(Feature {
+        api: ApiRoutes { keyed, ..ApiRoutes::default() },
+        handlers: if has_role { vec![handler] } else { Vec::new() },
+        duties: if has_role { vec![forget] } else { Vec::new() },
+        tasks,
+        checks,
+        ..Feature::default()
+    })
 }
 
 /// What is wrong with Kafka is a remark: the process takes everything in and works without it.
@@ -59,22 +83,16 @@ fn check(core: &Core, connection: &Connection) -> Check {
     })
 }
 
-fn task(core: &Arc<Core>, store: Uuid, group: Group, settings: &Arc<Settings>) -> Task {
-    let (core, settings) = (Arc::clone(core), Arc::clone(settings));
+fn task(core: &Arc<Core>, copied: Copied) -> Task {
+    let core = Arc::clone(core);
     Task::new(move |stop| {
-        let relay = Relay {
-            db: core.db.clone(),
-            store,
-            leader: Leader::new(core.db.clone(), core.boot, TERM),
-            group: group.clone(),
-            settings: Arc::clone(&settings),
-            away: Condition::of(
-                Cow::Owned(group.name.clone()),
-                "the relay cannot copy the log to Kafka",
-                "the relay copies the log to Kafka",
-            ),
-        };
-        relay.run(stop)
+        let away = Condition::of(
+            Cow::Owned(copied.group.name.clone()),
+            "the relay cannot copy the log to Kafka",
+            "the relay copies the log to Kafka",
+        );
+        let leader = Leader::new(core.db.clone(), core.boot, TERM);
+        Relay { copied: copied.clone(), leader, away }.run(stop)
     })
 }
 

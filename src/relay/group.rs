@@ -83,6 +83,12 @@ pub fn exported(kafka: &Kafka, tables: &Tables) -> Result<BTreeMap<String, Topic
 /// Name of the group of topics that no other group has. A group of the configuration may have it too, and then has them.
 pub const REST: &str = "main";
 
+/// The duty that the leader of a group has.
+#[must_use]
+pub fn duty(group: &str) -> String {
+    format!("relay:{group}")
+}
+
 /// Divides the exported topics into groups; what no group of the configuration names is in the group [`REST`].
 #[must_use]
 pub fn groups(kafka: &Kafka, topics: BTreeMap<String, TopicPlan>) -> Vec<Group> {

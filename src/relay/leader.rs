@@ -1,13 +1,13 @@
 //! The leader of a group: takes the lease, fills batches, and keeps the position.
 
 use super::batch::Batch;
-use super::group::Group;
-use super::settings::Settings;
+use super::group;
+use super::hold::{HoldError, Refused, hold};
 use super::sink::Sink;
 use super::store::{self, Holder, Moved};
-use super::term::{BeginError, State, Term};
+use super::term::{BeginError, Copied, State, Term};
 use super::view::{self, View};
-use crate::infra::db::{Db, DbError, Lane};
+use crate::infra::db::{DbError, Lane};
 use crate::infra::kafka::{Failure, Record};
 use crate::infra::telemetry::condition::Condition;
 use crate::infra::telemetry::metrics::RELAY_RECORDS;
@@ -16,7 +16,6 @@ use crate::warn_unless_outage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// A leader that says nothing for so long is replaced.
 pub const TERM: Duration = Duration::from_secs(15);
@@ -31,16 +30,10 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Copies a group of topics as long as it leads.
 pub struct Relay {
-    /// The store.
-    pub db: Db,
-    /// Id of the store.
-    pub store: Uuid,
+    /// What, and from where.
+    pub copied: Copied,
     /// Stands for election.
     pub leader: Leader,
-    /// What it copies.
-    pub group: Group,
-    /// How.
-    pub settings: Arc<Settings>,
     /// Kafka does not answer.
     pub away: Condition,
 }
@@ -79,13 +72,13 @@ impl Relay {
             match ended {
                 Ok(()) => {}
                 Err(Ended::Anew(why)) => {
-                    tracing::info!(group = self.group.name, "the relay begins anew: {why}");
+                    tracing::info!(group = self.copied.group.name, "the relay begins anew: {why}");
                     continue;
                 }
-                Err(Ended::Lost) => tracing::debug!(group = self.group.name, "another process leads"),
+                Err(Ended::Lost) => tracing::debug!(group = self.copied.group.name, "another process leads"),
                 Err(Ended::Kafka(why)) => self.away.holds(&why),
                 Err(Ended::Store(error)) => {
-                    warn_unless_outage!(error, group = self.group.name, %error, "the relay cannot read the log");
+                    warn_unless_outage!(error, group = self.copied.group.name, %error, "the relay cannot read the log");
                 }
             }
             pause(&stop, STANDBY).await;
@@ -97,10 +90,10 @@ impl Relay {
         self.leads().await?;
         let view = self.look(stop).await?;
         let mut sink = self.open(&view, stop).await?;
-        let mut term = Term::begin(&self.db, self.store, &self.settings, &self.group, view).await?;
+        let mut term = Term::begin(&self.copied, view).await?;
         self.leads().await?;
         self.away.ends();
-        tracing::info!(group = self.group.name, topics = term.topics.len(), "the relay leads");
+        tracing::info!(group = self.copied.group.name, topics = term.topics.len(), "the relay leads");
         let (mut renewed, mut looked) = (Instant::now(), Instant::now());
         while !stop.is_cancelled() {
             if renewed.elapsed() > RENEW {
@@ -108,7 +101,7 @@ impl Relay {
                 renewed = Instant::now();
                 if term.is_outdated().await? {
                     let view = term.view;
-                    term = Term::begin(&self.db, self.store, &self.settings, &self.group, view).await?;
+                    term = Term::begin(&self.copied, view).await?;
                 }
             }
             if looked.elapsed() > LOOK {
@@ -140,7 +133,7 @@ impl Relay {
     }
 
     fn duty(&self) -> String {
-        format!("relay:{}", self.group.name)
+        group::duty(&self.copied.group.name)
     }
 
     /// Takes or keeps the lease.
@@ -149,16 +142,17 @@ impl Relay {
     }
 
     async fn look(&self, stop: &CancellationToken) -> Result<View, Ended> {
-        let (settings, topics) = (Arc::clone(&self.settings), self.settings.topics(&self.group));
+        let (settings, topics) =
+            (Arc::clone(&self.copied.settings), self.copied.settings.topics(&self.copied.group));
         let view = self.while_leading(stop, move || view::look(&settings, &topics)).await?;
         view.map_err(|failure| Ended::Kafka(failure.to_string()))
     }
 
     async fn open(&self, view: &View, stop: &CancellationToken) -> Result<Sink, Ended> {
-        let prefix = &self.settings.transactional_id_prefix;
-        let id = format!("{prefix}-{}-{}", self.store, self.group.name);
+        let prefix = &self.copied.settings.transactional_id_prefix;
+        let id = format!("{prefix}-{}-{}", self.copied.store, self.copied.group.name);
         let (settings, batch_bytes, stop_open) =
-            (Arc::clone(&self.settings), view.batch_bytes(), stop.clone());
+            (Arc::clone(&self.copied.settings), view.batch_bytes(), stop.clone());
         let opened =
             self.while_leading(stop, move || Sink::open(&settings, &id, batch_bytes, stop_open)).await?;
         opened.map_err(|failure| Ended::Kafka(failure.to_string()))
@@ -190,19 +184,19 @@ impl Relay {
     /// The records of a batch, and with transactions the positions behind them.
     fn records(&self, term: &Term, batch: &Batch) -> Vec<Record> {
         let mut records = batch.records.clone();
-        if self.settings.has_transactions {
+        if self.copied.settings.has_transactions {
             let kafka = |name: &str| {
                 term.topics.iter().find(|topic| topic.name == name).map(|topic| topic.kafka.as_str())
             };
-            let control = &self.settings.control.name;
-            records.extend(batch.positions(self.store, control, &term.view, kafka));
+            let control = &self.copied.settings.control.name;
+            records.extend(batch.positions(self.copied.store, control, &term.view, kafka));
         }
         records
     }
 
     /// Keeps what a batch reached. With transactions this is a copy, which may fail: the control topic has the position.
     async fn committed(&self, term: &mut Term, batch: Batch) -> Result<(), Ended> {
-        metrics::counter!(RELAY_RECORDS, "group" => self.group.name.clone())
+        metrics::counter!(RELAY_RECORDS, "group" => self.copied.group.name.clone())
             .increment(batch.records.len() as u64);
         self.away.ends();
         let mut moved = Vec::with_capacity(batch.marks.len());
@@ -215,8 +209,8 @@ impl Relay {
             }
         }
         let holder = Holder { duty: self.duty(), boot: self.leader.boot() };
-        let decides = !self.settings.has_transactions;
-        let kept = self.db.write(Lane::State, move |mut tx| {
+        let decides = !self.copied.settings.has_transactions;
+        let kept = self.copied.db.write(Lane::State, move |mut tx| {
             Box::pin(async move {
                 for moved in &moved {
                     if !store::moved(&mut tx, moved).await? && decides {
@@ -245,11 +239,11 @@ impl Relay {
                 Ok(())
             }
             Failure::Lost { fenced: true, reason } => {
-                tracing::info!(group = self.group.name, "Kafka lets another producer write: {reason}");
+                tracing::info!(group = self.copied.group.name, "Kafka lets another producer write: {reason}");
                 Err(Ended::Lost)
             }
             Failure::Lost { reason, .. } => Err(Ended::Kafka(reason)),
-            Failure::Topic { topic, reason } if topic == self.settings.control.name => {
+            Failure::Topic { topic, reason } if topic == self.copied.settings.control.name => {
                 Err(Ended::Kafka(format!("kafka.control_topic: {topic}: {reason}")))
             }
             Failure::Topic { topic, reason } => Ok(term.set_aside(&topic, &reason).await?),
@@ -258,7 +252,7 @@ impl Relay {
     }
 
     /// Finds the record that is at fault: the limit of a topic holds for a batch of records, so only one that is refused alone is.
-    /// Its topic waits there, and the others go on.
+    /// That is held, and the others go on.
     async fn refused(
         &self,
         term: &mut Term,
@@ -277,14 +271,42 @@ impl Relay {
             match first {
                 None => {}
                 Some((0, why)) if own.len() == 1 => {
-                    let (name, (_, next)) = (topic.name.clone(), &batch.of[own[0]]);
-                    topic.state = State::Aside(Instant::now());
-                    let why = format!("entry {next} is refused: {why}; headworks relay skip {name} {next}");
-                    term.say_at(at, why).await?;
+                    let (why, index) = (why.clone(), own[0]);
+                    self.hold(term, at, (batch, index), why).await?;
                 }
                 Some((before, _)) => topic.most = Some(before.max(1)),
             }
         }
+        Ok(())
+    }
+}
+
+impl Relay {
+    /// Holds a record; its topic goes on behind it.
+    async fn hold(
+        &self,
+        term: &mut Term,
+        at: usize,
+        (batch, index): (&Batch, usize),
+        why: String,
+    ) -> Result<(), Ended> {
+        let Copied { db, blobs, settings, .. } = &self.copied;
+        let topic = &mut term.topics[at];
+        let (record, (_, entry)) = (batch.records[index].clone(), &batch.of[index]);
+        let refused = Refused { topic: topic.id, name: topic.name.clone(), entry: *entry, record, why };
+        match hold(db, blobs, refused, settings.max_attempts).await {
+            Ok(()) => {}
+            Err(HoldError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                topic.state = State::Aside(Instant::now());
+                return Ok(term.say_at(at, error.to_string()).await?);
+            }
+        }
+        if let Some(mark) = batch.marks.get(&topic.name) {
+            topic.mark = mark.clone();
+            topic.is_written = false;
+        }
+        topic.most = None;
         Ok(())
     }
 }

@@ -31,6 +31,11 @@
 //! | no control record, although there is a copy | the control topic was lost |
 //! | another cluster id | another Kafka |
 //!
+//! **Which promise.** With transactions each record is there once. With `kafka.delivery = "database"` the position is kept in our store
+//! after the acknowledgement, by the holder of the lease only: each record at least once, under one id.
+//!
+//! **Records that are refused.** One that Kafka refuses alone is held as a job, and the position passes it; see `hold`.
+//!
 //! ```text
 //!   standby ─ lease ─▶ opening ─▶ running ─ fenced, producer lost ─▶ opening
 //!      ▲                            │  ├─ topic missing or not allowed ─▶ set aside, tried again each minute
@@ -42,7 +47,9 @@ mod batch;
 mod check;
 mod control;
 mod feature;
+mod fill;
 mod group;
+mod hold;
 mod leader;
 mod record;
 mod settings;

@@ -21,12 +21,14 @@ pub struct Settings {
     pub transaction_timeout: Duration,
     /// Whether missing topics are created.
     pub create_topics: bool,
+    /// Failed attempts of a job that is held for a record.
+    pub max_attempts: u16,
 }
 
 impl Settings {
     /// Those of `[kafka]`.
     #[must_use]
-    pub fn of(kafka: &Kafka, connection: &Connection) -> Self {
+    pub fn of(kafka: &Kafka, connection: &Connection, max_attempts: u16) -> Self {
         let control = TopicPlan { name: kafka.control_topic.to_string(), ..kafka.topic("", "") };
         Self {
             connection: connection.named("relay"),
@@ -41,6 +43,7 @@ impl Settings {
             },
             transaction_timeout: kafka.transaction_timeout.get(),
             create_topics: kafka.create_topics,
+            max_attempts,
         }
     }
 

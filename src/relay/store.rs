@@ -2,7 +2,7 @@
 
 use super::check::Wish;
 use super::control::{Fingerprint, Mark};
-use crate::ids::{BootId, Digest, Timestamp};
+use crate::ids::{BootId, Digest, JobId, Timestamp};
 use crate::infra::db::{DbError, Tx};
 use crate::log::{Position, TopicId};
 use crate::sql;
@@ -192,4 +192,71 @@ pub async fn lag(tx: &mut Tx<'_>, topic: TopicId, after: Position, most: i64) ->
         SELECT count(*) AS entries, min(at) AS oldest
         FROM (SELECT at FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3) behind";
     Ok(sql!(tx, query_as(text, topic, after, most).fetch_one)?)
+}
+
+/// A record that is held.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct HeldRow {
+    /// Its log topic.
+    pub topic: TopicId,
+    /// Its entry.
+    #[sqlx(rename = "seq")]
+    pub entry: Position,
+    /// Its row in the file that the entry names; -1 where the entry is the record.
+    #[sqlx(rename = "row_number")]
+    pub row: i64,
+    /// The record.
+    pub file: String,
+}
+
+/// Whether a record is held already.
+pub async fn is_held(tx: &mut Tx<'_>, row: &HeldRow) -> Result<bool, DbError> {
+    let text = "
+        SELECT count(*) FROM relay_held AS held JOIN job ON job.id = held.job_id
+        WHERE held.topic = $1 AND held.seq = $2 AND held.row_number = $3";
+    let count: i64 = sql!(tx, query_scalar(text, row.topic, row.entry, row.row).fetch_one)?;
+    Ok(count > 0)
+}
+
+/// Notes the job that a record is held by.
+pub async fn hold(tx: &mut Tx<'_>, row: &HeldRow, job: JobId) -> Result<(), DbError> {
+    let text = "
+        INSERT INTO relay_held (topic, seq, row_number, job_id, file) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (topic, seq, row_number) DO UPDATE SET job_id = excluded.job_id, file = excluded.file";
+    let file = row.file.clone();
+    sql!(tx, query(text, row.topic, row.entry, row.row, job, file).execute)?;
+    Ok(())
+}
+
+/// Records whose jobs have ended so long ago that nobody can repeat them.
+pub async fn ended(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<HeldRow>, DbError> {
+    let text = "
+        SELECT topic, seq, row_number, file FROM relay_held AS held
+        WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.id = held.job_id)
+          AND NOT EXISTS (SELECT 1 FROM job_done WHERE job_done.id = held.job_id) LIMIT $1";
+    Ok(sql!(tx, query_as(text, limit).fetch_all)?)
+}
+
+/// Forgets a record whose file is removed.
+pub async fn forget(tx: &mut Tx<'_>, row: &HeldRow) -> Result<(), DbError> {
+    let text = "DELETE FROM relay_held WHERE topic = $1 AND seq = $2 AND row_number = $3";
+    sql!(tx, query(text, row.topic, row.entry, row.row).execute)?;
+    Ok(())
+}
+
+/// How many records of a topic are held.
+pub async fn held_count(tx: &mut Tx<'_>, topic: TopicId) -> Result<i64, DbError> {
+    let text = "
+        SELECT count(*) FROM relay_held AS held JOIN job ON job.id = held.job_id
+        WHERE held.topic = $1 AND job.lane = 3";
+    Ok(sql!(tx, query_scalar(text, topic).fetch_one)?)
+}
+
+/// Host of the process that has a duty now.
+pub async fn leader(tx: &mut Tx<'_>, duty: &str) -> Result<Option<String>, DbError> {
+    let Tx::Pg(connection) = tx else { return Ok(None) };
+    let text = "
+        SELECT coalesce(worker.host, leader.holder::text) FROM leader LEFT JOIN worker ON worker.boot = leader.holder
+        WHERE duty = $1 AND expires_at > now()";
+    Ok(sqlx::query_scalar(text).bind(duty).fetch_optional(&mut **connection).await?)
 }

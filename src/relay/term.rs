@@ -1,8 +1,9 @@
 //! The topics of a leader's term: where each goes on, and what becomes of it.
 
-use super::batch::{Batch, Source};
+use super::batch::Batch;
 use super::check::{Facts, decide};
 use super::control::{Control, Fingerprint, Mark};
+use super::fill::{FillError, Filling, OpenRows};
 use super::group::Group;
 use super::settings::Settings;
 use super::store::{self, Exported};
@@ -11,6 +12,7 @@ use crate::config::TopicPlan;
 use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane, View as StoreView};
 use crate::infra::kafka::{Failure, read_to_end};
+use crate::infra::volume::Volume;
 use crate::log::{self, Position, TopicId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +23,6 @@ use uuid::Uuid;
 const ASIDE: Duration = Duration::from_secs(60);
 /// Longest time for one answer of Kafka.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Entries read at once of one topic.
-const PAGE: u32 = 250;
 
 /// A topic while it is copied.
 pub struct Topic {
@@ -35,6 +35,8 @@ pub struct Topic {
     pub is_written: bool,
     /// Most entries of the next batch: those before one that Kafka refused, then that one alone.
     pub most: Option<usize>,
+    /// The file of rows that is being copied.
+    pub rows: Option<OpenRows>,
     pub state: State,
 }
 
@@ -58,11 +60,27 @@ pub enum BeginError {
     Store(#[from] DbError),
 }
 
+/// What a leader copies, and from where.
+#[derive(Clone)]
+pub struct Copied {
+    /// The store.
+    pub db: Db,
+    /// Id of the store.
+    pub store: Uuid,
+    /// Its topics.
+    pub group: Group,
+    /// How.
+    pub settings: Arc<Settings>,
+    /// Where the files of large loads are.
+    pub blobs: Arc<Volume>,
+}
+
 /// The topics of a group, with what a leader needs to know of each.
 pub struct Term {
     pub db: Db,
     pub store: Uuid,
     pub settings: Arc<Settings>,
+    pub blobs: Arc<Volume>,
     pub view: View,
     pub topics: Vec<Topic>,
 }
@@ -72,26 +90,22 @@ impl Term {
     ///
     /// # Errors
     /// When Kafka or the store cannot be read.
-    pub async fn begin(
-        db: &Db,
-        store: Uuid,
-        settings: &Arc<Settings>,
-        group: &Group,
-        view: View,
-    ) -> Result<Self, BeginError> {
+    pub async fn begin(copied: &Copied, view: View) -> Result<Self, BeginError> {
+        let Copied { db, store, group, settings, blobs } = copied;
         let register = log::Topics::new(db.clone());
         for name in group.topics.keys() {
             let id = register.id(name).await?;
             in_tx!(db, Lane::State, tx => store::export(tx, id)).await?;
         }
         let mut controls = match settings.has_transactions {
-            true => read_controls(store, settings).await?,
+            true => read_controls(*store, settings).await?,
             false => BTreeMap::new(),
         };
         let mut term = Self {
             db: db.clone(),
-            store,
+            store: *store,
             settings: Arc::clone(settings),
+            blobs: Arc::clone(blobs),
             view,
             topics: Vec::with_capacity(group.topics.len()),
         };
@@ -138,6 +152,7 @@ impl Term {
             mark,
             is_written,
             most: None,
+            rows: None,
             state,
         };
         match decide(&facts) {
@@ -278,54 +293,28 @@ impl Term {
     /// When the log cannot be read.
     pub async fn gather(&mut self) -> Result<Batch, DbError> {
         let mut batch = Batch::default();
-        for topic in &mut self.topics {
+        for at in 0..self.topics.len() {
+            let topic = &mut self.topics[at];
             if let State::Aside(since) = topic.state
                 && since.elapsed() > ASIDE
             {
                 topic.state = State::Copied;
             }
-            if matches!(topic.state, State::Copied) && !batch.is_full() {
-                fill(&self.db, self.store, &self.view, topic, &mut batch).await?;
+            if !matches!(topic.state, State::Copied) || batch.is_full() {
+                continue;
+            }
+            let mut filling =
+                Filling { store: self.store, view: &self.view, topic, batch: &mut batch, added: 0 };
+            match filling.fill(&self.db, &self.blobs).await {
+                Ok(()) => {}
+                Err(FillError::Store(error)) => return Err(error),
+                Err(FillError::Rows(why)) => {
+                    self.topics[at].state = State::Aside(Instant::now());
+                    self.say_at(at, why).await?;
+                }
             }
         }
         Ok(batch)
-    }
-}
-
-/// Adds the next entries of a topic.
-async fn fill(db: &Db, store: Uuid, view: &View, topic: &Topic, batch: &mut Batch) -> Result<(), DbError> {
-    if !topic.is_written {
-        batch.marks.insert(topic.name.clone(), topic.mark.clone());
-    }
-    let source = Source { store, topic: &topic.name, kafka: &topic.kafka, mark: &topic.mark };
-    let fits = view.record_bytes(&topic.kafka);
-    let (mut after, mut added) = (topic.mark.position, 0);
-    loop {
-        let page = log::read(&mut db.reader(StoreView::State).await?.tx(), topic.id, after, PAGE).await?;
-        if page.gap {
-            tracing::error!(
-                topic = topic.name, %after, next = %page.next,
-                "entries were pruned before they were copied to Kafka"
-            );
-        }
-        let is_last = page.entries.len() < PAGE as usize;
-        after = page.next;
-        for entry in page.entries {
-            let record = source.record(entry);
-            // A record that fits only if it compresses is sent alone of its topic: if it is refused, it alone is at fault.
-            let is_large = record.bytes() > fits;
-            if batch.is_full() || topic.most.is_some_and(|most| added >= most) || (is_large && added > 0) {
-                return Ok(());
-            }
-            batch.add(source, record);
-            added += 1;
-            if is_large {
-                return Ok(());
-            }
-        }
-        if is_last {
-            return Ok(());
-        }
     }
 }
 

@@ -29,7 +29,7 @@ fn odd(installation: &Installation) -> Vec<(String, u32)> {
     odd.push((state.display().to_string(), mode(&state)));
     odd.retain(|(path, mode)| {
         let name = path.strip_prefix(&format!("{}/", state.display())).unwrap_or_default();
-        let is_volume = ["inbox", "archive"].iter().any(|volume| name.starts_with(volume));
+        let is_volume = ["inbox", "blobs", "archive"].iter().any(|volume| name.starts_with(volume));
         let is_tree = name.matches('/').count() >= 5;
         let is_directory = Path::new(path).is_dir();
         let wanted = match (is_volume, is_tree, is_directory) {

@@ -3,7 +3,7 @@
 use crate::appliance::{Site, each_site, metrics};
 use crate::number;
 use headworks::app::{App, BuildError};
-use headworks::config::{Live, Role, load};
+use headworks::config::{Live, load};
 
 /// Builds an app of one role.
 async fn build(site: &Site, role: &str) -> Result<App, BuildError> {
@@ -13,10 +13,10 @@ async fn build(site: &Site, role: &str) -> Result<App, BuildError> {
 }
 
 #[tokio::test]
-async fn a_role_in_which_nothing_runs_is_refused_before_anything_is_made() {
+async fn the_relay_alone_is_refused_without_a_kafka_before_anything_is_made() {
     let site = Site::new(None, "");
     let refused = build(&site, "relay").await.err().unwrap();
-    assert!(matches!(refused, BuildError::IdleRole(Role::Relay)), "{refused}");
+    assert!(matches!(refused, BuildError::Idle), "{refused}");
     assert!(!site.state().exists());
 }
 

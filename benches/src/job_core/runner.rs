@@ -5,8 +5,9 @@
 
 use super::hands::LEASE;
 use crate::stores;
-use headworks::delivery::{BatchSettings, Finisher, RowWriters, Work};
+use headworks::delivery::{BatchSettings, Finisher, RowWriters, Sealer, Work};
 use headworks::infra::db::Db;
+use headworks::infra::volume::Volume;
 use headworks::job::{
     Backoff, Became, Finish, Handler, Kind, Leases, Outcome, QueueRules, Runner, RunnerSettings, Wake,
 };
@@ -68,7 +69,9 @@ pub async fn work(db: &Db, queue: &'static str, jobs: usize, concurrency: u32) -
     // As by default; two commits at once on Postgres.
     let settings = BatchSettings { items: 256, linger: Duration::from_millis(3), bound: 4096, parallel: 2 };
     let (tables, writers) = (Tables::new(&[])?, RowWriters::default());
-    let finisher = Finisher::start(db.clone(), tables, wake.clone(), writers, settings).await?;
+    let blobs = Arc::new(Volume::memory("blobs", 0));
+    let sealer = Sealer { volume: blobs, tmp: std::env::temp_dir(), entries: usize::MAX };
+    let finisher = Finisher::start(db.clone(), tables, wake.clone(), writers, settings, sealer).await?;
     let entry = log::Entry { topic, key: None, headers: BTreeMap::new(), body: vec![b'x'; BODY_BYTES] };
     let handler: Handler<Work> = Arc::new(move |_| {
         let work = Work { entries: vec![entry.clone()], ..Work::default() };

@@ -5,6 +5,7 @@
 
 use super::state::{self, Ending, Fenced};
 use super::stored::{self, Stored};
+use super::told::Made;
 use super::{Context, Shared, write_loads};
 use crate::delivery::store;
 use crate::in_tx;
@@ -61,25 +62,30 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
     }
     rehearse(context, shared).await?;
     let standing = in_tx!(context.db, Lane::Relaxed, tx => job::store::standing(tx, &held)).await?;
-    let (tables, topics) = (context.tables.clone(), Arc::clone(&context.topics));
+    let (tables, telling) = (context.tables.clone(), Arc::clone(&context.telling));
     let batch = Arc::clone(shared);
     let written = standing.clone();
     let done = context.committed.take();
     let forget = done.clone();
+    let made = Made::default();
+    let making = Arc::clone(&made);
     let result = context
         .db
         .write(Lane::Results, move |mut tx| {
             Box::pin(async move {
                 let mut batch = batch.lock().await;
-                let written = write_loads(&mut tx, (&tables, &topics), &mut batch, &standing).await?;
+                let mut told = telling.begin(&making);
+                let tally = write_loads(&mut tx, &tables, &mut told, &mut batch, &standing).await?;
+                store::remove_stored_ends(&mut tx, &forget).await?;
+                let mut entries = stored::untold(&mut tx, &standing).await?;
+                entries.extend(told.finish().await?);
                 let stored: Vec<Stored> = batch
                     .iter()
                     .filter(|ending| standing.contains(&ending.job()))
-                    .map(|ending| Stored::of(ending, &written.0))
+                    .map(|ending| Stored::of(ending, &entries))
                     .collect();
-                store::remove_stored_ends(&mut tx, &forget).await?;
                 stored::insert(&mut tx, &stored).await?;
-                Ok(written)
+                Ok((entries, tally))
             })
         })
         .await;
@@ -94,6 +100,7 @@ async fn rows_first(context: &Context, shared: &Shared) -> Result<(), DbError> {
         }
         Err(error) => {
             context.committed.add(&done);
+            context.telling.undo(made, &error).await;
             Err(error)
         }
     }

@@ -8,8 +8,8 @@ use crate::ids::{DeliveryId, JobId, LeaseToken, ReceiptId};
 use crate::infra::db::{DbError, DbErrorKind, Tx};
 use crate::job::store::{End, NewJob, Note, PutBack};
 use crate::job::{self, Became, Finished, FinishedEnd};
-use crate::load::{LogEntry, NewLoad};
-use crate::log::{self, TopicId};
+use crate::load::NewLoad;
+use crate::log;
 use std::collections::HashMap;
 
 /// The end of a job, in a form that can be tried again.
@@ -52,8 +52,8 @@ impl Ending {
         self.written = Some(entries);
     }
 
-    pub fn rows(&self) -> u64 {
-        self.load().map_or(0, |(_, rows)| rows.len())
+    pub fn is_large(&self) -> bool {
+        self.load().is_some_and(|(_, rows)| super::is_large(rows))
     }
 
     /// The end as the job table needs it.
@@ -319,28 +319,4 @@ async fn create_deliveries(tx: &mut Tx<'_>, all: &[Consequences]) -> Result<(), 
         records.push(DeliveryRecord { delivery, path: None, receipt_id, source, received_at, created_by });
     }
     store::insert_deliveries(tx, &records).await
-}
-
-/// Published tables, by name of their topic.
-pub type Topics = HashMap<String, Published>;
-
-/// A table whose changed rows are told.
-pub struct Published {
-    pub topic: TopicId,
-    pub table: String,
-    /// Version of its schema.
-    pub schema: i32,
-}
-
-/// A published row as a log entry; `None` if its table was published after this process started.
-pub fn published(topics: &Topics, entry: LogEntry) -> Option<log::Entry> {
-    let Published { topic, table, schema } = topics.get(&entry.topic)?;
-    let headers =
-        [("op", entry.op.word().to_owned()), ("table", table.clone()), ("schema", schema.to_string())];
-    Some(log::Entry {
-        topic: *topic,
-        key: Some(entry.key.into_bytes()),
-        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
-        body: entry.body,
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::Entry;
 use super::state::{self, Consequences, Ending, Leaving};
+use super::told::TABLE;
 use crate::delivery::feature_rows::RowWriters;
 use crate::delivery::store;
 use crate::ids::{JobId, LeaseToken, Timestamp};
@@ -86,6 +87,20 @@ pub async fn insert(tx: &mut Tx<'_>, ends: &[Stored]) -> Result<(), DbError> {
     let encode = |end: &Stored| Ok((end.job, serde_json::to_vec(end)?));
     let ends: Result<Vec<_>, serde_json::Error> = ends.iter().map(encode).collect();
     store::insert_stored_ends(tx, &ends.map_err(|e| DbError::new(DbErrorKind::Content, e))?).await
+}
+
+/// The entries of published rows in stored ends that `state.db` never got, each with its job. The rows are there, so the next run
+/// of such a job finds nothing new in them: their entries go with its end.
+pub async fn untold(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<Vec<Entry>, DbError> {
+    let mut entries = Vec::new();
+    for body in store::stored_ends_of(tx, jobs).await? {
+        let stored: Stored = serde_json::from_slice(&body).map_err(DbError::corrupt)?;
+        // Others are events of the run, and the next one has its own.
+        let of_rows =
+            stored.consequences.entries.into_iter().filter(|entry| entry.headers.contains_key(TABLE));
+        entries.extend(of_rows.map(|entry| (stored.job, entry)));
+    }
+    Ok(entries)
 }
 
 /// Applies every stored end whose job is still live under the same token, then drops them all.

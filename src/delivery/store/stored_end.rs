@@ -22,6 +22,15 @@ pub async fn remove_stored_ends(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), D
     Ok(())
 }
 
+/// The stored ends of these jobs.
+pub async fn stored_ends_of(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<Vec<Vec<u8>>, DbError> {
+    let Tx::Lite(connection) = tx else { return Ok(Vec::new()) };
+    let text =
+        "SELECT body FROM stored_end WHERE job_id IN (SELECT value FROM json_each($1)) ORDER BY job_id";
+    let jobs = serde_json::json!(jobs).to_string();
+    Ok(sqlx::query_scalar(text).bind(jobs).fetch_all(&mut **connection).await?)
+}
+
 /// Every stored end, in the order of jobs.
 pub async fn stored_ends(tx: &mut Tx<'_>) -> Result<Vec<(JobId, Vec<u8>)>, DbError> {
     let Tx::Lite(connection) = tx else { return Ok(Vec::new()) };

@@ -360,6 +360,27 @@ pub async fn lock_with_signalled(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), 
     Ok(())
 }
 
+/// Inserts a job that is held from its beginning.
+pub async fn insert_held(
+    tx: &mut Tx<'_>,
+    job: NewJob,
+    reason: HoldReason,
+    detail: &str,
+) -> Result<JobId, DbError> {
+    let inserted = insert(&mut *tx, &[job]).await?;
+    let &id = inserted.first().ok_or(sqlx::Error::RowNotFound)?;
+    let text = "UPDATE job SET lane = 3, wait_reason = $2, last_error = $3 WHERE id = $1";
+    sql!(&mut *tx, query(text, id, reason.word(), storable(detail)).execute)?;
+    let held = Note {
+        job_id: Some(id),
+        event: "held".into(),
+        detail: Some(reason.word().to_owned()),
+        ..Note::default()
+    };
+    note(tx, &[held]).await?;
+    Ok(id)
+}
+
 /// Keeps the report of the run after which a job is held: where its progress was, of which there is none now.
 pub async fn keep_report(tx: &mut Tx<'_>, id: JobId, report: &serde_json::Value) -> Result<(), DbError> {
     let text = "UPDATE job SET progress = $2 WHERE id = $1 AND lane = 3";

@@ -44,10 +44,13 @@ fn before_the_first_start_nothing_fails_and_nothing_is_created() {
     let ended = shell.run(&CHECK);
     assert_eq!((ended.status.code(), failures(&ended)), (Some(0), BTreeMap::new()));
     let checks: Vec<_> = lines(&ended).into_iter().map(|line| line.0).collect();
-    assert_eq!(checks, ["state", "tmp", "store", "store", "inbox", "archive", "spool", "modules", "listen"]);
+    assert_eq!(
+        checks,
+        ["state", "tmp", "store", "store", "inbox", "blobs", "archive", "spool", "modules", "listen"]
+    );
     assert!(!shell.site.state().exists());
     let shown = shell.says(&["config", "check", "--live"]);
-    assert!(shown.lines().filter(|line| line.trim().starts_with("ok")).count() == 9, "{shown}");
+    assert!(shown.lines().filter(|line| line.trim().starts_with("ok")).count() == 10, "{shown}");
 }
 
 #[test]

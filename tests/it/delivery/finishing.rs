@@ -10,12 +10,14 @@ use headworks::ids::LeaseToken;
 use headworks::infra::db::{DbError, DbErrorKind, View};
 use headworks::job::{Became, Ended, Finished, FinishedEnd, Kind, NewJob, QueueRow, State};
 use headworks::load::NewLoad;
+use headworks::log;
 use module_api::{Place, Row};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Doors {
     /// Accepts a receipt with `count` jobs and claims them.
-    async fn running(&self, key: u8, count: usize) -> (ReceiptId, Vec<Job>) {
+    pub(super) async fn running(&self, key: u8, count: usize) -> (ReceiptId, Vec<Job>) {
         let new = NewReceipt { jobs: vec![first_job(); count], ..new_receipt(key, 1) };
         let receipt = self.acceptor.accept(new).await.unwrap().receipt_id;
         let jobs = self.claim(i32::try_from(count).unwrap()).await;
@@ -23,7 +25,7 @@ impl Doors {
         (receipt, jobs)
     }
 
-    async fn finish(&self, job: &Job, work: Work) -> Result<Became, DbError> {
+    pub(super) async fn finish(&self, job: &Job, work: Work) -> Result<Became, DbError> {
         let finished =
             Finished { job: job.clone(), work: Some(work), end: FinishedEnd::Ended(Ended::Completed, None) };
         self.finisher.finish(finished).await
@@ -166,6 +168,40 @@ async fn every_stored_end_holds_its_own_log_entries() {
         let headers = serde_json::json!({ "op": "upsert", "table": "node", "schema": "1" });
         assert_eq!(entries[0]["headers"], headers);
     }
+    db.close().await;
+}
+
+#[tokio::test]
+async fn what_a_stored_end_would_have_told_goes_with_the_next_run_of_its_job() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open_lite(directory.path()).await;
+    let doors = Doors::open(&db, 1).await;
+    let (_, jobs) = doors.running(1, 1).await;
+    let before = directory.path().join("before");
+    crate::execute_outside(directory.path(), &format!("VACUUM INTO '{}'", before.display())).await;
+    let (load, rows) = one_row(&jobs[0], "a");
+    let (again, event) = (load.clone(), || log::Entry {
+        topic: log::TopicId(7),
+        key: None,
+        headers: BTreeMap::new(),
+        body: b"event".to_vec(),
+    });
+    let work = Work { load: Some((load, rows)), entries: vec![event()], ..Work::default() };
+    assert_eq!(doors.finish(&jobs[0], work).await.unwrap(), Became::AsMeant);
+    db.close().await;
+    // As if `state.db` had refused the end: the rows are committed, and nobody was told.
+    for file in ["state.db", "state.db-wal", "state.db-shm"] {
+        std::fs::remove_file(directory.path().join(file)).ok();
+    }
+    std::fs::rename(before, directory.path().join("state.db")).unwrap();
+    let db = open_lite(directory.path()).await;
+    let doors = Doors::open_again(&db, 1).await;
+    assert_eq!(doors.count("log").await, 0);
+    let load = Some((again, one_row(&jobs[0], "a").1));
+    let work = Work { load, entries: vec![event()], ..Work::default() };
+    assert_eq!(doors.finish(&jobs[0], work).await.unwrap(), Became::AsMeant);
+    assert_eq!(doors.count("log WHERE headers ->> 'op' = 'upsert'").await, 1);
+    assert_eq!(doors.count("log WHERE topic = 7").await, 1);
     db.close().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod finishing;
+mod large;
 mod lists;
 mod pending;
 mod receipts;
@@ -10,15 +11,17 @@ use crate::stores::jobs_of;
 use headworks::delivery::envelope::{Envelope, RawText, RestEnvelope};
 use headworks::delivery::{
     Acceptor, BatchSettings, FeatureRow, Finisher, FirstJob, NewDelivery, NewReceipt, Origin, Reuse,
-    RowWriters,
+    RowWriters, Sealer,
 };
 use headworks::ids::{BootId, DeliveryId, Digest, JobId, ReceiptId, Scope, Timestamp};
 use headworks::infra::db::{Db, Fut, Tx};
+use headworks::infra::volume::Volume;
 use headworks::job::store::{self, Claim, JobView, Want};
 use headworks::job::{Job, Priority, QueueName, Queues, Wake};
 use headworks::load::{self, Tables};
 use headworks::on_either;
 use module_api::{ColumnKind, Declaration, Table};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A feature of the tests: its table has a word and what the word was written with.
@@ -69,6 +72,9 @@ struct Doors {
     acceptor: Acceptor,
     finisher: Finisher,
     worker: i32,
+    /// Files of large loads.
+    blobs: Arc<Volume>,
+    scratch: tempfile::TempDir,
 }
 
 fn queue() -> QueueName {
@@ -106,8 +112,11 @@ impl Doors {
         let queues = Queues::new(db.clone());
         queues.row(&queue()).await.unwrap();
         let acceptor = Acceptor::start(db.clone(), queues, wake.clone(), writers(), settings);
-        let finisher = Finisher::start(db.clone(), tables, wake, writers(), settings).await.unwrap();
-        Self { db: db.clone(), acceptor, finisher, worker }
+        let scratch = tempfile::tempdir().unwrap();
+        let blobs = Arc::new(Volume::open("blobs", &scratch.path().join("blobs"), None).unwrap());
+        let sealer = Sealer { volume: Arc::clone(&blobs), tmp: scratch.path().to_owned(), entries: 10_000 };
+        let finisher = Finisher::start(db.clone(), tables, wake, writers(), settings, sealer).await.unwrap();
+        Self { db: db.clone(), acceptor, finisher, worker, blobs, scratch }
     }
 
     async fn count(&self, table: &str) -> i64 {

@@ -3,8 +3,9 @@
 use super::working::{RULES, SETTINGS, Working, handler};
 use super::*;
 use crate::stores::each_store;
-use headworks::delivery::{BatchSettings, Finisher, RowWriters, Work};
+use headworks::delivery::{BatchSettings, Finisher, RowWriters, Sealer, Work};
 use headworks::ids::LeaseToken;
+use headworks::infra::volume::Volume;
 use headworks::job::store::Note;
 use headworks::job::{Finished, FinishedEnd, HoldReason, Outcome, Wake};
 use headworks::load::Tables;
@@ -19,9 +20,10 @@ use tokio::sync::Barrier;
 async fn wait_with_work(jobs: &Jobs, job: Job) -> Became {
     let settings = BatchSettings { items: 16, linger: Duration::from_millis(1), bound: 64, parallel: 1 };
     let tables = Tables::new(&[]).unwrap();
-    let finisher = Finisher::start(jobs.db.clone(), tables, Wake::default(), RowWriters::default(), settings)
-        .await
-        .unwrap();
+    let volume = Arc::new(Volume::memory("blobs", 0));
+    let sealer = Sealer { volume, tmp: std::env::temp_dir(), entries: 10_000 };
+    let (db, wake, writers) = (jobs.db.clone(), Wake::default(), RowWriters::default());
+    let finisher = Finisher::start(db, tables, wake, writers, settings, sealer).await.unwrap();
     let topic = log::Topics::new(jobs.db.clone()).id("test").await.unwrap();
     let note = Note { job_id: Some(job.id), event: "asked".into(), ..Note::default() };
     let work = Work {

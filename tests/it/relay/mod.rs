@@ -1,12 +1,17 @@
 //! The relay against a real Kafka, on both stores: what is in the log is on the topics, once and in order.
 
+mod kills;
+mod limits;
 mod moved;
 mod rows;
 
 use crate::appliance::{Appliance, Site, fixture};
 use crate::kafka::broker::shared;
 use crate::stores;
-use headworks::infra::kafka::{Connection, Kept, read_to_end};
+use headworks::in_tx;
+use headworks::infra::db::Lane;
+use headworks::infra::kafka::{Connection, Failure, Kept, read_to_end};
+use headworks::log;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -30,11 +35,20 @@ where
     B: Future<Output = ()>,
 {
     let Some(bootstrap) = shared() else { return };
+    each_relayed_site_at(&bootstrap, lines, body).await;
+}
+
+/// The same with another broker than the shared one.
+pub async fn each_relayed_site_at<F, B>(bootstrap: &str, lines: &str, body: F)
+where
+    F: Fn(Relayed) -> B,
+    B: Future<Output = ()>,
+{
     eprintln!("store: sqlite");
-    body(Relayed::new(None, &bootstrap, lines)).await;
+    body(Relayed::new(None, bootstrap, lines)).await;
     if let Some(server) = stores::postgres() {
         eprintln!("store: postgres");
-        stores::with_database(&server, |url| body(Relayed::new(Some(url), &bootstrap, lines))).await;
+        stores::with_database(&server, |url| body(Relayed::new(Some(url), bootstrap, lines))).await;
     }
 }
 
@@ -55,16 +69,35 @@ impl Relayed {
 
     fn connection(&self) -> Connection {
         let config = headworks::config::load(&self.site.layers()).unwrap();
-        headworks::app::kafka(&config.kafka).unwrap()
+        headworks::app::kafka(&config.config().kafka).unwrap()
     }
 
-    /// The records of a topic up to its end, for a consumer that reads what is committed.
+    /// Appends entries with these bodies to the log, while no server runs.
+    pub async fn append(&self, bodies: impl IntoIterator<Item = Vec<u8>>) {
+        let app = self.site.build().await;
+        let topic = log::Topics::new(app.core.db.clone()).id("rows.hydrastor_alert").await.unwrap();
+        let mut bodies = bodies.into_iter().enumerate().peekable();
+        while bodies.peek().is_some() {
+            let entry = |(number, body)| log::Entry {
+                topic,
+                key: Some(format!("key {}", number % 10).into_bytes()),
+                headers: BTreeMap::new(),
+                body,
+            };
+            let entries: Vec<_> = bodies.by_ref().take(100).map(entry).collect();
+            in_tx!(app.core.db, Lane::State, tx => log::append(tx, &entries)).await.unwrap();
+        }
+        app.core.db.close().await;
+    }
+
+    /// The records of a topic up to its end, for a consumer that reads what is committed; none of one that is not made yet.
     pub async fn records(&self, topic: &str) -> Vec<Kept> {
         let (connection, topic) = (self.connection(), format!("{}{topic}", self.prefix));
-        tokio::task::spawn_blocking(move || read_to_end(&connection, &topic, Duration::from_secs(20)))
-            .await
-            .unwrap()
-            .unwrap()
+        let read = move || read_to_end(&connection, &topic, Duration::from_secs(20));
+        match tokio::task::spawn_blocking(read).await.unwrap() {
+            Err(Failure::Topic { .. }) => Vec::new(),
+            read => read.unwrap(),
+        }
     }
 
     /// The records of a topic once there are so many; more are an error.
