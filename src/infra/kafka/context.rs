@@ -3,6 +3,7 @@
 use super::connection::{Connection, Figures, Login};
 use super::deliveries::Deliveries;
 use super::oauth;
+use super::trouble;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -32,11 +33,11 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let client = self.connection.name();
         match level {
-            // `error` hears the same and says it once per outage; only of this one it does not hear.
+            // `error` hears the same and says it once per outage; only of a listener with another security it does not hear.
             _ if matches!(facility, "FAIL" | "ERROR") => {
                 tracing::debug!(target: "kafka", client, facility, "{message}");
                 let (_, reason) = message.split_once("]: ").unwrap_or_default();
-                if reason.contains("security.protocol") {
+                if trouble::is_of_security(reason) {
                     self.connection.failed(Some(RDKafkaErrorCode::BrokerTransportFailure), reason);
                 }
             }

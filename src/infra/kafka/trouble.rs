@@ -83,10 +83,13 @@ pub(super) fn of(code: Option<Code>, reason: &str, settings: &Settings) -> Optio
         Some(Code::SSL) if reason.contains("certificate verify failed") => {
             found(Kind::Certificate, Some("kafka.ca"), format!("the certificate of {broker} is not accepted"))
         }
+        Some(Code::BrokerTransportFailure) if reason.contains("SSL handshake failed") => {
+            found(Kind::Security, Some("kafka.security"), format!("no TLS with {broker}: {text}"))
+        }
         Some(Code::SSL) => {
             found(Kind::Security, Some("kafka.security"), format!("no TLS with {broker}: {text}"))
         }
-        Some(Code::BrokerTransportFailure) if reason.contains("security.protocol") => {
+        Some(Code::BrokerTransportFailure) if is_of_security(reason) => {
             let text = format!("{broker} ends the connection, perhaps because it expects TLS or a login");
             found(Kind::Security, Some("kafka.security"), text)
         }
@@ -104,6 +107,11 @@ pub(super) fn of(code: Option<Code>, reason: &str, settings: &Settings) -> Optio
         Some(Code::AllBrokersDown) => found(Kind::Away, None, "no broker can be used".to_owned()),
         _ => None,
     }
+}
+
+/// Whether a broker ended the connection at our first request, as one does that expects TLS or a login.
+pub(super) fn is_of_security(reason: &str) -> bool {
+    reason.contains("security.protocol") || reason.contains("in state APIVERSION_QUERY")
 }
 
 /// Which part of the login is refused.
@@ -138,18 +146,22 @@ pub(super) fn of_creation(error: &KafkaError) -> Trouble {
 
 /// The broker in `sasl_ssl://127.0.0.1:20508/bootstrap: SSL handshake failed: …`; without TLS or login there is no scheme.
 pub(super) fn broker_of(reason: &str) -> Option<&str> {
-    let (name, _) = reason.split_once(": ")?;
+    parts(reason).map(|(broker, _)| broker)
+}
+
+/// The broker of a reason, and the text behind it. A coordinator is named by what it does, and then by its address:
+/// `TxnCoordinator: 127.0.0.1:20508: Connect to …`.
+fn parts(reason: &str) -> Option<(&str, &str)> {
+    let reason = reason.split_once("Coordinator: ").map_or(reason, |(_, reason)| reason);
+    let (name, text) = reason.split_once(": ")?;
     let name = name.split_once("://").map_or(name, |(_, name)| name);
-    let (broker, _) = name.rsplit_once('/')?;
-    (broker.contains(':') && !broker.contains(' ')).then_some(broker)
+    let broker = name.rsplit_once('/').map_or(name, |(broker, _)| broker);
+    (broker.contains(':') && !broker.contains(' ')).then_some((broker, text))
 }
 
 /// The part of a reason that a person reads: without the broker before it and the circumstances behind it.
 fn shortened(reason: &str) -> String {
-    let text = match broker_of(reason) {
-        Some(_) => reason.split_once(": ").map_or(reason, |(_, text)| text),
-        None => reason,
-    };
+    let text = parts(reason).map_or(reason, |(_, text)| text);
     text.rsplit_once(" (after ").map_or(text, |(text, _)| text).trim().to_owned()
 }
 
@@ -178,11 +190,16 @@ mod tests {
     }
 
     #[test]
-    fn the_broker_stands_before_the_first_slash() {
+    fn the_broker_is_found_in_every_form_of_a_reason() {
         let reason =
             "sasl_ssl://127.0.0.1:20508/bootstrap: SSL handshake failed: error (after 6ms in state X)";
         assert_eq!(broker_of(reason), Some("127.0.0.1:20508"));
         assert_eq!(broker_of("127.0.0.1:20508/1: Connect to x failed"), Some("127.0.0.1:20508"));
+        assert_eq!(
+            broker_of("TxnCoordinator: 127.0.0.1:20508: Connect to x failed"),
+            Some("127.0.0.1:20508")
+        );
+        assert_eq!(broker_of("TxnCoordinator/1: Disconnected"), None);
         assert_eq!(broker_of("1/1 brokers are down"), None);
         assert_eq!(broker_of("see https://example.com/x"), None);
     }
