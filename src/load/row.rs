@@ -9,9 +9,9 @@ use crate::ids::{Digest, JobId, LoadId, Timestamp};
 use module_api::{Row, Value};
 use std::cmp::Ordering;
 
-/// Longest key, and longest value of an indexed column with the key, which is in its index too: Postgres refuses index entries
-/// over 2,704 bytes.
+/// Longest key.
 const KEY_BYTES: usize = 2_000;
+/// Longest value of an indexed column with the key, which is in its index too: Postgres refuses index entries over 2,704 bytes.
 const INDEX_BYTES: usize = 2_600;
 
 /// A stored row: its values in the order of [`Declared::fields`], and the job that wrote it.
