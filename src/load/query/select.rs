@@ -138,10 +138,12 @@ impl Checked {
         matches!(start, Start::At(number) if !self.in_order(number))
     }
 
-    /// Whether all rows have one value in a column, and the index that is walked does not have it among the others: each but
-    /// that of the customer has the customer behind the time.
-    fn is_left_out(&self, position: usize) -> bool {
-        let fixed = |(at, o): &(usize, Operator)| *at == position && matches!(o, Operator::Equal(_));
+    /// Whether all rows have the value of a place in a column, and the index that is walked does not have it among the others: each
+    /// but that of the customer has the customer behind the time. A place may have another value than the rows, where it is that of
+    /// a row of another [branch](Self::branches).
+    fn is_left_out(&self, position: usize, value: &Value) -> bool {
+        let fixed =
+            |(at, o): &(usize, Operator)| *at == position && matches!(o, Operator::Equal(v) if v == value);
         let walks = |(at, o): &(usize, Operator)| *at != CUSTOMER && o.is_fixed() && self.is_indexed(*at);
         let by_customer =
             [RECEIVED_AT, CUSTOMER].contains(&self.order[0]) && !self.conditions.iter().any(walks);
@@ -286,7 +288,7 @@ impl<'q> Select<'q> {
 
     /// Rows beyond a place in the order.
     fn beyond(&mut self, query: &'q Checked, place: &[(usize, &'q Value)], plus: &str) -> String {
-        let place = place.iter().filter(|(p, _)| !query.is_left_out(*p));
+        let place = place.iter().filter(|(p, value)| !query.is_left_out(*p, value));
         let place: Vec<_> = place.map(|&(p, value)| (query.field(p), value)).collect();
         if place.is_empty() {
             return "false".to_owned();

@@ -165,6 +165,35 @@ async fn rows_of_several_values_page_in_the_order_of_all_rows() {
     .await;
 }
 
+/// Each page begins behind a row of one value, and goes on with those of the others that came at the same time.
+#[tokio::test]
+async fn rows_of_several_keys_and_customers_page_in_the_order_of_all_rows() {
+    each_store(|db| async move {
+        let tables = prepared(&db).await;
+        for (number, customer) in [(1, "acme"), (1, "other"), (2, "acme")] {
+            let mut load = new_load(number);
+            load.coordinates.customer = Slug::try_from(customer.to_owned()).unwrap();
+            let rows = (0..9).map(|n| row(&format!("{number}-{n}"), customer)).collect();
+            write(&db, &tables, vec![(load, rows)]).await.unwrap();
+        }
+        for order in [None, Some(Order { column: "received_at".to_owned(), descending: false })] {
+            let question = Question { order, limit: 2, ..Question::default() };
+            let all = pages(&db, &tables, question.clone()).await;
+            let asked = async |column: &str, condition: &str| {
+                let filters = vec![Filter::new(column, condition)];
+                pages(&db, &tables, Question { filters, ..question.clone() }).await
+            };
+            assert_eq!(asked("customer", "in:other,acme").await, all);
+            let names = ["1-1", "1-3", "1-5", "2-2", "2-7"].map(Value::from);
+            let mut expected = all;
+            expected.retain(|values| names.contains(&values[0]));
+            assert_eq!(expected.len(), 8);
+            assert_eq!(asked("name", "in:2-7,1-5,1-1,2-2,1-3").await, expected);
+        }
+    })
+    .await;
+}
+
 fn count(position: usize, holds: impl Fn(&Value) -> bool) -> usize {
     rows_of_every_type().iter().filter(|row| holds(&row.values[position])).count()
 }

@@ -65,7 +65,7 @@ fn letters(count: usize) -> String {
 async fn the_longest_indexed_value_fits_the_index_and_one_byte_more_is_refused() {
     each_store(|db| async move {
         let mut declaration = declaration();
-        declaration.tables[0].indexed.push("text_value".into());
+        declaration.tables[0].indexed.extend(["text_value".into(), "name".into()]);
         let tables = Tables::new(&[declaration]).unwrap();
         load::ensure(&db, &tables, Duration::from_secs(5)).await.unwrap();
         // Customer and name count 8 bytes more than they are long, and so does the value.
