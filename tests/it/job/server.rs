@@ -2,6 +2,7 @@
 
 use crate::stores::postgres;
 use headworks::infra::db::{Db, Pg, PgSettings};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -74,8 +75,13 @@ impl Server {
         let first: i32 = first.lines().next().unwrap().parse().unwrap();
         let signal = if frozen { Signal::STOP } else { Signal::CONT };
         // The first one begins the others, so it stops before them.
-        for pid in std::iter::once(first).chain(children(first)) {
-            kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(first).unwrap(), signal).unwrap();
+        for child in children(first) {
+            match kill_process(Pid::from_raw(child).unwrap(), signal) {
+                // It served a connection that ended in between.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => panic!("process {child} of the server: {error}"),
+            }
         }
     }
 
