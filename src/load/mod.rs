@@ -41,7 +41,9 @@ pub use provenance::Field;
 pub use row::StoredRow;
 pub use schema::{SchemaVersion, current_schema, json_schema, register_schemas, schema, schema_versions};
 pub use version::Version;
-pub use write::{Counts, LoadReport, Loading, LogEntry, Op, Removed, Written, remove, topic, write};
+pub use write::{
+    Counts, LoadReport, Loading, LogEntry, Op, Removed, Written, remove, snapshot, topic, write,
+};
 
 use crate::ids::{Coordinates, DeliveryId, Digest, JobId, Timestamp};
 use module_api::Finding;

@@ -21,6 +21,8 @@ impl Field {
 
 /// Position of `customer` among the fields of every table.
 pub const CUSTOMER: usize = 0;
+/// Position of `grp`.
+pub const GROUP: usize = 3;
 /// Position of `received_at`.
 pub const RECEIVED_AT: usize = 8;
 /// Position of `report_at`.

@@ -18,7 +18,7 @@ mod publish;
 mod removal;
 mod store;
 
-pub use publish::{LogEntry, Op, topic};
+pub use publish::{LogEntry, Op, snapshot, topic};
 pub use removal::{Removed, remove};
 
 use super::declared::{Declared, Tables};

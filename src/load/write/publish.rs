@@ -7,8 +7,10 @@
 use super::merge::Incoming;
 use crate::ids::Digest;
 use crate::load::declared::Declared;
-use crate::load::row::StoredRow;
+use crate::load::provenance::GROUP;
+use crate::load::row::{StoredRow, object};
 use crate::load::value;
+use module_api::Value;
 use std::collections::BTreeMap;
 
 /// What happened to a row.
@@ -18,6 +20,8 @@ pub enum Op {
     Upsert,
     /// It is gone.
     Delete,
+    /// It is as it was: somebody asked for it.
+    Snapshot,
 }
 
 /// One new, changed or deleted row, to be appended to the log.
@@ -29,7 +33,7 @@ pub struct LogEntry {
     pub op: Op,
     /// The value of the table's `log_key` as text; keeps the history of one object in order.
     pub key: String,
-    /// The row in JSON: all columns of an upsert, the natural key of a delete.
+    /// The row in JSON: all columns of an upsert or snapshot, the natural key of a delete.
     pub body: Vec<u8>,
 }
 
@@ -40,6 +44,7 @@ impl Op {
         match self {
             Self::Upsert => "upsert",
             Self::Delete => "delete",
+            Self::Snapshot => "snapshot",
         }
     }
 }
@@ -60,13 +65,26 @@ pub(super) struct Replaced {
 
 #[derive(Debug)]
 struct Previous {
-    /// Of the row that was told last.
-    row_hash: Vec<u8>,
+    /// What the row that was told last says.
+    content: Content,
     /// The entry that says it is gone.
     delete: LogEntry,
     back: Back,
     /// Position of the load that removed it.
     position: usize,
+}
+
+/// What a row says: its module's values, and the group, which may change by a rule alone. Who read it when is no change.
+#[derive(Debug, PartialEq, Eq)]
+struct Content {
+    row_hash: Vec<u8>,
+    group: Value,
+}
+
+impl Content {
+    fn of(row: &StoredRow) -> Self {
+        Self { row_hash: row.row_hash().to_vec(), group: row.values[GROUP].clone() }
+    }
 }
 
 /// The superseded row that moved back for a removed one.
@@ -86,22 +104,22 @@ impl Replaced {
         }
         let key = (table.table.name.clone(), gone.key_hash(table));
         // A row removed twice in one batch is compared with the first one.
-        let (row_hash, delete) = match self.rows.remove(&key) {
-            Some(previous) => (previous.row_hash, previous.delete),
-            None => (gone.row_hash().to_vec(), delete(table, gone)),
+        let (content, delete) = match self.rows.remove(&key) {
+            Some(previous) => (previous.content, previous.delete),
+            None => (Content::of(gone), delete(table, gone)),
         };
         let back = match back {
             None => Back::None,
-            Some(row) if row.row_hash() == row_hash => Back::Same,
+            Some(row) if Content::of(row) == content => Back::Same,
             Some(row) => Back::Other(upsert(table, row)),
         };
-        self.rows.insert(key, Previous { row_hash, delete, back, position: self.position });
+        self.rows.insert(key, Previous { content, delete, back, position: self.position });
     }
 
     /// The entry of a new or changed row, unless it equals the removed one.
     pub(super) fn entry_of(&mut self, table: &Declared, incoming: &Incoming) -> Option<LogEntry> {
         let previous = self.rows.remove(&(table.table.name.clone(), incoming.key));
-        let changed = previous.is_none_or(|previous| previous.row_hash != incoming.row.row_hash());
+        let changed = previous.is_none_or(|previous| previous.content != Content::of(&incoming.row));
         changed.then(|| upsert(table, &incoming.row))
     }
 
@@ -125,17 +143,23 @@ impl Replaced {
     }
 }
 
+/// A row that is told although it has not changed. `values` has one per [`Declared::fields`].
+#[must_use]
+pub fn snapshot(table: &Declared, values: &[Value]) -> LogEntry {
+    entry(table, values, Op::Snapshot, object(table, values))
+}
+
 fn upsert(table: &Declared, row: &StoredRow) -> LogEntry {
-    entry(table, row, Op::Upsert, row.to_json(table))
+    entry(table, &row.values, Op::Upsert, row.to_json(table))
 }
 
 fn delete(table: &Declared, row: &StoredRow) -> LogEntry {
-    entry(table, row, Op::Delete, row.key_to_json(table))
+    entry(table, &row.values, Op::Delete, row.key_to_json(table))
 }
 
 fn entry(
     table: &Declared,
-    row: &StoredRow,
+    values: &[Value],
     op: Op,
     body: serde_json::Map<String, serde_json::Value>,
 ) -> LogEntry {
@@ -143,7 +167,7 @@ fn entry(
     LogEntry {
         topic: topic(&table.table.name),
         op,
-        key: position.map(|p| value::to_text(&row.values[p])).unwrap_or_default(),
+        key: position.map(|p| value::to_text(&values[p])).unwrap_or_default(),
         body: serde_json::Value::Object(body).to_string().into_bytes(),
     }
 }

@@ -20,6 +20,7 @@ fn told<'e>(entries: impl IntoIterator<Item = &'e LogEntry>) -> Vec<String> {
                 assert_eq!(columns, ["customer", "node_name", "report_at"]);
                 format!("delete {}", entry.key)
             }
+            Op::Snapshot => panic!("no load tells a snapshot: {entry:?}"),
         }
     };
     entries.into_iter().map(text).collect()
@@ -254,6 +255,7 @@ fn apply<'e>(
                 assert_ne!(copy.insert(entry.key.clone(), value.clone()), Some(value), "{acts:?}");
             }
             Op::Delete => assert!(copy.remove(&entry.key).is_some(), "{acts:?}"),
+            Op::Snapshot => panic!("no load tells a snapshot: {entry:?}"),
         }
     }
 }

@@ -15,9 +15,12 @@ pub fn all() -> Vec<Table> {
     vec![grid(), node(), fs(), replication(), extra()]
 }
 
+/// What is told of a grid stays in order.
+const GRID_KEY: &str = "grid_key";
+
 fn of_a_grid(name: &str, meaning: &str) -> Table {
     Table::new(name, meaning).key(
-        "grid_key",
+        GRID_KEY,
         Text,
         "Serial number of the grid, or its name where none is printed.",
     )
@@ -49,6 +52,7 @@ fn grid() -> Table {
         .column("fs_count", Int, "File systems listed; null where the list is missing or cut.")
         .required("complete", Bool, "The report ends with its end marker.")
         .index("grid_name")
+        .publish(GRID_KEY)
 }
 
 fn node() -> Table {
@@ -67,6 +71,7 @@ fn node() -> Table {
         .column("disks_total", Int, "Disks installed.")
         .column("temp_celsius", Decimal(2), "Temperature; converted where printed in °F.")
         .unit("celsius")
+        .publish(GRID_KEY)
 }
 
 fn fs() -> Table {
@@ -81,6 +86,7 @@ fn fs() -> Table {
         .column("file_count", Int, "Files in it.")
         .required("status", ColumnKind::words(FS_STATUS), "Status in our words.")
         .column("status_raw", Text, "Status as printed.")
+        .publish(GRID_KEY)
 }
 
 fn replication() -> Table {
@@ -93,6 +99,7 @@ fn replication() -> Table {
         .column("backlog_bytes", Int, "Data not yet replicated.")
         .unit("bytes")
         .column("last_sync_at", Time, "When the pair was last in step.")
+        .publish(GRID_KEY)
 }
 
 fn extra() -> Table {
