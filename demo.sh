@@ -3,7 +3,8 @@
 # arguments (`--once` stops after the tables).
 #
 # Environment:
-#   HEADWORKS_DIST   a directory with the three programs, to be used instead of building them
+#   HEADWORKS_DIST    a directory with the three programs, to be used instead of building them
+#   KAFKA_BOOTSTRAP   a Kafka that the rows are copied to as well, host:port; if unset, one that listens on port 9092 here
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
 
@@ -17,4 +18,10 @@ if [[ -z $dist ]]; then
     ./build.sh
     dist=${CARGO_TARGET_DIR:-target}/dist
 fi
-exec "$dist/headworks" demo "$@"
+
+if [[ -z ${KAFKA_BOOTSTRAP+set} ]] && (: <>/dev/tcp/127.0.0.1/9092) 2>/dev/null; then
+    KAFKA_BOOTSTRAP=127.0.0.1:9092
+fi
+kafka=()
+if [[ -n ${KAFKA_BOOTSTRAP:-} ]]; then kafka=(--kafka "$KAFKA_BOOTSTRAP"); fi
+exec "$dist/headworks" demo "${kafka[@]}" "$@"

@@ -126,18 +126,22 @@ async fn expire(core: Arc<Core>) -> Result<(), DbError> {
 /// Makes the daily partitions ahead, and removes what is past its retention.
 async fn days(core: Arc<Core>) -> Result<(), DbError> {
     in_tx!(core.db, Lane::State, tx => job::store::make_days(tx)).await?;
+    let config = core.live.config();
+    let unrelayed = match config.kafka.is_used() {
+        true => Some(unrelayed(&core, &config.log).await?),
+        false => None,
+    };
     // Round after round, so that what arrives between two turns of this duty cannot outgrow them.
-    while prune(&core).await? {}
+    while prune(&core, unrelayed).await? {}
     let before = Timestamp::now().before(WORKER_SILENCE);
     in_tx!(core.db, Lane::State, tx => job::store::prune_workers(tx, before)).await?;
     core.db.give_back_space().await
 }
 
 /// One round of removing what is past its retention; whether there may be more of it.
-async fn prune(core: &Core) -> Result<bool, DbError> {
+async fn prune(core: &Core, unrelayed: Option<log::Unrelayed>) -> Result<bool, DbError> {
     let config = core.live.config();
     let history = config.history.retention.get();
-    let unrelayed = config.kafka.is_used().then(|| config.log.unrelayed_retention.get());
     let entries = log::Retention { keep: config.log.retention.get(), unrelayed };
     let round = core.db.write(Lane::State, move |mut tx| {
         Box::pin(async move {
@@ -149,6 +153,14 @@ async fn prune(core: &Core) -> Result<bool, DbError> {
         })
     });
     Ok(round.await? >= u64::from(ROUND.unsigned_abs()))
+}
+
+/// How long entries are kept for the relay.
+async fn unrelayed(core: &Core, limits: &crate::config::Log) -> Result<log::Unrelayed, DbError> {
+    let mut reader = core.db.reader(View::State).await?;
+    let (keep, most) = (limits.retention.get(), limits.unrelayed_bytes.bytes());
+    let held_back = log::held_back(&mut reader.tx(), keep, most).await?;
+    Ok(log::Unrelayed { keep: limits.unrelayed_retention.get(), excess: held_back.excess })
 }
 
 /// Logs held jobs, so that operators who read the log know of them. Rejections are counted apart and never urgent: they have

@@ -1,6 +1,7 @@
--- How far the relay has copied each exported topic to Kafka.
+-- How far the relay has copied each topic to Kafka.
 CREATE TABLE relay (
   topic INTEGER PRIMARY KEY REFERENCES topic (id),
+  exported INTEGER NOT NULL DEFAULT 1,            -- else nobody copies it, and nothing is kept for it
   epoch INTEGER NOT NULL DEFAULT 1,               -- rises when an operator resumes: an id of one epoch never means two contents
   seq INTEGER NOT NULL DEFAULT 0,                 -- all entries up to here are in Kafka
   row_number INTEGER NOT NULL DEFAULT 0,          -- rows of the next entry that are there too, where it names a file
@@ -14,12 +15,12 @@ CREATE TABLE relay (
   begun_by BLOB,                                  -- the wish that began the epoch
   trouble TEXT                                    -- why it does not go on
 ) STRICT;
--- Records that Kafka refused for good, each with the job that is held for it.
+-- What did not get to Kafka, each with the job that is held for it: records that Kafka refused for good, and gaps.
 CREATE TABLE relay_held (
   topic INTEGER NOT NULL REFERENCES topic (id),
   seq INTEGER NOT NULL,                               -- the entry
-  row_number INTEGER NOT NULL,                        -- the row of its file; -1: the entry itself
+  row_number INTEGER NOT NULL,                        -- the row of its file; -1: the entry itself; -2: all entries up to it were pruned
   job_id INTEGER NOT NULL,
-  file TEXT NOT NULL,                               -- the record, in volume blobs
+  file TEXT,                                          -- the record, in volume blobs; null for a gap
   PRIMARY KEY (topic, seq, row_number)
 ) STRICT;

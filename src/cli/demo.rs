@@ -6,18 +6,21 @@
 //!   the API, with a key ─▶ tables of rows and held mails ─▶ until Ctrl-C, then everything is removed
 //! ```
 //!
+//! With a Kafka, the rows go there too, to topics of the demo's own, which are deleted at the end.
+//!
 //! The demo fails if a mail does not end as [`mails`] says: it is a test that people can watch.
 
 mod mails;
 mod pipe;
 mod site;
+mod topics;
 
 use super::client::Client;
 use super::gateway::Gateway;
 use super::print::{self, Column};
 use super::{Exit, Failure, Global, held, serve};
 use crate::app::Server;
-use crate::config::Live;
+use crate::config::{Broker, Live};
 use crate::infra::telemetry::{log, metrics::Metrics};
 use clap::Args;
 use headworks_spool::Spool;
@@ -26,6 +29,7 @@ use serde_json::{Value, json};
 use site::Site;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use topics::DemoTopics;
 use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
@@ -57,12 +61,19 @@ const TABLES: [(&str, &[Column]); 3] = [
     ),
 ];
 
+/// What to show of each topic of the log.
+const TOPICS: [Column; 4] =
+    [("topic", "/topic"), ("kafka", "/kafka"), ("position", "/position"), ("lag", "/lag_entries")];
+
 /// Show headworks at work in a temporary directory.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Stop after printing the tables instead of running until Ctrl-C.
     #[arg(long)]
     once: bool,
+    /// Copy the rows to this Kafka too, `host:port`; the topics are deleted at the end.
+    #[arg(long, value_name = "BROKER")]
+    kafka: Option<Broker>,
 }
 
 impl Demo {
@@ -72,7 +83,7 @@ impl Demo {
     /// When a mail does not end as expected, or the server cannot start.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         log::start(LevelFilter::ERROR, log::Format::Pretty)?;
-        let site = Site::make()?;
+        let site = Site::make(self.kafka.as_ref())?;
         let shown = self.show(global, &site).await;
         site.remove()?;
         shown
@@ -85,18 +96,31 @@ impl Demo {
             crate::config::load(&layers).map_err(|errors| Failure::new(Exit::Failed, errors.to_string()))?,
         );
         let (server, signals) = serve::start(live, Metrics::install()?).await?;
+        let core = &server.app.core;
+        let topics =
+            core.kafka.as_ref().map(|kafka| DemoTopics::of(kafka, &core.live.config(), &core.tables));
+        let topics = topics.transpose()?;
         let story = tokio::select! {
-            story = self.story(global, site, &server) => story,
+            story = self.story(global, site, &server, topics.as_ref()) => story,
             () = stop_signal() => Err(Failure::new(Exit::Failed, "stopped before the demo was over")),
         };
         match story {
             Ok(()) if !self.once => serve::until_told(server, signals, &layers).await,
             _ => server.stop().await,
         }
+        if let Some(topics) = topics {
+            topics.delete().await?;
+        }
         story.map(|()| Exit::Done)
     }
 
-    async fn story(&self, global: &Global, site: &Site, server: &Server) -> Result<(), Failure> {
+    async fn story(
+        &self,
+        global: &Global,
+        site: &Site,
+        server: &Server,
+        topics: Option<&DemoTopics>,
+    ) -> Result<(), Failure> {
         let config = server.app.core.live.config();
         let address = server.addresses().first().copied();
         let address =
@@ -114,6 +138,10 @@ impl Demo {
         }
         let settled = settle(global, &api, &receipts).await?;
         tables(&api, &settled).await?;
+        if let Some(topics) = topics {
+            copied(&api).await?;
+            topics.print().await?;
+        }
         if !self.once {
             site.write_environment(address, &key)?;
             global.say(&site.invitation(address, &key));
@@ -169,6 +197,22 @@ async fn settled_state(api: &Gateway, receipt: Uuid) -> Result<String, Failure> 
             Some(state) => return Ok(state.to_owned()),
         }
     }
+}
+
+/// Waits until the relay has copied all that is in the log.
+async fn copied(api: &Gateway) -> Result<(), Failure> {
+    let copying = async {
+        loop {
+            let relayed = api.get("/relay").await?;
+            let topics = relayed["items"].as_array().cloned().unwrap_or_default();
+            if !topics.is_empty() && topics.iter().all(|topic| topic["lag_entries"] == 0) {
+                return print::section("relay", &TOPICS, &relayed["items"]);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    let copied = tokio::time::timeout(SETTLE_TIMEOUT, copying).await;
+    copied.map_err(|_| Failure::new(Exit::Failed, format!("not copied to Kafka after {SETTLE_TIMEOUT:?}")))?
 }
 
 async fn tables(api: &Gateway, settled: &[Value]) -> Result<(), Failure> {

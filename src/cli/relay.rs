@@ -46,6 +46,13 @@ pub enum Relay {
         #[arg(long, value_name = "PLACE")]
         to: String,
     },
+    /// Send the rows of a table again, as they are now: for consumers that need what is older than the log.
+    Snapshot {
+        /// Name of the table, for example `hydrastor_alert`.
+        table: String,
+        #[command(flatten)]
+        form: Form,
+    },
     /// Leave out the next entry of a topic, which cannot be copied.
     Skip {
         #[command(flatten)]
@@ -83,6 +90,10 @@ impl Relay {
                 let path = Query::default().with("from", Some(to)).at(&at(topic, "/resume"));
                 (topic.form.json, api.post(&path).await?)
             }
+            Self::Snapshot { table, form } => (
+                form.json,
+                api.post(&format!("/relay/{}/snapshot", encoded(&format!("rows.{table}")))).await?,
+            ),
             Self::Skip { topic, position } => {
                 (topic.form.json, api.post(&at(topic, &format!("/skip/{}", encoded(position)))).await?)
             }

@@ -122,6 +122,8 @@ impl Check<'_> {
         let renewed = jobs.heartbeat() > jobs.claim_lag.get().max(jobs.finish_linger.get());
         let lease = "must be more than three times jobs.claim_lag and jobs.finish_linger, or it ends before it is renewed";
         self.expect(renewed, ["jobs", "lease"], lease);
+        let keeps_bytes = config.log.unrelayed_bytes.bytes() > 0;
+        self.expect(keeps_bytes, ["log", "unrelayed_bytes"], "must be at least one byte");
         let brings_bytes = config.http.body_rate.bytes() > 0;
         self.expect(brings_bytes, ["http", "body_rate"], "must be at least one byte");
         let room = modules.archive_decoder_bytes.bytes() <= modules.memory_bytes.bytes() / 2;

@@ -1,6 +1,6 @@
 //! How long things are kept, and how often somebody looks.
 
-use super::Period;
+use super::{ByteSize, Period};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -26,8 +26,10 @@ pub struct Held {
 pub struct Log {
     /// How long entries stay readable; a reader further behind sees a gap.
     pub retention: Period,
-    /// How long entries are kept that the relay has not copied to Kafka yet; then they are pruned, and the log, a metric and `headworks relay list` say which ones. Without `[kafka]` it has no effect.
+    /// How long entries are kept that the relay has not copied to Kafka yet; then they are pruned, and the log, a metric and a held job say which ones. Without `[kafka]` it has no effect.
     pub unrelayed_retention: Period,
+    /// Most bytes that entries past `retention` take because the relay has not copied them; then the oldest are pruned. Postgres prunes whole days.
+    pub unrelayed_bytes: ByteSize,
 }
 
 /// How often the keeper's duties run.

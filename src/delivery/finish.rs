@@ -13,7 +13,7 @@ mod stored;
 mod tally;
 mod told;
 
-pub use told::{Sealer, sweep_files};
+pub use told::{Sealer, published_entry, sweep_files};
 
 use super::accept::NewDelivery;
 use super::batch::{BatchSettings, Batcher, Busy};

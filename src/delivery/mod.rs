@@ -43,7 +43,7 @@ pub use batch::{BatchSettings, Busy};
 pub use core::Core;
 pub use feature::{ApiRoutes, By, Door, Duty, Feature, FeatureError, FeatureSpec, KindHandler, Remake, Task};
 pub use feature_rows::{FeatureRow, InsertRows, Origin, RowWriters};
-pub use finish::{Created, Finisher, Sealer, Sorted, Work, recover, sweep_files};
+pub use finish::{Created, Finisher, Sealer, Sorted, Work, published_entry, recover, sweep_files};
 pub use operate::{Cancelled, OperateError, Operator, discard_rejections, list_held};
 pub use pending::{Pending, PendingError, PendingTree};
 pub use receipt::{ReceiptState, ReceiptView};

@@ -144,6 +144,8 @@ words! {
         Rejected = "rejected",
         /// Kafka refuses the record, alone and for good.
         Refused = "refused",
+        /// Entries of the log were pruned before they were copied to Kafka.
+        Gap = "gap",
     }
 }
 

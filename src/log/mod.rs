@@ -27,5 +27,8 @@ mod topic;
 pub use file::{forget_files, note_file, unneeded_files};
 pub use position::Position;
 pub use sealed::{ExpandError, Expanded, Sealed, SealedEntry, Sealing, expand};
-pub use store::{Entry, Page, Retention, Stored, append, ends, entry, prune, read, topics};
+pub use store::{
+    Entry, HeldBack, Page, Retention, Stored, Unrelayed, append, ends, entry, held_back, lock, prune, read,
+    topics,
+};
 pub use topic::{TopicId, Topics};

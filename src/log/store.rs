@@ -54,6 +54,8 @@ pub struct Page {
     pub gap: bool,
 }
 
+/// What an entry takes on SQLite besides key, headers and body, with its places in two indexes.
+const ENTRY_BYTES: i64 = 64;
 /// First half of the key of the advisory locks; the second is the topic.
 const TOPIC_LOCK: i32 = 0x6877_6C67;
 
@@ -101,13 +103,27 @@ pub async fn append(tx: &mut Tx<'_>, entries: &[Entry]) -> Result<(), DbError> {
     }
 }
 
-async fn append_pg(connection: &mut PgConnection, entries: &[Entry]) -> Result<(), DbError> {
-    let topics: BTreeSet<i32> = entries.iter().map(|entry| i32::from(entry.topic.0)).collect();
+/// Lets nobody else append to a topic until the transaction ends. What was appended before is committed.
+pub async fn lock(tx: &mut Tx<'_>, topic: TopicId) -> Result<(), DbError> {
+    match tx {
+        Tx::Pg(connection) => lock_pg(connection, &BTreeSet::from([i32::from(topic.0)])).await,
+        // There is one writer.
+        Tx::Lite(_) => Ok(()),
+    }
+}
+
+async fn lock_pg(connection: &mut PgConnection, topics: &BTreeSet<i32>) -> Result<(), DbError> {
     sqlx::query("SELECT pg_advisory_xact_lock($1, topic) FROM unnest($2::int[]) AS t(topic)")
         .bind(TOPIC_LOCK)
-        .bind(topics.into_iter().collect::<Vec<_>>())
-        .execute(&mut *connection)
+        .bind(topics.iter().copied().collect::<Vec<_>>())
+        .execute(connection)
         .await?;
+    Ok(())
+}
+
+async fn append_pg(connection: &mut PgConnection, entries: &[Entry]) -> Result<(), DbError> {
+    let topics = entries.iter().map(|entry| i32::from(entry.topic.0)).collect();
+    lock_pg(connection, &topics).await?;
     let text = if entries.iter().any(names_file) { APPEND_FILES_PG } else { APPEND_PG };
     sqlx::query(text)
         .bind(entries.iter().map(|entry| entry.topic.0).collect::<Vec<_>>())
@@ -203,7 +219,25 @@ pub struct Retention {
     /// All of them.
     pub keep: Duration,
     /// Those of exported topics that the relay has not copied yet, where there is a relay.
-    pub unrelayed: Option<Duration>,
+    pub unrelayed: Option<Unrelayed>,
+}
+
+/// How long entries are kept that the relay has not copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Unrelayed {
+    /// Older ones are pruned.
+    pub keep: Duration,
+    /// Those from before are pruned whatever their age: see [`HeldBack::excess`].
+    pub excess: Option<Timestamp>,
+}
+
+/// What is kept only because the relay has not copied it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldBack {
+    /// What it takes. On Postgres this is the size of the days that are kept.
+    pub bytes: u64,
+    /// Without what is from before this time it takes no more than it may; `None` where it does not anyway.
+    pub excess: Option<Timestamp>,
 }
 
 /// Deletes entries past their retention: whole days in Postgres, at most `limit` rows in SQLite. Returns how many days or
@@ -218,7 +252,9 @@ pub async fn prune(tx: &mut Tx<'_>, retention: Retention, limit: u32) -> Result<
 impl Retention {
     /// Entries older than this are deleted whether they were copied or not.
     fn unrelayed_before(&self, now: Timestamp) -> Timestamp {
-        now.before(self.keep.max(self.unrelayed.unwrap_or_default()))
+        let Some(unrelayed) = self.unrelayed else { return now.before(self.keep) };
+        let old = now.before(self.keep.max(unrelayed.keep));
+        unrelayed.excess.map_or(old, |excess| excess.max(old).min(now.before(self.keep)))
     }
 }
 
@@ -228,7 +264,8 @@ async fn prune_pg(connection: &mut PgConnection, retention: Retention) -> Result
     let midnight = "
         SELECT date_trunc('day', least($1::timestamptz, greatest($2::timestamptz, coalesce(min(first.at), $1))), 'UTC')
         FROM relay CROSS JOIN LATERAL (
-          SELECT at FROM log WHERE topic = relay.topic AND seq > relay.seq ORDER BY seq LIMIT 1) first";
+          SELECT at FROM log WHERE topic = relay.topic AND seq > relay.seq ORDER BY seq LIMIT 1) first
+        WHERE relay.exported";
     let before: Timestamp = sqlx::query_scalar(midnight)
         .bind(now.before(retention.keep))
         .bind(retention.unrelayed_before(now))
@@ -249,7 +286,7 @@ async fn prune_lite(
 ) -> Result<u64, DbError> {
     let text = "
         SELECT seq FROM log WHERE at < $1
-          AND (at < $3 OR NOT EXISTS (SELECT 1 FROM relay WHERE relay.topic = log.topic AND relay.seq < log.seq))
+          AND (at < $3 OR NOT EXISTS (SELECT 1 FROM relay WHERE relay.topic = log.topic AND relay.seq < log.seq AND relay.exported))
         ORDER BY at, seq LIMIT $2";
     let now = Timestamp::now();
     let old: Vec<i64> = sqlx::query_scalar(text)
@@ -266,4 +303,45 @@ async fn prune_lite(
     sqlx::query(remember).bind(&listed).execute(&mut *connection).await?;
     let text = "DELETE FROM log WHERE seq IN (SELECT value FROM json_each($1))";
     Ok(sqlx::query(text).bind(&listed).execute(connection).await?.rows_affected())
+}
+
+/// What the relay holds back: entries past `keep` of exported topics that it has not copied. More than `most` bytes are an excess.
+///
+/// Reads every such entry on SQLite.
+pub async fn held_back(tx: &mut Tx<'_>, keep: Duration, most: u64) -> Result<HeldBack, DbError> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let (bytes, excess): (i64, Option<Timestamp>) = match tx {
+        Tx::Pg(connection) => {
+            let text = "
+                WITH cut AS (
+                  SELECT date_trunc('day', now() - $1 * interval '1 microsecond', 'UTC') AS midnight),
+                first AS (
+                  SELECT date_trunc('day', min(first.at), 'UTC') AS midnight
+                  FROM relay CROSS JOIN LATERAL (
+                    SELECT at FROM log WHERE topic = relay.topic AND seq > relay.seq ORDER BY seq LIMIT 1) first
+                  WHERE relay.exported),
+                day AS (
+                  SELECT to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS midnight,
+                         pg_total_relation_size(c.oid) AS bytes
+                  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'log'::regclass),
+                kept AS (
+                  SELECT day.midnight, sum(day.bytes) OVER (ORDER BY day.midnight DESC) AS bytes
+                  FROM day, cut, first WHERE day.midnight < cut.midnight AND day.midnight >= first.midnight)
+                SELECT coalesce(max(bytes), 0)::bigint, max(midnight) FILTER (WHERE bytes > $2) + interval '1 day' FROM kept";
+            let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+            sqlx::query_as(text).bind(keep).bind(most).fetch_one(&mut **connection).await?
+        }
+        Tx::Lite(connection) => {
+            let text = "
+                SELECT coalesce(max(bytes), 0), max(at) FILTER (WHERE bytes > $2) + 1
+                FROM (
+                  SELECT log.at, sum(length(body) + length(headers) + coalesce(length(key), 0) + $3)
+                           OVER (ORDER BY log.at DESC, log.seq DESC) AS bytes
+                  FROM log JOIN relay ON relay.topic = log.topic AND relay.seq < log.seq AND relay.exported
+                  WHERE log.at < $1)";
+            let query = sqlx::query_as(text).bind(Timestamp::now().before(keep)).bind(most);
+            query.bind(ENTRY_BYTES).fetch_one(&mut **connection).await?
+        }
+    };
+    Ok(HeldBack { bytes: bytes.unsigned_abs(), excess })
 }

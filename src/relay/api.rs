@@ -1,10 +1,14 @@
 //! `/relay`: how far each exported topic is, why one stands still, and what operators do about it.
 
 use super::group::{Group, duty};
+use super::snapshot::{Snapshot, insert};
 use super::store::{self, Exported};
-use crate::ids::Timestamp;
+use super::watch::COUNTED;
+use crate::delivery::Core;
+use crate::ids::{JobId, QueueName, Timestamp};
 use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane, Tx, View};
+use crate::load;
 use crate::log::{self, Position};
 use crate::web::page::PageQuery;
 use crate::web::permit::{Operate, Read};
@@ -12,6 +16,9 @@ use crate::web::refusal::Refusals;
 use crate::web::text::Text;
 use crate::web::{Json, Kit, Listing, MayAll, Paged, Path, Problem, Query, Unfiltered};
 use axum::extract::{FromRef, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,33 +27,31 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-/// Entries behind the position are counted up to here.
-const COUNTED: i64 = 100_000;
-
 /// What the routes need.
 pub struct Api {
     /// The store.
     pub db: Db,
     /// Group and Kafka topic of each exported log topic.
     pub topics: BTreeMap<String, (String, String)>,
-    kit: Kit,
+    core: Arc<Core>,
 }
 
 impl FromRef<Ctx> for Kit {
     fn from_ref(api: &Ctx) -> Self {
-        api.kit.clone()
+        api.core.kit()
     }
 }
 
 impl Api {
     /// The routes of `groups`.
     #[must_use]
-    pub fn new(db: Db, kit: Kit, groups: &[Group]) -> Self {
+    pub fn new(core: &Arc<Core>, groups: &[Group]) -> Self {
         let of = |group: &Group| {
             let name = group.name.clone();
             group.topics.clone().into_iter().map(move |(topic, plan)| (topic, (name.clone(), plan.name)))
         };
-        Self { db, topics: groups.iter().flat_map(of).collect(), kit }
+        let (db, core) = (core.db.clone(), Arc::clone(core));
+        Self { db, topics: groups.iter().flat_map(of).collect(), core }
     }
 }
 
@@ -83,6 +88,13 @@ struct RelayedTopic {
     trouble: Option<String>,
 }
 
+/// Work that a job does.
+#[derive(Debug, Serialize, ToSchema)]
+struct Begun {
+    /// The job.
+    job_id: JobId,
+}
+
 /// Where a topic goes on.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -101,6 +113,7 @@ pub fn routes(api: Api) -> OpenApiRouter<Kit> {
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(skip))
+        .routes(routes!(snapshot))
         .with_state(Arc::new(api))
 }
 
@@ -206,6 +219,26 @@ async fn skip(
     }
     in_tx!(api.db, Lane::State, tx => store::wish(tx, id, position, Uuid::new_v4())).await?;
     api.one(&topic).await.map(Json)
+}
+
+/// Sends the rows of a table again, as they are now, behind what is in its topic. A job does it.
+#[utoipa::path(post, path = "/relay/{topic}/snapshot", tag = "relay", params(("topic" = String, Path)),
+    responses((status = 202, body = Begun, headers(("location" = String))), Refusals))]
+async fn snapshot(
+    _may: MayAll<Operate>,
+    State(api): State<Ctx>,
+    Path(Text(topic)): Path<Text>,
+) -> Result<impl IntoResponse, Problem> {
+    api.exported(&topic).await?;
+    let tables = api.core.tables.tables();
+    let table = tables.iter().map(|declared| &declared.table.name).find(|name| load::topic(name) == topic);
+    let snapshot_of = table.ok_or_else(Problem::not_found)?.clone();
+    let snapshot = Snapshot { snapshot_of, until: Timestamp::now(), after: None, rows: 0 };
+    let attempts = api.core.live.config().queue_limits(&QueueName::relay()).max_attempts;
+    let job_id = in_tx!(api.db, Lane::State, tx => insert(tx, snapshot, attempts)).await?;
+    api.core.wake.wake();
+    let location = [(LOCATION, format!("/api/1.0/jobs/{job_id}"))];
+    Ok((StatusCode::ACCEPTED, location, Json(Begun { job_id })))
 }
 
 impl Api {

@@ -24,6 +24,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// The log topic of each record, and its entry.
     pub of: Vec<(String, Position)>,
+    /// Copies of held records for the topic of dead letters, each with its log topic.
+    pub dead_letters: Vec<(String, Record)>,
     /// Where each log topic is once the records are in Kafka.
     pub marks: BTreeMap<String, Mark>,
     bytes: u64,
@@ -106,6 +108,12 @@ impl Batch {
         self.records.push(record);
         self.of.push((topic.to_owned(), entry));
         self.marks.insert(topic.to_owned(), mark.clone());
+    }
+
+    /// Adds a mark that is behind no record of the batch, with the copy of the held record before it.
+    pub fn add_mark(&mut self, topic: &str, mark: &Mark, dead_letter: Option<&Record>) {
+        self.marks.insert(topic.to_owned(), mark.clone());
+        self.dead_letters.extend(dead_letter.map(|record| (topic.to_owned(), record.clone())));
     }
 
     /// Records of the control topic that say where each topic is behind this batch. `kafka` names the Kafka topic of a log topic.

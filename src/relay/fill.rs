@@ -8,10 +8,13 @@
 
 use super::batch::{Batch, Source, bytes};
 use super::control::{Fingerprint, Mark};
+use super::hold::{Gap, hold_gap};
+use super::settings::Settings;
 use super::term::Topic;
 use super::view::View;
 use crate::infra::db::{Db, DbError, View as StoreView};
 use crate::infra::kafka::Record;
+use crate::infra::telemetry::metrics::RELAY_GAPS;
 use crate::infra::volume::Volume;
 use crate::log::{self, ExpandError, Expanded, Position, Sealed, SealedEntry, Stored};
 use std::collections::VecDeque;
@@ -24,6 +27,7 @@ const PAGE: u32 = 250;
 /// A topic and the batch that its entries are added to.
 pub struct Filling<'a> {
     pub store: Uuid,
+    pub settings: &'a Settings,
     pub view: &'a View,
     pub topic: &'a mut Topic,
     pub batch: &'a mut Batch,
@@ -60,17 +64,18 @@ impl Filling<'_> {
     pub async fn fill(&mut self, db: &Db, blobs: &Arc<Volume>) -> Result<(), FillError> {
         let mut mark = self.topic.mark.clone();
         if !self.topic.is_written {
-            self.batch.marks.insert(self.topic.name.clone(), mark.clone());
+            self.batch.add_mark(&self.topic.name, &mark, self.topic.dead_letter.as_ref());
         }
         let mut after = mark.position;
         loop {
             let page =
                 log::read(&mut db.reader(StoreView::State).await?.tx(), self.topic.id, after, PAGE).await?;
             if page.gap {
-                tracing::error!(
-                    topic = self.topic.name, %after, next = %page.next,
-                    "entries were pruned before they were copied to Kafka"
-                );
+                let (_, pruned_until) =
+                    log::ends(&mut db.reader(StoreView::State).await?.tx(), self.topic.id).await?;
+                let gap = Gap { topic: self.topic.name.clone(), pruned_after: after, pruned_until };
+                metrics::counter!(RELAY_GAPS, "topic" => gap.topic.clone()).increment(1);
+                hold_gap(db, self.topic.id, gap, self.settings.max_attempts).await?;
                 mark.row = 0;
             }
             let is_last = page.entries.len() < PAGE as usize;
@@ -159,7 +164,7 @@ impl Filling<'_> {
         }
         if sealed.entries == 0 {
             *mark = behind;
-            self.batch.marks.insert(self.topic.name.clone(), mark.clone());
+            self.batch.add_mark(&self.topic.name, mark, None);
         }
         if mark.position == entry.position {
             return Ok(goes_on);

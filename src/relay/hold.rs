@@ -1,4 +1,5 @@
-//! Records that Kafka refuses for good: each is held as a job of kind `relay`, and the others go on.
+//! Records that Kafka refuses for good: each is held as a job of kind `relay`, and the others go on. A gap in the log is held too:
+//! releasing its job does nothing, and says that an operator has seen it.
 //!
 //! ```text
 //!   refused alone ─▶ file in `blobs` ─▶ one commit: held job, row of relay_held ─▶ the position passes it
@@ -10,6 +11,7 @@
 //! The file and the job are there before Kafka has the position behind the record. After a crash in between it is refused again, and
 //! the row of `relay_held` says that it is held already.
 
+use super::job::Arguments;
 use super::record;
 use super::store::{self, HeldRow};
 use crate::delivery::{Core, Work};
@@ -19,12 +21,13 @@ use crate::infra::db::{Db, DbError, Lane, Tx, View};
 use crate::infra::kafka::Record;
 use crate::infra::volume::{BadSubPath, Durable, Source, SubPath, Volume};
 use crate::job::store::NewJob;
-use crate::job::{self, HoldReason, Interrupted, Outcome, Priority, Run};
+use crate::job::{self, HoldReason, Interrupted, Outcome, Priority};
 use crate::log::{self, Position, TopicId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,19 +62,41 @@ struct Filed {
     body: String,
 }
 
-/// Arguments of the job.
+/// A record that is held.
 #[derive(Debug, Serialize, Deserialize)]
-struct Arguments {
+pub struct HeldRecord {
     /// The log topic.
-    topic: String,
+    pub topic: String,
     /// The entry.
-    entry: Position,
+    pub entry: Position,
+    /// The row of the file that the entry names, if it names one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    row: Option<u64>,
+    pub row: Option<u64>,
     /// Id of the message.
-    message_id: String,
+    pub message_id: String,
     /// The record, in volume `blobs`.
-    file: String,
+    pub file: String,
+}
+
+/// Entries that were pruned before they were copied.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Gap {
+    /// The log topic.
+    pub topic: String,
+    /// The last entry that was copied.
+    pub pruned_after: Position,
+    /// The last one that was pruned.
+    pub pruned_until: Position,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pruned_after, pruned_until, .. } = self;
+        write!(
+            f,
+            "the entries after {pruned_after} up to {pruned_until} were pruned before they were copied to Kafka"
+        )
+    }
 }
 
 /// Why a record could not be held.
@@ -100,7 +125,7 @@ pub async fn hold(
     let path = format!("relay/{}/{}.json", refused.name, message_id.replace(':', "-"));
     let path: SubPath = path.parse().map_err(|error: BadSubPath| HoldError::File(error.to_string()))?;
     let row = record::row(&refused.record);
-    let arguments = Arguments {
+    let arguments = HeldRecord {
         topic: refused.name.clone(),
         entry: refused.entry,
         row,
@@ -113,17 +138,30 @@ pub async fn hold(
         volume.put(&name, Source::Bytes(&bytes), Durable::Now).map_err(|error| error.to_string())
     });
     put.await.map_err(|error| HoldError::File(error.to_string()))?.map_err(HoldError::File)?;
-    let arguments = serde_json::to_value(arguments).map_err(|error| HoldError::File(error.to_string()))?;
+    let arguments = serde_json::to_value(Arguments::Record(arguments))
+        .map_err(|error| HoldError::File(error.to_string()))?;
     let row = HeldRow {
         topic: refused.topic,
         entry: refused.entry,
-        row: row.map_or(-1, |row| i64::try_from(row).unwrap_or(i64::MAX)),
-        file: path.to_string(),
+        row: row.map_or(store::ENTRY, |row| i64::try_from(row).unwrap_or(i64::MAX)),
+        file: Some(path.to_string()),
     };
     tracing::error!(topic = refused.name, entry = %refused.entry, "Kafka refuses a record, which is held: {}", refused.why);
-    let why = refused.why;
-    in_tx!(db, Lane::State, tx => insert(tx, row, arguments, max_attempts, why)).await?;
+    let held = (HoldReason::Refused, refused.why);
+    in_tx!(db, Lane::State, tx => insert(tx, row, arguments, max_attempts, held)).await?;
     Ok(())
+}
+
+/// Holds a gap of a topic, unless it is held already.
+///
+/// # Errors
+/// When the store fails. The gap is found again then.
+pub async fn hold_gap(db: &Db, topic: TopicId, gap: Gap, max_attempts: u16) -> Result<(), DbError> {
+    tracing::error!(topic = gap.topic, "{gap}");
+    let row = HeldRow { topic, entry: gap.pruned_until, row: store::GAP, file: None };
+    let held = (HoldReason::Gap, gap.to_string());
+    let arguments = serde_json::to_value(Arguments::Gap(gap)).map_err(DbError::corrupt)?;
+    in_tx!(db, Lane::State, tx => insert(tx, row, arguments, max_attempts, held)).await
 }
 
 async fn insert(
@@ -131,7 +169,7 @@ async fn insert(
     row: HeldRow,
     arguments: serde_json::Value,
     max_attempts: u16,
-    why: String,
+    (reason, why): (HoldReason, String),
 ) -> Result<(), DbError> {
     if store::is_held(tx, &row).await? {
         return Ok(());
@@ -148,25 +186,22 @@ async fn insert(
         delay: Duration::ZERO,
         args: arguments,
     };
-    let job = job::store::insert_held(tx, job, HoldReason::Refused, &why).await?;
+    let job = job::store::insert_held(tx, job, reason, &why).await?;
     store::hold(tx, &row, job).await
 }
 
-/// Does a released job: appends the record to the log again, at its end and with its message id.
-pub async fn release(core: Arc<Core>, run: Run) -> Outcome<Work> {
-    append(&core, &run).await.unwrap_or_else(Outcome::from)
-}
-
-async fn append(core: &Core, run: &Run) -> Result<Outcome<Work>, Interrupted> {
-    let failed = |error: &dyn std::fmt::Display| Interrupted::Failed(error.to_string());
-    let arguments: Arguments =
-        serde_json::from_value(run.job.args.clone()).map_err(|error| failed(&error))?;
-    let path: SubPath = arguments.file.parse().map_err(|error: BadSubPath| failed(&error))?;
+/// Appends a released record to the log again, at its end and with its message id.
+///
+/// # Errors
+/// When its file cannot be read.
+pub async fn append(core: &Core, record: HeldRecord) -> Result<Outcome<Work>, Interrupted> {
+    let failed = |error: &dyn fmt::Display| Interrupted::Failed(error.to_string());
+    let path: SubPath = record.file.parse().map_err(|error: BadSubPath| failed(&error))?;
     let blobs = core.volume(VolumeName::Blobs);
     let read = tokio::task::spawn_blocking(move || blobs.read(&path, FILE_BYTES)).await??;
     let filed: Filed = serde_json::from_slice(&read).map_err(|error| failed(&error))?;
-    let topic = log::Topics::new(core.db.clone()).id(&arguments.topic).await?;
-    let entry = filed.entry(topic, arguments.message_id).ok_or_else(|| failed(&"its file is damaged"))?;
+    let topic = log::Topics::new(core.db.clone()).id(&record.topic).await?;
+    let entry = filed.entry(topic, record.message_id).ok_or_else(|| failed(&"its file is damaged"))?;
     Ok(Outcome::Done(Work { entries: vec![entry], ..Work::default() }))
 }
 
@@ -198,10 +233,12 @@ impl Filed {
 pub async fn forget((db, blobs): (Db, Arc<Volume>)) -> Result<(), DbError> {
     let ended = store::ended(&mut db.reader(View::State).await?.tx(), ROUND).await?;
     for row in ended {
-        let path: SubPath = row.file.parse().map_err(DbError::corrupt)?;
-        let volume = Arc::clone(&blobs);
-        let removed = tokio::task::spawn_blocking(move || volume.remove_file(&path)).await;
-        removed.map_err(DbError::unavailable)?.map_err(DbError::unavailable)?;
+        if let Some(file) = &row.file {
+            let path: SubPath = file.parse().map_err(DbError::corrupt)?;
+            let volume = Arc::clone(&blobs);
+            let removed = tokio::task::spawn_blocking(move || volume.remove_file(&path)).await;
+            removed.map_err(DbError::unavailable)?.map_err(DbError::unavailable)?;
+        }
         in_tx!(db, Lane::State, tx => store::forget(tx, &row)).await?;
     }
     Ok(())

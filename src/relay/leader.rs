@@ -3,9 +3,10 @@
 use super::batch::Batch;
 use super::group;
 use super::hold::{HoldError, Refused, hold};
+use super::record::dead_letter;
 use super::sink::Sink;
 use super::store::{self, Holder, Moved};
-use super::term::{BeginError, Copied, State, Term};
+use super::term::{BeginError, Copied, State, Term, Topic};
 use super::view::{self, View};
 use crate::infra::db::{DbError, Lane};
 use crate::infra::kafka::{Failure, Record};
@@ -181,9 +182,10 @@ impl Relay {
         }
     }
 
-    /// The records of a batch, and with transactions the positions behind them.
+    /// The records of a batch, those for the topic of dead letters, and with transactions the positions behind them.
     fn records(&self, term: &Term, batch: &Batch) -> Vec<Record> {
         let mut records = batch.records.clone();
+        records.extend(batch.dead_letters.iter().map(|(_, record)| record.clone()));
         if self.copied.settings.has_transactions {
             let kafka = |name: &str| {
                 term.topics.iter().find(|topic| topic.name == name).map(|topic| topic.kafka.as_str())
@@ -205,6 +207,7 @@ impl Relay {
                 moved.push(Moved { topic: topic.id, before: topic.mark.clone(), now: mark.clone() });
                 topic.mark = mark.clone();
                 topic.is_written = true;
+                topic.dead_letter = None;
                 topic.most = None;
             }
         }
@@ -246,6 +249,10 @@ impl Relay {
             Failure::Topic { topic, reason } if topic == self.copied.settings.control.name => {
                 Err(Ended::Kafka(format!("kafka.control_topic: {topic}: {reason}")))
             }
+            Failure::Topic { topic, reason } if self.are_dead_letters(&topic) => {
+                term.topics.iter_mut().for_each(|topic| give_up_dead_letter(topic, &reason));
+                Ok(())
+            }
             Failure::Topic { topic, reason } => Ok(term.set_aside(&topic, &reason).await?),
             Failure::Refused { records } => self.refused(term, batch, &records).await,
         }
@@ -259,11 +266,17 @@ impl Relay {
         batch: &Batch,
         refused: &[(usize, String)],
     ) -> Result<(), Ended> {
-        if let Some((_, why)) = refused.iter().find(|(index, _)| *index >= batch.records.len()) {
+        let dead_letters = batch.records.len()..batch.records.len() + batch.dead_letters.len();
+        if let Some((_, why)) = refused.iter().find(|(index, _)| *index >= dead_letters.end) {
             return Err(Ended::Kafka(format!("kafka.control_topic: a position is refused: {why}")));
         }
         for at in 0..term.topics.len() {
             let topic = &mut term.topics[at];
+            for (index, why) in refused.iter().filter(|(index, _)| dead_letters.contains(index)) {
+                if batch.dead_letters[index - dead_letters.start].0 == topic.name {
+                    give_up_dead_letter(topic, why);
+                }
+            }
             let own = (0..).zip(&batch.of).filter(|(_, (of, _))| *of == topic.name);
             let own: Vec<usize> = own.map(|(index, _)| index).collect();
             let place = |index: &usize| own.iter().position(|at| at == index);
@@ -293,6 +306,7 @@ impl Relay {
         let Copied { db, blobs, settings, .. } = &self.copied;
         let topic = &mut term.topics[at];
         let (record, (_, entry)) = (batch.records[index].clone(), &batch.of[index]);
+        let dead_letter = settings.dead_letters.as_ref().map(|to| dead_letter(&record, &to.name, &why));
         let refused = Refused { topic: topic.id, name: topic.name.clone(), entry: *entry, record, why };
         match hold(db, blobs, refused, settings.max_attempts).await {
             Ok(()) => {}
@@ -307,7 +321,25 @@ impl Relay {
             topic.is_written = false;
         }
         topic.most = None;
+        topic.dead_letter = dead_letter;
+        if let Some(why) = settings.dead_letters.as_ref().and_then(|to| term.view.wrong(&to.name)) {
+            give_up_dead_letter(topic, &why);
+        }
         Ok(())
+    }
+
+    fn are_dead_letters(&self, kafka: &str) -> bool {
+        self.copied.settings.dead_letters.as_ref().is_some_and(|topic| topic.name == kafka)
+    }
+}
+
+/// A held record waits in our store in any case; only its copy is left out.
+fn give_up_dead_letter(topic: &mut Topic, why: &str) {
+    if topic.dead_letter.take().is_some() {
+        tracing::warn!(
+            topic = topic.name,
+            "kafka.dead_letter_topic does not take the copy of a held record: {why}"
+        );
     }
 }
 

@@ -50,13 +50,16 @@ mod feature;
 mod fill;
 mod group;
 mod hold;
+mod job;
 mod leader;
 mod record;
 mod settings;
 mod sink;
+mod snapshot;
 mod store;
 mod term;
 mod view;
+mod watch;
 
 pub use check::{Facts, Start, Stop, Wish, decide};
 pub use control::{Control, Fingerprint, Mark};

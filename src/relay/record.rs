@@ -84,6 +84,16 @@ pub fn entry_headers(record: &Record) -> BTreeMap<String, String> {
     headers.filter(|(name, _)| ![ID, SEQ, ROW].contains(&name.as_str())).collect()
 }
 
+/// The copy of a refused record for the topic of dead letters: the same, with where it was to go and why it is not there.
+#[must_use]
+pub fn dead_letter(record: &Record, dead_letters: &str, why: &str) -> Record {
+    let mut copy = Record { topic: dead_letters.to_owned(), partition: None, ..record.clone() };
+    let added = [("refused-by", record.topic.as_str()), ("refused-because", why)];
+    let added = added.map(|(name, value)| (format!("{PREFIX}{name}"), value.as_bytes().to_vec()));
+    copy.headers.extend(added);
+    copy
+}
+
 /// A time in milliseconds.
 #[must_use]
 pub const fn millis(at: Timestamp) -> i64 {

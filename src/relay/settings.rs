@@ -1,7 +1,7 @@
 //! What the relay is told by the configuration.
 
 use super::group::Group;
-use crate::config::{Cleanup, Kafka, KafkaDelivery, TopicPlan};
+use crate::config::{Cleanup, Kafka, KafkaDelivery, TopicName, TopicPlan};
 use crate::infra::kafka::{Connection, NewTopic};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub struct Settings {
     pub transactional_id_prefix: String,
     /// Where positions are.
     pub control: NewTopic,
+    /// Where copies of held records go.
+    pub dead_letters: Option<NewTopic>,
     /// A transaction that takes longer is given up.
     pub transaction_timeout: Duration,
     /// Whether missing topics are created.
@@ -29,7 +31,8 @@ impl Settings {
     /// Those of `[kafka]`.
     #[must_use]
     pub fn of(kafka: &Kafka, connection: &Connection, max_attempts: u16) -> Self {
-        let control = TopicPlan { name: kafka.control_topic.to_string(), ..kafka.topic("", "") };
+        let named = |name: &TopicName| TopicPlan { name: name.to_string(), ..kafka.topic("", "") };
+        let control = named(&kafka.control_topic);
         Self {
             connection: connection.named("relay"),
             has_transactions: kafka.delivery == KafkaDelivery::Transactions,
@@ -41,17 +44,19 @@ impl Settings {
                 retention: None,
                 ..new_topic(&control)
             },
+            dead_letters: kafka.dead_letter_topic.as_ref().map(|name| new_topic(&named(name))),
             transaction_timeout: kafka.transaction_timeout.get(),
             create_topics: kafka.create_topics,
             max_attempts,
         }
     }
 
-    /// The topics of a group as they are made, and that of positions.
+    /// The topics of a group as they are made, and those of positions and of dead letters.
     #[must_use]
     pub fn topics(&self, group: &Group) -> Vec<NewTopic> {
-        let mut topics: Vec<NewTopic> = Vec::with_capacity(group.topics.len() + 1);
+        let mut topics: Vec<NewTopic> = Vec::with_capacity(group.topics.len() + 2);
         topics.extend(self.has_transactions.then(|| self.control.clone()));
+        topics.extend(self.dead_letters.clone());
         for plan in group.topics.values() {
             // Tables of one module share a topic.
             if topics.iter().all(|topic| topic.name != plan.name) {

@@ -45,10 +45,13 @@ struct Row {
     trouble: Option<String>,
 }
 
-/// Adds the row of a topic, where it is missing.
-pub async fn export(tx: &mut Tx<'_>, topic: TopicId) -> Result<(), DbError> {
-    let text = "INSERT INTO relay (topic) VALUES ($1) ON CONFLICT (topic) DO NOTHING";
-    sql!(tx, query(text, topic).execute)?;
+/// Exports these topics and no others. Nothing is kept for one that is exported no more, but how far it was.
+pub async fn export(tx: &mut Tx<'_>, topics: &[TopicId]) -> Result<(), DbError> {
+    sql!(&mut *tx, query("UPDATE relay SET exported = false WHERE exported").execute)?;
+    for topic in topics {
+        let text = "INSERT INTO relay (topic) VALUES ($1) ON CONFLICT (topic) DO UPDATE SET exported = true";
+        sql!(&mut *tx, query(text, *topic).execute)?;
+    }
     Ok(())
 }
 
@@ -56,7 +59,7 @@ pub async fn export(tx: &mut Tx<'_>, topic: TopicId) -> Result<(), DbError> {
 pub async fn exported(tx: &mut Tx<'_>) -> Result<Vec<Exported>, DbError> {
     let text = "
         SELECT topic, name, epoch, seq, row_number, begun_by, entry_at, entry_sha256, cluster, moved_at, paused, wish, wish_id, trouble
-        FROM relay JOIN topic ON topic.id = relay.topic ORDER BY name";
+        FROM relay JOIN topic ON topic.id = relay.topic WHERE exported ORDER BY name";
     let rows: Vec<Row> = sql!(tx, query_as(text).fetch_all)?;
     Ok(rows.into_iter().map(Exported::from).collect())
 }
@@ -189,12 +192,17 @@ impl Lag {
 /// What of a topic is behind a position.
 pub async fn lag(tx: &mut Tx<'_>, topic: TopicId, after: Position, most: i64) -> Result<Lag, DbError> {
     let text = "
-        SELECT count(*) AS entries, min(at) AS oldest
-        FROM (SELECT at FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3) behind";
+        SELECT (SELECT count(*) FROM (SELECT 1 FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3) behind) AS entries,
+               (SELECT at FROM log WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT 1) AS oldest";
     Ok(sql!(tx, query_as(text, topic, after, most).fetch_one)?)
 }
 
-/// A record that is held.
+/// In place of the number of a row: the entry itself is the record.
+pub const ENTRY: i64 = -1;
+/// In place of the number of a row: entries up to this one were pruned.
+pub const GAP: i64 = -2;
+
+/// What is held: a record, or a gap.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct HeldRow {
     /// Its log topic.
@@ -202,14 +210,14 @@ pub struct HeldRow {
     /// Its entry.
     #[sqlx(rename = "seq")]
     pub entry: Position,
-    /// Its row in the file that the entry names; -1 where the entry is the record.
+    /// Its row in the file that the entry names, or [`ENTRY`] or [`GAP`].
     #[sqlx(rename = "row_number")]
     pub row: i64,
-    /// The record.
-    pub file: String,
+    /// The record; `None` for a gap.
+    pub file: Option<String>,
 }
 
-/// Whether a record is held already.
+/// Whether it is held already.
 pub async fn is_held(tx: &mut Tx<'_>, row: &HeldRow) -> Result<bool, DbError> {
     let text = "
         SELECT count(*) FROM relay_held AS held JOIN job ON job.id = held.job_id
@@ -218,7 +226,7 @@ pub async fn is_held(tx: &mut Tx<'_>, row: &HeldRow) -> Result<bool, DbError> {
     Ok(count > 0)
 }
 
-/// Notes the job that a record is held by.
+/// Notes the job that it is held by.
 pub async fn hold(tx: &mut Tx<'_>, row: &HeldRow, job: JobId) -> Result<(), DbError> {
     let text = "
         INSERT INTO relay_held (topic, seq, row_number, job_id, file) VALUES ($1, $2, $3, $4, $5)
@@ -228,7 +236,7 @@ pub async fn hold(tx: &mut Tx<'_>, row: &HeldRow, job: JobId) -> Result<(), DbEr
     Ok(())
 }
 
-/// Records whose jobs have ended so long ago that nobody can repeat them.
+/// What was held by jobs that have ended so long ago that nobody can repeat them.
 pub async fn ended(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<HeldRow>, DbError> {
     let text = "
         SELECT topic, seq, row_number, file FROM relay_held AS held
@@ -237,14 +245,14 @@ pub async fn ended(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<HeldRow>, DbError>
     Ok(sql!(tx, query_as(text, limit).fetch_all)?)
 }
 
-/// Forgets a record whose file is removed.
+/// Forgets what was held. The file is removed already.
 pub async fn forget(tx: &mut Tx<'_>, row: &HeldRow) -> Result<(), DbError> {
     let text = "DELETE FROM relay_held WHERE topic = $1 AND seq = $2 AND row_number = $3";
     sql!(tx, query(text, row.topic, row.entry, row.row).execute)?;
     Ok(())
 }
 
-/// How many records of a topic are held.
+/// How many records and gaps of a topic are held.
 pub async fn held_count(tx: &mut Tx<'_>, topic: TopicId) -> Result<i64, DbError> {
     let text = "
         SELECT count(*) FROM relay_held AS held JOIN job ON job.id = held.job_id

@@ -11,7 +11,7 @@ use super::view::View;
 use crate::config::TopicPlan;
 use crate::in_tx;
 use crate::infra::db::{Db, DbError, Lane, View as StoreView};
-use crate::infra::kafka::{Failure, read_to_end};
+use crate::infra::kafka::{Failure, Record, read_to_end};
 use crate::infra::volume::Volume;
 use crate::log::{self, Position, TopicId};
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub struct Topic {
     pub mark: Mark,
     /// The mark is kept already; else it is written with the next batch.
     pub is_written: bool,
+    /// Copy of the held record before the mark, written with it.
+    pub dead_letter: Option<Record>,
     /// Most entries of the next batch: those before one that Kafka refused, then that one alone.
     pub most: Option<usize>,
     /// The file of rows that is being copied.
@@ -92,11 +94,6 @@ impl Term {
     /// When Kafka or the store cannot be read.
     pub async fn begin(copied: &Copied, view: View) -> Result<Self, BeginError> {
         let Copied { db, store, group, settings, blobs } = copied;
-        let register = log::Topics::new(db.clone());
-        for name in group.topics.keys() {
-            let id = register.id(name).await?;
-            in_tx!(db, Lane::State, tx => store::export(tx, id)).await?;
-        }
         let mut controls = match settings.has_transactions {
             true => read_controls(*store, settings).await?,
             false => BTreeMap::new(),
@@ -151,6 +148,7 @@ impl Term {
             kafka: plan.name.clone(),
             mark,
             is_written,
+            dead_letter: None,
             most: None,
             rows: None,
             state,
@@ -303,8 +301,14 @@ impl Term {
             if !matches!(topic.state, State::Copied) || batch.is_full() {
                 continue;
             }
-            let mut filling =
-                Filling { store: self.store, view: &self.view, topic, batch: &mut batch, added: 0 };
+            let mut filling = Filling {
+                store: self.store,
+                settings: &self.settings,
+                view: &self.view,
+                topic,
+                batch: &mut batch,
+                added: 0,
+            };
             match filling.fill(&self.db, &self.blobs).await {
                 Ok(()) => {}
                 Err(FillError::Store(error)) => return Err(error),

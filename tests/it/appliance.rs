@@ -191,7 +191,7 @@ impl Appliance {
 
     /// All rows of a table as JSON objects.
     pub async fn rows(&self, table: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
-        let question = Question { limit: 1000, ..Question::default() };
+        let question = Question { limit: 10_000, ..Question::default() };
         query::rows(&self.app.core.db, &Scope::All, &self.app.core.tables, table, &question)
             .await
             .unwrap()

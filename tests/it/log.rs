@@ -219,7 +219,8 @@ async fn entries_that_the_relay_has_not_copied_are_kept_up_to_their_own_limit() 
         for topic in [topic, other] {
             age_everything_in(&db, topic).await;
         }
-        let unrelayed = |limit| log::Retention { unrelayed: Some(limit), ..A_DAY };
+        let unrelayed =
+            |keep| log::Retention { unrelayed: Some(log::Unrelayed { keep, excess: None }), ..A_DAY };
         commit!(db, tx => log::prune(&mut tx, unrelayed(Duration::from_secs(30 * 86_400)), 100)).unwrap();
         // A day of Postgres goes as a whole.
         let kept: &[&str] = if db.is_pg() { &["copied", "not copied"] } else { &["not copied"] };
@@ -230,6 +231,43 @@ async fn entries_that_the_relay_has_not_copied_are_kept_up_to_their_own_limit() 
         assert_eq!(bodies(&db, topic).await, [""; 0]);
         let behind: Position = format!("{at_first:016x}").parse().unwrap();
         assert!(page(&db, topic, behind, 9).await.gap, "what was lost is told");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_relay_holds_back_is_kept_up_to_so_many_bytes() {
+    each_store(|db| async move {
+        let (topic, other) = two_topics(&db).await;
+        for number in 0..20 {
+            append(&db, vec![entry(topic, &format!("{number:01000}"))]).await.unwrap();
+        }
+        crate::execute(&db, &format!("INSERT INTO relay (topic) VALUES ({})", topic.0)).await;
+        let held_back = |keep, most| {
+            let db = db.clone();
+            async move {
+                let mut reader = db.reader(View::State).await.unwrap();
+                log::held_back(&mut reader.tx(), keep, most).await.unwrap()
+            }
+        };
+        assert_eq!(held_back(A_DAY.keep, 1).await, log::HeldBack { bytes: 0, excess: None }, "none is old");
+        age_everything_in(&db, topic).await;
+        append(&db, vec![entry(topic, "young"), entry(other, "nobody exports it")]).await.unwrap();
+        let all = held_back(A_DAY.keep, u64::MAX).await;
+        assert!((20_000..200_000).contains(&all.bytes) && all.excess.is_none(), "{all:?}");
+        let excess = held_back(A_DAY.keep, all.bytes / 2).await.excess;
+        assert!(excess.is_some());
+        let unrelayed = Some(log::Unrelayed { keep: Duration::from_secs(30 * 86_400), excess });
+        commit!(db, tx => log::prune(&mut tx, log::Retention { unrelayed, ..A_DAY }, 100)).unwrap();
+        // A day of Postgres goes as a whole.
+        assert_eq!(bodies(&db, topic).await.len(), if db.is_pg() { 1 } else { 11 });
+        assert_eq!(bodies(&db, topic).await.last().unwrap(), "young");
+        assert!(page(&db, topic, Position::START, 9).await.gap, "what was lost is told");
+        let left = held_back(A_DAY.keep, all.bytes / 2).await;
+        assert!(left.bytes <= all.bytes / 2 && left.excess.is_none(), "{left:?}");
+
+        crate::execute(&db, "UPDATE relay SET exported = false").await;
+        assert_eq!(held_back(A_DAY.keep, 1).await.bytes, 0, "nothing is kept for what nobody exports");
     })
     .await;
 }

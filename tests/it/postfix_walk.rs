@@ -24,7 +24,7 @@ const SENDERS: usize = 4;
 const ALICE: &str = "[[customer]]\nname = \"alice\"\nrecipients = [\"alice@ingest.example.com\"]\n";
 
 /// A Postfix that delivers to an installation.
-struct Mailer {
+pub struct Mailer {
     postfix: Postfix,
 }
 
@@ -267,7 +267,7 @@ fn settled(installation: &Installation, count: usize, unsettled: &str) -> Vec<Ke
 }
 
 impl Mailer {
-    fn start(installation: &Installation, main_cf: &str) -> Self {
+    pub fn start(installation: &Installation, main_cf: &str) -> Self {
         let (spool, mailhandler) = (installation.spool(), installation.program("mailhandler"));
         let id = fs::read_to_string(spool.join("id")).unwrap();
         let delivers = Delivers {
@@ -281,7 +281,7 @@ impl Mailer {
     }
 
     /// Sends these mails, several at once.
-    fn send_all(&self, numbers: Range<usize>) {
+    pub fn send_all(&self, numbers: Range<usize>) {
         std::thread::scope(|scope| {
             for sender in 0..SENDERS {
                 let mine = numbers.clone().skip(sender).step_by(SENDERS);
@@ -295,7 +295,7 @@ impl Mailer {
     }
 
     /// Waits until Postfix has heard so many yeses.
-    fn wait_for_sent(&self, count: usize) {
+    pub fn wait_for_sent(&self, count: usize) {
         let heard = wait(|| (self.postfix.logged("status=sent") >= count).then_some(()));
         assert!(
             heard.is_some(),
@@ -373,7 +373,7 @@ impl Drop for Database {
     }
 }
 
-fn has_postfix() -> bool {
+pub fn has_postfix() -> bool {
     let mut missing = Vec::new();
     if !rustix::process::geteuid().is_root() {
         missing.push("root");

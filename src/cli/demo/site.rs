@@ -3,7 +3,7 @@
 use super::mails::MAILS;
 use crate::app::beside_this_program;
 use crate::cli::Failure;
-use crate::config::Layers;
+use crate::config::{Broker, Layers};
 use std::fmt::Write;
 use std::fs::{self, Permissions};
 use std::io;
@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Customer and rules of the demo.
 const RULES: &str = r#"
@@ -38,14 +39,15 @@ pub struct Site(TempDir);
 
 impl Site {
     /// Creates the directory with the configuration, the unexpected mail and a report as a file.
-    pub fn make() -> Result<Self, Failure> {
+    pub fn make(kafka: Option<&Broker>) -> Result<Self, Failure> {
         let site = Self(tempfile::Builder::new().prefix("headworks-demo.").tempdir()?);
         let config = format!(
             "[server]\nstate_dir = {:?}\n\n[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\n\n\
              [source.mail]\ndomains = [\"bobs.example.com\"]\n\n\
-             [spool]\nmailhandler = {:?}\nmin_free_bytes = \"64MiB\"\n{RULES}",
+             [spool]\nmailhandler = {:?}\nmin_free_bytes = \"64MiB\"\n{RULES}{}",
             site.path().join("state"),
             beside_this_program(Path::new("mailhandler")),
+            kafka.map(topics).unwrap_or_default(),
         );
         fs::write(site.path().join("headworks.toml"), config)?;
         fs::write(site.path().join("unexpected.eml"), MAILS[4].bytes)?;
@@ -105,6 +107,15 @@ impl Site {
         make_writable(self.path())?;
         Ok(self.0.close()?)
     }
+}
+
+/// Topics of this demo's own.
+fn topics(broker: &Broker) -> String {
+    let prefix = format!("headworks-demo-{}.", Uuid::new_v4().simple());
+    let broker = broker.to_string();
+    format!(
+        "\n[kafka]\nbootstrap = [{broker:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}relay\"\n"
+    )
 }
 
 fn make_writable(directory: &Path) -> io::Result<()> {

@@ -166,17 +166,7 @@ impl Group {
 
 impl Published {
     fn entry(&self, entry: LogEntry) -> log::Entry {
-        let headers = [
-            ("op", entry.op.word().to_owned()),
-            (TABLE, self.table.clone()),
-            ("schema", self.schema.to_string()),
-        ];
-        log::Entry {
-            topic: self.topic,
-            key: Some(entry.key.into_bytes()),
-            headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
-            body: entry.body,
-        }
+        published_entry((self.topic, &self.table, self.schema), entry)
     }
 
     /// The entry that names a file.
@@ -184,6 +174,19 @@ impl Published {
         let mut headers = sealed.headers();
         headers.insert(TABLE.to_owned(), self.table.clone());
         log::Entry { topic: self.topic, key: None, headers, body: Vec::new() }
+    }
+}
+
+/// What is told of a row, as an entry of the topic of its table. The number is the version of the table's schema.
+#[must_use]
+pub fn published_entry((topic, table, schema): (TopicId, &str, i32), told: LogEntry) -> log::Entry {
+    let headers =
+        [("op", told.op.word().to_owned()), (TABLE, table.to_owned()), ("schema", schema.to_string())];
+    log::Entry {
+        topic,
+        key: Some(told.key.into_bytes()),
+        headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
+        body: told.body,
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 /// Longest wait of one call.
 const STEP: Duration = Duration::from_millis(500);
-const NO_TOKEN: &str = "topics cannot be created with kafka.sasl_mechanism = OAUTHBEARER";
+const NO_TOKEN: &str = "topics cannot be created or deleted with kafka.sasl_mechanism = OAUTHBEARER";
 
 /// What Kafka says about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +136,24 @@ impl Topics {
             }
         }
         Ok(failed)
+    }
+
+    /// Deletes topics. One that does not exist is as good as deleted.
+    ///
+    /// # Errors
+    /// [`Failure::Again`]: Kafka does not answer. [`Failure::Topic`]: one cannot be deleted.
+    pub fn delete(&self, names: &[&str]) -> Result<(), Failure> {
+        let Some(admin) = &self.admin else {
+            return Err(Failure::Lost { reason: NO_TOKEN.to_owned(), fenced: false });
+        };
+        let deleted = self.runtime.block_on(admin.delete_topics(names, &self.options()));
+        for (topic, code) in deleted.map_err(|error| self.again(&error))?.into_iter().filter_map(Result::err)
+        {
+            if code != Code::UnknownTopicOrPartition {
+                return Err(Failure::Topic { topic, reason: code.to_string() });
+            }
+        }
+        Ok(())
     }
 
     fn is_missing(&self, name: &str, deadline: Deadline) -> Result<bool, Failure> {

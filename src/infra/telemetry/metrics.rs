@@ -54,7 +54,11 @@ metrics_table! {
     HELD_OLDEST = Gauge "headworks_held_oldest_seconds" [] "Age of the oldest held job.";
     SPOOL_DAMAGED = Gauge "headworks_spool_damaged_entries" [] "Damaged entries in the spool of this host.";
     STRAY_TREES = Counter "headworks_stray_trees_total" [] "Trees removed because their delivery was never accepted.";
-    RELAY_RECORDS = Counter "headworks_relay_records_total" [] "Records committed to Kafka.";
+    RELAY_RECORDS = Counter "headworks_relay_records_total" ["group"] "Records committed to Kafka.";
+    RELAY_GAPS = Counter "headworks_relay_gaps_total" ["topic"] "Times that entries were pruned before they were copied to Kafka.";
+    RELAY_LAG = Gauge "headworks_relay_lag_entries" ["topic"] "Entries that are not in Kafka yet, counted up to 100,000.";
+    RELAY_LAG_SECONDS = Gauge "headworks_relay_lag_seconds" ["topic"] "Age of the oldest entry that is not in Kafka yet.";
+    RELAY_LIMIT = Gauge "headworks_relay_limit_ratio" ["limit"] "Share of a limit that the backlog of the relay has reached; at 1 entries are pruned.";
     STORE_BYTES = Gauge "headworks_store_bytes" ["kind"] "Size of a SQLite file with its write-ahead log, or of the Postgres database.";
     KAFKA_WAITING = Gauge "headworks_kafka_waiting_records" ["client"] "Records handed to a Kafka client and not yet acknowledged.";
     KAFKA_BROKERS = Gauge "headworks_kafka_brokers" ["client"] "Brokers to which a Kafka client is connected.";

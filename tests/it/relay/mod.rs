@@ -4,6 +4,7 @@ mod kills;
 mod limits;
 mod moved;
 mod rows;
+mod walk;
 
 use crate::appliance::{Appliance, Site, fixture};
 use crate::kafka::broker::shared;
@@ -28,7 +29,7 @@ where
     each_relayed_site_with("", body).await;
 }
 
-/// The same with further lines in `[kafka]`.
+/// The same with further lines in `[kafka]`, in which PREFIX is that of the topics.
 pub async fn each_relayed_site_with<F, B>(lines: &str, body: F)
 where
     F: Fn(Relayed) -> B,
@@ -61,6 +62,7 @@ pub struct Relayed {
 impl Relayed {
     fn new(postgres: Option<String>, bootstrap: &str, lines: &str) -> Self {
         let prefix = format!("t{}.", Uuid::new_v4().simple());
+        let lines = lines.replace("PREFIX", &prefix);
         let kafka = format!(
             "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n{lines}"
         );
