@@ -33,17 +33,22 @@ fn brokers_topics_and_settings_that_are_not_there_are_named() {
         ("kafka", true, "kafka.bootstrap: Connection refused (os error 111)"),
         ("topic", false, "missing; the relay will create it"),
         ("topic", false, "missing; the relay will create it"),
+        ("topic", false, "missing; the relay will create it"),
         ("transactions", false, ""),
     ];
     assert_eq!(remarks, expected);
     let settings = format!(
-        "[kafka]\nbootstrap = ['{bootstrap}']\ncreate_topics = false\ndelivery = 'database'\n\
+        "[kafka]\nbootstrap = ['{bootstrap}']\ncreate_topics = false\ndelivery = 'database'\ntopic_prefix = 't{own}.'\n\
          [kafka.topics.'rows.hydrastor_alert']\nname = 'a-{own}'\n"
     );
-    let missing = "kafka.topics.\"rows.hydrastor_alert\": missing, and kafka.create_topics is false";
-    assert_eq!(failures(&settings), [missing]);
+    let missing = ["alert", "fs_snapshot"].map(|table| {
+        format!("kafka.topics.\"rows.hydrastor_{table}\": missing, and kafka.create_topics is false")
+    });
+    assert_eq!(failures(&settings), missing);
     let settings = format!("[kafka]\nbootstrap = ['{bootstrap}']\n[kafka.topics.'rows.hydrastor_alarm']\n");
-    let unknown = "kafka.topics.\"rows.hydrastor_alarm\": no module has a published table of that name; there are rows.hydrastor_alert";
+    let unknown = "kafka.topics.\"rows.hydrastor_alarm\": no module has a published table of that name; there are \
+                   rows.hydrastor_alert, rows.hydrastor_fs_snapshot, rows.hydrastor_grid_snapshot, \
+                   rows.hydrastor_node_snapshot, rows.hydrastor_replication_snapshot";
     assert_eq!(failures(&settings), [unknown]);
     let settings = format!("[kafka]\nbootstrap = ['{bootstrap}']\noptions = {{ 'lingr.ms' = '5' }}\n");
     let failed = failures(&settings);
@@ -76,6 +81,7 @@ fn a_wrong_login_and_missing_rights_are_named() {
     let expected = [
         "kafka.dead_letter_topic: no right to see it",
         "kafka.topics.\"rows.hydrastor_alert\": no right to write to it",
+        "kafka.topics.\"rows.hydrastor_fs_snapshot\": no right to see it",
         "kafka.transactional_id_prefix: no right to use transactional id headworks-config-check",
     ];
     assert_eq!(failed, expected);
