@@ -20,10 +20,10 @@ enum Kind {
     Away,
     /// A connection broke.
     Broken,
+    /// The security of the connection does not fit, or the broker went away at the first words.
+    Security,
     /// A connection was refused.
     Refused,
-    /// The security of the connection does not fit.
-    Security,
     /// The broker's certificate was not accepted, for one of several reasons.
     Certificate,
     /// The cause is known.
@@ -231,5 +231,14 @@ mod tests {
             verify.says_more_than(&down) && !down.says_more_than(&verify) && !verify.says_more_than(&verify)
         );
         assert!(verify.is_of_certificate());
+        let ended = "kafka:9093/1: Disconnected: verify that security.protocol is correctly configured (after 1ms in state APIVERSION_QUERY)";
+        let ended = found(Code::BrokerTransportFailure, ended);
+        let refused =
+            found(Code::BrokerTransportFailure, "kafka:9093/1: Connect to x failed: Connection refused");
+        assert!(ended.to_string().contains("perhaps because it expects TLS"));
+        assert!(
+            refused.says_more_than(&ended) && !ended.says_more_than(&refused),
+            "the broker was about to go"
+        );
     }
 }
