@@ -83,10 +83,9 @@ pub(super) fn of(code: Option<Code>, reason: &str, settings: &Settings) -> Optio
         Some(Code::SSL) if reason.contains("certificate verify failed") => {
             found(Kind::Certificate, Some("kafka.ca"), format!("the certificate of {broker} is not accepted"))
         }
-        Some(Code::BrokerTransportFailure) if reason.contains("SSL handshake failed") => {
-            found(Kind::Security, Some("kafka.security"), format!("no TLS with {broker}: {text}"))
-        }
-        Some(Code::SSL) => {
+        Some(Code::SSL | Code::BrokerTransportFailure)
+            if code == Some(Code::SSL) || reason.contains("SSL handshake failed") =>
+        {
             found(Kind::Security, Some("kafka.security"), format!("no TLS with {broker}: {text}"))
         }
         Some(Code::BrokerTransportFailure) if is_of_security(reason) => {
