@@ -3,7 +3,7 @@
 use super::{are_in_order, body, header, ids};
 use crate::kafka::broker::shared;
 use crate::postfix_walk::{Mailer, has_postfix};
-use crate::processes::{Installation, Server, each_store, is_soak};
+use crate::processes::{Installation, Server, Store, each_store, is_soak};
 use crate::programs;
 use crate::promises::mail;
 use headworks::config::{self, Layers};
@@ -129,7 +129,11 @@ impl Walk<'_> {
     }
 
     fn records(&self, topic: &str) -> Vec<Kept> {
-        let layers = Layers { file: Some(self.installation.config()), ..Layers::default() };
+        let url = match &self.installation.store {
+            Store::Postgres(url) => vec![("HEADWORKS__STORE__URL".into(), url.into())],
+            Store::Sqlite(_) => Vec::new(),
+        };
+        let layers = Layers { file: Some(self.installation.config()), environment: url, ..Layers::default() };
         let config = config::load(&layers).unwrap();
         let connection = headworks::app::kafka(&config.config().kafka).unwrap();
         let name = format!("{}{topic}", self.prefix);
