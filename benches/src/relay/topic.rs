@@ -52,7 +52,7 @@ impl Topic {
         config.set("group.id", "hwbench").set("isolation.level", "read_committed");
         config.set("enable.auto.commit", "false").set("fetch.wait.max.ms", "5");
         let topic = Self { name: name.to_owned(), reader: config.create()?, admin };
-        topic.until("the topic", || Ok(topic.end().is_ok()), || Ok(()))?;
+        topic.end()?;
         Ok(topic)
     }
 
@@ -73,8 +73,15 @@ impl Topic {
 
     /// Where the next record that can be read will be, at the earliest.
     pub fn end(&self) -> anyhow::Result<i64> {
-        let (_, end) = self.reader.fetch_watermarks(&self.name, PARTITION, ANSWER)?;
-        Ok(end)
+        let begun = Instant::now();
+        loop {
+            match self.reader.fetch_watermarks(&self.name, PARTITION, ANSWER) {
+                Ok((_, end)) => return Ok(end),
+                Err(error) if begun.elapsed() > ANSWER => return Err(error.into()),
+                // A topic that was just made has no leader yet.
+                Err(_) => std::thread::sleep(STEP),
+            }
+        }
     }
 
     /// Waits for all of `records`, which are written behind `from`. The first ones that can be read start the clock and do
