@@ -1,20 +1,27 @@
-//! A whole headworks in this process, and mails for it.
+//! A whole headworks, in this process or as a server, and mails for it.
 
 use crate::place;
+use crate::server::Server;
 use headworks::app::App;
 use headworks::config::{self, Layers, Live};
 use headworks::infra::db::{DbError, View};
 use headworks::infra::telemetry::metrics::Metrics;
 use headworks::on_either;
 use headworks_spool::{Door, Envelope, Spool};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+const STORE_URL: &str = "HEADWORKS__STORE__URL";
 const RECIPIENT: &str = "bobs@ingest.example.com";
-/// One customer and one rule; everything else as by default, but for the room on the disk.
+/// One customer and one rule; everything else as by default, but for the room on the disk and the port.
 const CUSTOMER_AND_RULE: &str = r#"
+[[listen]]
+address = "127.0.0.1:0"
+doors = ["api"]
+
 [spool]
 min_free_bytes = "1MiB"
 min_free_inodes = 10
@@ -46,8 +53,8 @@ pub struct Appliance {
 }
 
 impl Site {
-    /// A new one.
-    pub fn make(postgres: Option<String>) -> anyhow::Result<Self> {
+    /// A new one; `settings` are added to its configuration.
+    pub fn make(postgres: Option<String>, settings: &str) -> anyhow::Result<Self> {
         let directory = place::directory()?;
         let state = directory.path().join("state");
         std::fs::create_dir(&state)?;
@@ -55,7 +62,7 @@ impl Site {
         let kind = if postgres.is_some() { "postgres" } else { "sqlite" };
         let program = place::program("headworks-modules")?;
         let text = format!(
-            "[server]\nstate_dir = {state:?}\n[store]\nkind = {kind:?}\n[modules]\nprogram = {program:?}\n{CUSTOMER_AND_RULE}"
+            "[server]\nstate_dir = {state:?}\n[store]\nkind = {kind:?}\n[modules]\nprogram = {program:?}\n{CUSTOMER_AND_RULE}{settings}"
         );
         std::fs::write(directory.path().join("headworks.toml"), text)?;
         Ok(Self { directory, spool, postgres })
@@ -100,10 +107,20 @@ impl Site {
     /// do for a server: `HEADWORKS__JOBS__CONCURRENCY=16 hwbench mail-rows` measures that.
     pub async fn build(&self) -> anyhow::Result<Arc<App>> {
         let mut environment: Vec<_> = std::env::vars_os().collect();
-        environment.extend(self.postgres.iter().map(|url| ("HEADWORKS__STORE__URL".into(), url.into())));
+        environment.extend(self.postgres.iter().map(|url| (STORE_URL.into(), url.into())));
         let file = Some(self.directory.path().join("headworks.toml"));
         let loaded = config::load(&Layers { file, environment, ..Layers::default() })?;
         Ok(Arc::new(App::build(Live::new(loaded), metrics()?).await?))
+    }
+
+    /// Starts a server, which nobody can connect to from outside.
+    pub fn serve(&self) -> anyhow::Result<Server> {
+        let mut command = Command::new(place::program("headworks")?);
+        command.arg("--config").arg(self.directory.path().join("headworks.toml"));
+        command
+            .args(["--log-level", "error", "serve"])
+            .envs(self.postgres.iter().map(|url| (STORE_URL, url)));
+        Server::spawn(&mut command)
     }
 }
 
@@ -130,6 +147,14 @@ impl Appliance {
     pub async fn loads(&self) -> Result<i64, DbError> {
         let mut reader = self.app.core.db.reader(View::Results).await?;
         let text = "SELECT count(*) FROM load";
+        Ok(on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).fetch_one(c).await?))
+    }
+
+    /// Entries of the log that are in Kafka.
+    pub async fn relayed(&self) -> Result<i64, DbError> {
+        let mut reader = self.app.core.db.reader(View::State).await?;
+        let text =
+            "SELECT count(*) FROM log JOIN relay ON relay.topic = log.topic WHERE log.seq <= relay.seq";
         Ok(on_either!(&mut reader.tx(), c => sqlx::query_scalar(text).fetch_one(c).await?))
     }
 

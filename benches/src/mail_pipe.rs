@@ -8,13 +8,14 @@
 use crate::cell::{Cell, Report};
 use crate::place;
 use crate::rounds::{Plan, Side};
+use crate::server::Server;
 use anyhow::{Context, ensure};
 use headworks_spool::Spool;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -46,9 +47,6 @@ struct Site {
     directory: TempDir,
     port: u16,
 }
-
-/// A running `headworks serve`.
-struct Server(Child);
 
 impl Site {
     fn start() -> anyhow::Result<Self> {
@@ -137,17 +135,11 @@ impl Site {
             top.join("spool"),
         );
         std::fs::write(&config, settings)?;
-        let child = Command::new(top.join("headworks"))
-            .arg("--config")
-            .arg(config)
-            .args(["--log-level", "error", "serve"])
-            .stdout(Stdio::null())
-            .uid(NOBODY)
-            .gid(NOBODY)
-            .spawn()?;
-        let mut server = Server(child);
+        let mut command = Command::new(top.join("headworks"));
+        command.arg("--config").arg(config).args(["--log-level", "error", "serve"]).uid(NOBODY).gid(NOBODY);
+        let mut server = Server::spawn(&mut command)?;
         std::thread::sleep(Duration::from_secs(1));
-        ensure!(server.0.try_wait()?.is_none(), "headworks serve ended at once");
+        server.ensure_runs()?;
         Ok(server)
     }
 }
@@ -156,15 +148,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         if let Err(error) = place::service("postfix/stop", &self.directory.path().join("postfix"), &[]) {
             eprintln!("hwbench: {error:#}");
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let ended = self.0.kill().and_then(|()| self.0.wait());
-        if let Err(error) = ended {
-            eprintln!("hwbench: ending the server: {error}");
         }
     }
 }

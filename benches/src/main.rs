@@ -1,6 +1,6 @@
 //! `hwbench`: what "fast" means for headworks, as ratios against a floor measured in the same run.
 //!
-//! `cargo run --release -p hwbench -- job-core | mail-rows | mail-pipe [--check] [--rounds N] [--short] [--only NAME]`
+//! `cargo run --release -p hwbench -- job-core | mail-rows | mail-pipe | relay [--check] [--rounds N] [--short] [--only NAME]`
 //!
 //! Every cell is one JSON line: bench, cell, store, figures, bar, ratio, ok. Ratios have bars; absolute figures never
 //! fail a check, for they are the machine's. A and B take turns ([`rounds`]), with the latency of an fsync probed
@@ -12,12 +12,15 @@
 
 mod appliance;
 mod cell;
+mod cpu;
 mod job_core;
 mod mail_pipe;
 mod mail_rows;
 mod place;
 mod probe;
+mod relay;
 mod rounds;
+mod server;
 mod stores;
 
 use cell::Report;
@@ -40,7 +43,7 @@ struct Arguments {
     /// Fewer jobs and mails: a look, not a figure.
     #[arg(long)]
     short: bool,
-    /// Only what is named so: a store, or one of g1, g2, g3, g4, g5, g7, accept.
+    /// Only what is named so: a store, or one of g1, g2, g3, g4, g5, g7, accept; relay; transactions, database, 100b, 1kib, 10kib.
     #[arg(long)]
     only: Option<String>,
 }
@@ -53,6 +56,8 @@ enum Bench {
     MailRows,
     /// From Postfix to the spool.
     MailPipe,
+    /// From the log to Kafka.
+    Relay,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -77,6 +82,7 @@ async fn run(bench: Bench, plan: &Plan, report: &mut Report) -> anyhow::Result<(
         Bench::JobCore => job_core::run(plan, report).await,
         Bench::MailRows => mail_rows::run(plan, report).await,
         Bench::MailPipe => mail_pipe::run(plan, report).await,
+        Bench::Relay => relay::run(plan, report).await,
     }
 }
 

@@ -1,5 +1,6 @@
-//! Where a bench runs: a directory of its own on a real disk, a PostgreSQL of its own in it, and the built programs.
+//! Where a bench runs: a directory of its own on a real disk, a PostgreSQL and a Kafka of its own, and the built programs.
 
+use crate::cpu;
 use anyhow::{Context, bail, ensure};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,52 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Err(error) = service("postgres/stop", self.directory.path(), &[]) {
+            eprintln!("hwbench: {error:#}");
+        }
+    }
+}
+
+/// A Kafka of one broker, without ACLs; ends with it.
+#[derive(Debug)]
+pub struct Kafka {
+    directory: TempDir,
+    bootstrap: String,
+    process: u32,
+}
+
+impl Kafka {
+    /// Starts one that stays the leader of its topics while others have the CPU and the disk.
+    pub fn start() -> anyhow::Result<Self> {
+        let directory = directory()?;
+        let settings = [("KAFKA_SETTINGS", "broker.session.timeout.ms=18000")];
+        let printed = service("kafka/start", directory.path(), &settings)?;
+        // Made before anything can fail, so that the broker ends.
+        let mut kafka = Self { directory, bootstrap: String::new(), process: 0 };
+        let bootstrap = printed.trim().strip_prefix("export KAFKA_BOOTSTRAP=");
+        kafka.bootstrap = bootstrap.with_context(|| format!("kafka/start printed {printed:?}"))?.to_owned();
+        kafka.process = service("kafka/pid", kafka.directory.path(), &[])?.trim().parse()?;
+        Ok(kafka)
+    }
+
+    /// Where it listens.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The process of the broker.
+    pub const fn process(&self) -> u32 {
+        self.process
+    }
+
+    /// CPU seconds that the broker has used.
+    pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        cpu::seconds(self.process)
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if let Err(error) = service("kafka/stop", self.directory.path(), &[]) {
             eprintln!("hwbench: {error:#}");
         }
     }

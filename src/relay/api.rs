@@ -170,11 +170,11 @@ async fn resume(
     Path(Text(topic)): Path<Text>,
     Query(wanted): Query<Begin>,
 ) -> Result<Json<RelayedTopic>, Problem> {
-    let Exported { topic: id, copy, trouble, .. } = api.exported(&topic).await?;
+    let Exported { topic: id, copy, trouble, paused, .. } = api.exported(&topic).await?;
     let (newest, pruned) = log::ends(&mut api.db.reader(View::State).await?.tx(), id).await?;
     let from = wanted.from.map(|Text(from)| from);
     let at = match from.as_deref() {
-        None if trouble.is_some() => {
+        None if trouble.is_some() && !paused => {
             return Err(Problem::parameter("from", "is missing: mirror, oldest, newest or a position"));
         }
         None => None,

@@ -77,7 +77,9 @@ impl Relay {
                     continue;
                 }
                 Err(Ended::Lost) => tracing::debug!(group = self.copied.group.name, "another process leads"),
-                Err(Ended::Kafka(why)) => self.away.holds(&why),
+                // What is given up because the process stops is no trouble.
+                Err(Ended::Kafka(_)) if stop.is_cancelled() => {}
+                Err(Ended::Kafka(why)) => self.is_away(&why),
                 Err(Ended::Store(error)) => {
                     warn_unless_outage!(error, group = self.copied.group.name, %error, "the relay cannot read the log");
                 }
@@ -97,21 +99,23 @@ impl Relay {
         tracing::info!(group = self.copied.group.name, topics = term.topics.len(), "the relay leads");
         let (mut renewed, mut looked) = (Instant::now(), Instant::now());
         while !stop.is_cancelled() {
+            let mut is_outdated = false;
             if renewed.elapsed() > RENEW {
                 self.leads().await?;
                 renewed = Instant::now();
-                if term.is_outdated().await? {
-                    let view = term.view;
-                    term = Term::begin(&self.copied, view).await?;
-                }
+                is_outdated = term.is_outdated().await?;
             }
-            if looked.elapsed() > LOOK {
+            if is_outdated || looked.elapsed() > LOOK {
                 let view = self.look(stop).await?;
                 looked = Instant::now();
                 if view.batch_bytes() < term.view.batch_bytes() || view.cluster != term.view.cluster {
                     return Err(Ended::Anew("Kafka's topics have changed".to_owned()));
                 }
-                term.see(view).await?;
+                if is_outdated {
+                    term = Term::begin(&self.copied, view).await?;
+                } else {
+                    term.see(view).await?;
+                }
             }
             let batch = term.gather().await?;
             if batch.marks.is_empty() {
@@ -131,6 +135,13 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// Says that nothing can be copied, unless the connection says so already.
+    fn is_away(&self, why: &str) {
+        if self.copied.settings.connection.trouble().is_none() {
+            self.away.holds(&why);
+        }
     }
 
     fn duty(&self) -> String {
@@ -209,6 +220,9 @@ impl Relay {
                 topic.is_written = true;
                 topic.dead_letter = None;
                 topic.most = None;
+                if topic.trouble.take().is_some() {
+                    tracing::info!(topic = topic.name, "the relay goes on");
+                }
             }
         }
         let holder = Holder { duty: self.duty(), boot: self.leader.boot() };
@@ -238,7 +252,7 @@ impl Relay {
     async fn failed(&self, term: &mut Term, batch: &Batch, failure: Failure) -> Result<(), Ended> {
         match failure {
             Failure::Again { reason } => {
-                self.away.holds(&reason);
+                self.is_away(&reason);
                 Ok(())
             }
             Failure::Lost { fenced: true, reason } => {
@@ -313,7 +327,7 @@ impl Relay {
             Err(HoldError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 topic.state = State::Aside(Instant::now());
-                return Ok(term.say_at(at, error.to_string()).await?);
+                return Ok(term.say_at(at, Some(error.to_string())).await?);
             }
         }
         if let Some(mark) = batch.marks.get(&topic.name) {

@@ -61,6 +61,7 @@ mod term;
 mod view;
 mod watch;
 
+pub use batch::{Batch, Source};
 pub use check::{Facts, Start, Stop, Wish, decide};
 pub use control::{Control, Fingerprint, Mark};
 pub use feature::FEATURE;

@@ -40,6 +40,8 @@ pub struct Topic {
     /// The file of rows that is being copied.
     pub rows: Option<OpenRows>,
     pub state: State,
+    /// Why it does not go on, as the store and the log have it.
+    pub trouble: Option<String>,
 }
 
 /// Whether a topic is copied.
@@ -47,7 +49,9 @@ pub struct Topic {
 pub enum State {
     /// It is.
     Copied,
-    /// An operator paused it, or its position does not fit.
+    /// An operator paused it.
+    Paused,
+    /// Its position does not fit.
     Stopped,
     /// Kafka does not take its records.
     Aside(Instant),
@@ -142,7 +146,7 @@ impl Term {
             wish: exported.wish,
             control,
         };
-        let topic = |mark, is_written, state| Topic {
+        let topic = |mark, is_written, state, trouble| Topic {
             id: exported.topic,
             name: exported.name.clone(),
             kafka: plan.name.clone(),
@@ -152,6 +156,7 @@ impl Term {
             most: None,
             rows: None,
             state,
+            trouble,
         };
         match decide(&facts) {
             Ok(start) => {
@@ -162,20 +167,26 @@ impl Term {
                 };
                 let mark = start.mark(entry, self.view.cluster.clone());
                 let is_written = facts.control.as_ref() == Some(&mark);
-                let wrong = self.view.wrong(&plan.name);
-                let state = match (exported.paused, &wrong) {
-                    (true, _) => State::Stopped,
-                    (false, Some(_)) => State::Aside(Instant::now()),
-                    (false, None) => State::Copied,
+                let (state, wrong) = match (exported.paused, self.view.wrong(&plan.name)) {
+                    (true, _) => (State::Paused, None),
+                    (false, Some(why)) => {
+                        (State::Aside(Instant::now()), Some(format!("{}: {why}", plan.name)))
+                    }
+                    (false, None) => (State::Copied, None),
                 };
-                self.say(exported.topic, &exported.name, exported.trouble.as_deref(), wrong).await?;
-                Ok(topic(mark, is_written, state))
+                if exported.paused {
+                    in_tx!(self.db, Lane::State, tx => store::trouble(tx, exported.topic, None)).await?;
+                } else {
+                    let before = exported.trouble.as_deref();
+                    self.say(exported.topic, &exported.name, before, wrong.as_deref()).await?;
+                }
+                Ok(topic(mark, is_written, state, wrong))
             }
             Err(stop) => {
                 let why = format!("{stop}; headworks relay resume {}", exported.name);
-                self.say(exported.topic, &exported.name, exported.trouble.as_deref(), Some(why)).await?;
+                self.say(exported.topic, &exported.name, exported.trouble.as_deref(), Some(&why)).await?;
                 let mark = facts.control.or(facts.copy).unwrap_or_else(|| Mark::none(&self.view.cluster));
-                Ok(topic(mark, true, State::Stopped))
+                Ok(topic(mark, true, State::Stopped, Some(why)))
             }
         }
     }
@@ -206,25 +217,29 @@ impl Term {
         topic: TopicId,
         name: &str,
         before: Option<&str>,
-        now: Option<String>,
+        now: Option<&str>,
     ) -> Result<(), DbError> {
-        if before == now.as_deref() {
+        if before == now {
             return Ok(());
         }
-        match &now {
+        match now {
             Some(why) => tracing::error!(topic = name, "the relay does not go on: {why}"),
             None => tracing::info!(topic = name, "the relay goes on"),
         }
+        let now = now.map(str::to_owned);
         in_tx!(self.db, Lane::State, tx => store::trouble(tx, topic, now)).await
     }
 
-    /// Writes why the topic with this number does not go on.
+    /// Writes why the topic with this number does not go on, or that nothing keeps it any more. However often it is tried in vain, it
+    /// is told once.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn say_at(&self, at: usize, why: String) -> Result<(), DbError> {
+    pub async fn say_at(&mut self, at: usize, why: Option<String>) -> Result<(), DbError> {
         let topic = &self.topics[at];
-        self.say(topic.id, &topic.name, None, Some(why)).await
+        self.say(topic.id, &topic.name, topic.trouble.as_deref(), why.as_deref()).await?;
+        self.topics[at].trouble = why;
+        Ok(())
     }
 
     /// Sets aside the topics that are one topic in Kafka; the others go on.
@@ -234,9 +249,9 @@ impl Term {
     pub async fn set_aside(&mut self, kafka: &str, why: &str) -> Result<(), DbError> {
         for at in 0..self.topics.len() {
             let topic = &mut self.topics[at];
-            if topic.kafka == kafka && !matches!(topic.state, State::Stopped) {
+            if topic.kafka == kafka && matches!(topic.state, State::Copied | State::Aside(_)) {
                 topic.state = State::Aside(Instant::now());
-                self.say_at(at, format!("{kafka}: {why}")).await?;
+                self.say_at(at, Some(format!("{kafka}: {why}"))).await?;
             }
         }
         Ok(())
@@ -263,7 +278,10 @@ impl Term {
             }
             match self.view.wrong(&kafka) {
                 Some(why) if !is_aside => self.set_aside(&kafka, &why).await?,
-                None if is_aside && before.wrong(&kafka).is_some() => self.topics[at].state = State::Copied,
+                None if is_aside && before.wrong(&kafka).is_some() => {
+                    self.topics[at].state = State::Copied;
+                    self.say_at(at, None).await?;
+                }
                 _ => {}
             }
         }
@@ -279,8 +297,8 @@ impl Term {
         Ok(exported.iter().any(|exported| {
             self.topics.iter().find(|topic| topic.id == exported.topic).is_some_and(|topic| {
                 let is_new = exported.wish.is_some_and(|wish| topic.mark.wish != Some(wish.id));
-                let is_stopped = matches!(topic.state, State::Stopped);
-                is_new || (exported.trouble.is_none() && exported.paused != is_stopped)
+                let is_paused = matches!(topic.state, State::Paused);
+                is_new || (exported.paused != is_paused && !matches!(topic.state, State::Stopped))
             })
         }))
     }
@@ -314,7 +332,7 @@ impl Term {
                 Err(FillError::Store(error)) => return Err(error),
                 Err(FillError::Rows(why)) => {
                     self.topics[at].state = State::Aside(Instant::now());
-                    self.say_at(at, why).await?;
+                    self.say_at(at, Some(why)).await?;
                 }
             }
         }

@@ -338,8 +338,13 @@ impl Server {
 
 /// Posts a file of customer `bobs` over a control socket; status and receipt, if there is an answer and it is whole.
 pub fn post(control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
-    let path = "/api/1.0/deliveries?customer=bobs&category=hydrastor&type=system_report";
-    let answer = answer(control, "POST", path, body)?;
+    post_of("system_report", control, body)
+}
+
+/// The same for another type of category `hydrastor`.
+pub fn post_of(kind: &str, control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
+    let path = format!("/api/1.0/deliveries?customer=bobs&category=hydrastor&type={kind}");
+    let answer = answer(control, "POST", &path, body)?;
     let status = answer.split(' ').nth(1)?.parse().ok()?;
     let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
     Some((status, body["receipt_id"].as_str().map(|id| id.parse().unwrap())))

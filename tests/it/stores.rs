@@ -104,6 +104,16 @@ where
     with_copy_of("template0", server, body).await;
 }
 
+/// As [`with_database`], with what the database at `url` has, which nobody may use meanwhile.
+pub async fn with_copy<F, B>(url: &str, server: &str, body: F)
+where
+    F: FnOnce(String) -> B,
+    B: Future<Output = ()>,
+{
+    let original = PgConnectOptions::from_str(url).unwrap();
+    with_copy_of(original.get_database().unwrap(), server, body).await;
+}
+
 async fn with_copy_of<F, B>(template: &str, server: &str, body: F)
 where
     F: FnOnce(String) -> B,

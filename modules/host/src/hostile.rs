@@ -58,6 +58,9 @@ const ACTS: &[Hostile] = &[
     },
 ];
 
+/// The tables of so many modules are published: as many topics.
+const PUBLISHED: usize = 10;
+
 /// The table of `headworks-modules-hostile`.
 #[must_use]
 pub fn modules() -> Vec<&'static dyn Module> {
@@ -66,9 +69,12 @@ pub fn modules() -> Vec<&'static dyn Module> {
 
 impl Module for Hostile {
     fn declaration(&self) -> Declaration {
-        let table = Table::new(&format!("hostile_{}", self.name), "One row.")
+        let mut table = Table::new(&format!("hostile_{}", self.name), "One row.")
             .key("n", ColumnKind::Int, "A number.")
             .column("colour", ColumnKind::words(&["red", "green"]), "A word.");
+        if ACTS.iter().take(PUBLISHED).any(|act| act.name == self.name) {
+            table = table.publish("n");
+        }
         Declaration {
             id: format!("hostile/{}", self.name),
             version: "1.0.0".into(),

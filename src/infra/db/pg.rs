@@ -70,7 +70,8 @@ impl Pg {
             ("enable_hashjoin", "off".to_owned()),
             ("enable_mergejoin", "off".to_owned()),
             ("lock_timeout", "2s".to_owned()),
-            ("idle_in_transaction_session_timeout", "30s".to_owned()),
+            // A process that stands still keeps its locks for so long: less than a leader's term, or it could not be replaced.
+            ("idle_in_transaction_session_timeout", "10s".to_owned()),
             limit.clone(),
         ];
         let bulk = [("jit", "off".to_owned()), ("idle_in_transaction_session_timeout", "5min".to_owned())];

@@ -41,6 +41,14 @@ impl ClientContext for Context {
                     self.connection.failed(Some(RDKafkaErrorCode::BrokerTransportFailure), reason);
                 }
             }
+            // Calls return the same, and whoever called tells it.
+            _ if matches!(facility, "ADDPARTS" | "TXNERR" | "FATAL") => {
+                tracing::debug!(target: "kafka", client, facility, "{message}");
+                // Only this names the topic.
+                if let Some(topic) = not_allowed(message) {
+                    self.deliveries.not_allowed(topic);
+                }
+            }
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
@@ -88,5 +96,29 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         let failed = result.as_ref().err();
         self.deliveries.done(tag, failed.and_then(|(error, _)| error.rdkafka_error_code()));
+    }
+}
+
+/// The topic in a line that says that we may not write to one: `Failed to add partition "NAME" [0] to transaction: …`.
+fn not_allowed(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("Failed to add partition \"")?;
+    let (topic, rest) = rest.split_once('"')?;
+    rest.ends_with("Topic authorization failed").then_some(topic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_allowed;
+
+    #[test]
+    fn the_topic_that_may_not_be_written_to_is_found_in_the_log() {
+        let said = |why: &str| {
+            format!(
+                "[thrd:main]: TxnCoordinator/1: Failed to add partition \"a.b\" [0] to transaction: Broker: {why}"
+            )
+        };
+        assert_eq!(not_allowed(&said("Topic authorization failed")), Some("a.b"));
+        assert_eq!(not_allowed(&said("Operation not attempted")), None);
+        assert_eq!(not_allowed("Current transaction failed in state InTransaction"), None);
     }
 }

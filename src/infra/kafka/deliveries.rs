@@ -6,6 +6,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+const NO_RIGHT: &str = "no right to write to the topic";
+
 /// A record's tag is the number of its batch, then its index in that many bits.
 const INDEX_BITS: u32 = 32;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
@@ -30,6 +32,8 @@ struct State {
     done: usize,
     /// Those that were not written, by their index.
     failed: Vec<(usize, Code)>,
+    /// Topics that the broker did not let into the transaction.
+    not_allowed: Vec<String>,
 }
 
 impl Deliveries {
@@ -58,6 +62,22 @@ impl Deliveries {
         waited.unwrap_or_else(PoisonError::into_inner).0.done >= count
     }
 
+    /// The broker did not let a topic into the transaction. Its records, and all others, are then only reported as purged.
+    pub(super) fn not_allowed(&self, topic: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.not_allowed.push(topic.to_owned());
+    }
+
+    /// What the caller is to do about those of `records` that were not written; `None` if nothing is known that would not pass.
+    pub(super) fn blame(&self, records: &[Record]) -> Option<Failure> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_sent = |topic: &&String| records.iter().any(|record| record.topic == **topic);
+        match state.not_allowed.iter().find(is_sent) {
+            Some(topic) => Some(Failure::Topic { topic: topic.clone(), reason: NO_RIGHT.to_owned() }),
+            None => blame(&state.failed, records),
+        }
+    }
+
     /// Those that were not written.
     pub(super) fn failed(&self) -> Vec<(usize, Code)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).failed.clone()
@@ -82,7 +102,7 @@ pub(super) const fn of_topic(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::UnknownTopicOrPartition | Code::UnknownTopic => "the topic does not exist",
         Code::UnknownPartition => "the topic has no such partition",
-        Code::TopicAuthorizationFailed => "no right to write to the topic",
+        Code::TopicAuthorizationFailed => NO_RIGHT,
         Code::InvalidTopic => "Kafka does not take this name of a topic",
         _ => return None,
     })

@@ -55,7 +55,9 @@ impl PlainProducer {
     /// What to do next; see [`Failure`]. Records may have been written all the same, but those that are named as refused,
     /// and those of a topic that is named, were not.
     pub fn send(&self, records: &[Record]) -> Result<(), Failure> {
-        let sent = self.inner.send(records, Deadline::after(self.timeout), &|| self.stop.is_cancelled());
+        let sent = self
+            .inner
+            .send(records, 0..records.len(), Deadline::after(self.timeout), &|| self.stop.is_cancelled());
         match &sent {
             Ok(()) => self.inner.connection.answers(),
             Err(Failure::Again { .. }) => self.inner.purge(),

@@ -8,6 +8,8 @@ use super::failure::{Failure, Next, is_fence, next, told};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,8 @@ pub struct Producer {
     stop: CancellationToken,
     /// After a record that was too large, the broker refuses the next transaction of the same producer, whatever is in it.
     is_next_refused: bool,
+    /// Topics that have taken records of it.
+    known: BTreeSet<String>,
 }
 
 /// What both kinds of producers have.
@@ -71,10 +75,14 @@ impl Producer {
         connection.answers();
         let inner = Inner { connection: connection.clone(), client };
         let transactional_id = transactional_id.to_owned();
-        Ok(Self { inner, transactional_id, timeout, stop, is_next_refused: false })
+        let known = BTreeSet::new();
+        Ok(Self { inner, transactional_id, timeout, stop, is_next_refused: false, known })
     }
 
     /// Sends all of `records` in one transaction. Blocks.
+    ///
+    /// The last record goes first while a topic is unknown: if the broker refuses the topics that a transaction begins with, it has
+    /// none that could be aborted, and the producer is lost. The last one is to be of a topic that takes it.
     ///
     /// # Errors
     /// What to do next; see [`Failure`].
@@ -85,7 +93,14 @@ impl Producer {
             sent = self.attempt(records);
         }
         match &sent {
-            Ok(()) => self.inner.connection.answers(),
+            Ok(()) => {
+                self.inner.connection.answers();
+                for Record { topic, .. } in records {
+                    if !self.known.contains(topic) {
+                        self.known.insert(topic.clone());
+                    }
+                }
+            }
             Err(Failure::Refused { .. }) => self.is_next_refused = true,
             Err(_) => {}
         }
@@ -97,10 +112,23 @@ impl Producer {
         let deadline = Deadline::after(self.timeout * 4 / 5);
         self.inner.client.begin_transaction().map_err(|error| self.lost(&error))?;
         let stopped = || self.stop.is_cancelled();
-        if let Err(why) = self.inner.send(records, deadline, &stopped) {
-            let failed = self.inner.client.context().deliveries.failed();
-            self.abort()?;
-            return Err(blame(&failed, records).unwrap_or(why));
+        let (all, last) = (records.len(), records.len().saturating_sub(1));
+        let parts = match records.iter().all(|record| self.known.contains(&record.topic)) {
+            true => vec![0..all],
+            false => vec![last..all, 0..last],
+        };
+        for part in parts {
+            if let Err(why) = self.inner.send(records, part, deadline, &stopped) {
+                let blamed = self.inner.client.context().deliveries.blame(records);
+                return Err(match (self.abort(), blamed) {
+                    (Ok(()), blamed) => blamed.unwrap_or(why),
+                    // The cause says more than what came of it.
+                    (Err(Failure::Lost { fenced: false, .. }), Some(cause)) => {
+                        Failure::Lost { reason: cause.to_string(), fenced: false }
+                    }
+                    (Err(lost), _) => lost,
+                });
+            }
         }
         self.commit(records)
     }
@@ -113,9 +141,8 @@ impl Producer {
                 Next::GiveUp { .. } => return Err(self.lost(&error)),
                 Next::Abort => {
                     self.abort()?;
-                    let failed = self.inner.client.context().deliveries.failed();
-                    let again = || Failure::Again { reason: told(&error) };
-                    return Err(blame(&failed, records).unwrap_or_else(again));
+                    let blamed = self.inner.client.context().deliveries.blame(records);
+                    return Err(blamed.unwrap_or_else(|| Failure::Again { reason: told(&error) }));
                 }
                 Next::Repeat if deadline.has_passed() || self.stop.is_cancelled() => {
                     let reason = self.inner.connection.reason("Kafka did not answer");
@@ -178,10 +205,11 @@ fn refused(error: &KafkaError, transactional_id: &str) -> String {
 }
 
 impl Inner {
-    /// Sends all of `records` and waits until each was written.
+    /// Sends `part` of the records and waits until each was written.
     pub(super) fn send(
         &self,
         records: &[Record],
+        part: Range<usize>,
         deadline: Deadline,
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), Failure> {
@@ -191,7 +219,8 @@ impl Inner {
             let reason = if stopped() { "stopped" } else { "Kafka did not answer in time" };
             Failure::Again { reason: self.connection.reason(reason) }
         };
-        for (index, record) in records.iter().enumerate() {
+        let count = part.len();
+        for (index, record) in part.clone().zip(&records[part]) {
             while let Err(code) = self.send_one(tag(batch, index), record) {
                 match code {
                     Code::QueueFull if deadline.has_passed() || stopped() => return Err(late()),
@@ -200,7 +229,7 @@ impl Inner {
                 }
             }
         }
-        while !deliveries.wait(records.len(), deadline.left().min(STEP)) {
+        while !deliveries.wait(count, deadline.left().min(STEP)) {
             if deadline.has_passed() || stopped() {
                 return Err(late());
             }
@@ -214,7 +243,7 @@ impl Inner {
             None => Ok(()),
             Some((_, code)) => {
                 let again = || Failure::Again { reason: self.connection.reason(code) };
-                Err(blame(&failed, records).unwrap_or_else(again))
+                Err(deliveries.blame(records).unwrap_or_else(again))
             }
         }
     }

@@ -92,6 +92,13 @@ impl Broker {
         assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
     }
 
+    /// Lets it stand still, with all its connections, or go on.
+    pub fn freeze(&self, frozen: bool) {
+        let pid = std::fs::read_to_string(self.home().join("pid")).unwrap();
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+    }
+
     /// Ends it.
     pub fn stop(&self) {
         assert!(Command::new(script("stop")).arg(self.home()).status().unwrap().success());

@@ -1,9 +1,13 @@
 //! The relay against a real Kafka, on both stores: what is in the log is on the topics, once and in order.
 
 mod kills;
+mod leaders;
 mod limits;
 mod moved;
+mod outage;
+mod rights;
 mod rows;
+mod trial;
 mod walk;
 
 use crate::appliance::{Appliance, Site, fixture};
@@ -57,21 +61,38 @@ where
 pub struct Relayed {
     pub site: Site,
     pub prefix: String,
+    /// Its database, where that is one of Postgres.
+    postgres: Option<String>,
+    bootstrap: String,
 }
 
 impl Relayed {
     fn new(postgres: Option<String>, bootstrap: &str, lines: &str) -> Self {
-        let prefix = format!("t{}.", Uuid::new_v4().simple());
+        Self::named(postgres, bootstrap, lines, format!("t{}.", Uuid::new_v4().simple()))
+    }
+
+    fn named(postgres: Option<String>, bootstrap: &str, lines: &str, prefix: String) -> Self {
         let lines = lines.replace("PREFIX", &prefix);
         let kafka = format!(
             "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n{lines}"
         );
-        Self { site: Site::new(postgres, &kafka), prefix }
+        let site = Site::new(postgres.clone(), &kafka);
+        Self { site, prefix, postgres, bootstrap: bootstrap.to_owned() }
     }
 
     fn connection(&self) -> Connection {
         let config = headworks::config::load(&self.site.layers()).unwrap();
         headworks::app::kafka(&config.config().kafka).unwrap()
+    }
+
+    /// Starts its server. The lease of the one before is ended, or each start would wait for that.
+    pub async fn start(&self) -> Appliance {
+        if self.postgres.is_some() {
+            let app = self.site.build().await;
+            crate::execute(&app.core.db, "UPDATE leader SET expires_at = now() - interval '1 second'").await;
+            app.core.db.close().await;
+        }
+        self.site.start().await
     }
 
     /// Appends entries with these bodies to the log, while no server runs.
