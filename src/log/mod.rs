@@ -28,7 +28,7 @@ pub use file::{forget_files, note_file, unneeded_files};
 pub use position::Position;
 pub use sealed::{ExpandError, Expanded, Sealed, SealedEntry, Sealing, expand};
 pub use store::{
-    Entry, HeldBack, Page, Retention, Stored, Unrelayed, append, ends, entry, held_back, lock, prune, read,
-    topics,
+    Entry, HeldBack, Page, Retention, Stored, TOPIC_LOCK, Unrelayed, append, ends, entry, held_back, lock,
+    prune, read, topics,
 };
 pub use topic::{TopicId, Topics};

@@ -56,8 +56,8 @@ pub struct Page {
 
 /// What an entry takes on SQLite besides key, headers and body, with its places in two indexes.
 const ENTRY_BYTES: i64 = 64;
-/// First half of the key of the advisory locks; the second is the topic.
-const TOPIC_LOCK: i32 = 0x6877_6C67;
+/// Postgres: first half of the key of the advisory lock under which a topic is appended to; the second is the topic.
+pub const TOPIC_LOCK: i32 = 0x6877_6C67;
 
 const APPEND_PG: &str = "
 INSERT INTO log (seq, at, topic, key, headers, body)

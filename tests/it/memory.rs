@@ -1,7 +1,7 @@
 //! What a server takes of memory does not grow with what it has taken in.
 
 use crate::appliance::fixture;
-use crate::processes::{Installation, Server, is_soak};
+use crate::processes::{Installation, is_soak};
 use crate::programs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -27,9 +27,9 @@ fn memory_stays_where_it_is_however_many_deliveries_come() {
     let key = made.split_whitespace().find(|word| word.starts_with("hw_")).unwrap();
     let (address, mail) = (installation.address(), fixture("alert/01_warning"));
     post(address, key, &mail, 0..counts.0);
-    let first = resident_kib(&server);
+    let first = server.memory_kib("VmRSS");
     post(address, key, &mail, counts.0..counts.1);
-    let last = resident_kib(&server);
+    let last = server.memory_kib("VmRSS");
     eprintln!("{first} KiB after {} posts, {last} KiB after {}", counts.0, counts.1);
     assert!(
         last <= first + first / 10,
@@ -84,11 +84,4 @@ fn answer(connection: &mut TcpStream) -> String {
             return text.into_owned();
         }
     }
-}
-
-/// Resident memory of the server itself.
-fn resident_kib(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
 }

@@ -295,6 +295,13 @@ impl Server {
         self.process.id()
     }
 
+    /// A figure of its memory as `/proc/PID/status` has it, such as `VmRSS` or `VmHWM`, in KiB. Its modules are not counted.
+    pub fn memory_kib(&self, figure: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.split(':').next() == Some(figure)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// Tells it to read its configuration again.
     pub fn reload(&self) {
         kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
@@ -343,7 +350,12 @@ pub fn post(control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
 
 /// The same for another type of category `hydrastor`.
 pub fn post_of(kind: &str, control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
-    let path = format!("/api/1.0/deliveries?customer=bobs&category=hydrastor&type={kind}");
+    post_for(("hydrastor", kind), control, body)
+}
+
+/// The same for another category and type.
+pub fn post_for((category, kind): (&str, &str), control: &Path, body: &[u8]) -> Option<(u16, Option<Uuid>)> {
+    let path = format!("/api/1.0/deliveries?customer=bobs&category={category}&type={kind}");
     let answer = answer(control, "POST", &path, body)?;
     let status = answer.split(' ').nth(1)?.parse().ok()?;
     let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;

@@ -21,10 +21,11 @@ struct Hostile {
     act: Act,
 }
 
-/// Every hostile module, one that is good, and one that repeats what it is given.
+/// Every hostile module; one that is good, one that repeats what it is given, and one that writes as many rows as it is asked to.
 const ACTS: &[Hostile] = &[
     Hostile { name: "good", act: good },
     Hostile { name: "mirror", act: mirror },
+    Hostile { name: "many", act: many },
     Hostile { name: "socket", act: socket },
     Hostile { name: "exec", act: exec },
     Hostile { name: "fork", act: fork },
@@ -137,6 +138,16 @@ fn mirror(delivery: &Delivery<'_>, out: &mut dyn Sink) -> Result<Outcome, Stop> 
         let more = (&part.charset, &part.name, &part.problems);
         let bytes = part.content.bytes(usize::MAX).map_err(|_| Stop)?;
         out.finding(seen(index, format!("{facts:?} {more:?}"), &bytes))?;
+    }
+    Ok(Outcome::Ok)
+}
+
+/// As many rows as the first part says.
+fn many(delivery: &Delivery<'_>, out: &mut dyn Sink) -> Result<Outcome, Stop> {
+    let bytes = delivery.parts.first().ok_or(Stop)?.content.bytes(64).map_err(|_| Stop)?;
+    let count: i64 = std::str::from_utf8(&bytes).map_err(|_| Stop)?.parse().map_err(|_| Stop)?;
+    for n in 0..count {
+        out.row(row(n))?;
     }
     Ok(Outcome::Ok)
 }

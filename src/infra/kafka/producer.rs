@@ -112,12 +112,10 @@ impl Producer {
         let deadline = Deadline::after(self.timeout * 4 / 5);
         self.inner.client.begin_transaction().map_err(|error| self.lost(&error))?;
         let stopped = || self.stop.is_cancelled();
-        let (all, last) = (records.len(), records.len().saturating_sub(1));
-        let parts = match records.iter().all(|record| self.known.contains(&record.topic)) {
-            true => vec![0..all],
-            false => vec![last..all, 0..last],
-        };
-        for part in parts {
+        let all = records.len();
+        let is_known = records.iter().all(|record| self.known.contains(&record.topic));
+        let first = if is_known { 0 } else { all.saturating_sub(1) };
+        for part in [first..all, 0..first] {
             if let Err(why) = self.inner.send(records, part, deadline, &stopped) {
                 let blamed = self.inner.client.context().deliveries.blame(records);
                 return Err(match (self.abort(), blamed) {

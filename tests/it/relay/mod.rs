@@ -1,6 +1,7 @@
 //! The relay against a real Kafka, on both stores: what is in the log is on the topics, once and in order.
 
 mod kills;
+mod large;
 mod leaders;
 mod limits;
 mod moved;

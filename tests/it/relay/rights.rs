@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Modules of `hostile_modules` that publish a table.
 const MODULES: [&str; 10] =
-    ["good", "mirror", "socket", "exec", "fork", "thread", "open", "kill_parent", "memory", "spin"];
+    ["good", "mirror", "many", "socket", "exec", "fork", "thread", "open", "kill_parent", "memory"];
 /// That whose topic we may not write to.
 const DENIED: &str = "exec";
 const PATIENCE: Duration = Duration::from_secs(30);

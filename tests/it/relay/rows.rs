@@ -3,9 +3,12 @@
 use super::{
     Relayed, are_in_order, body, deposit_alerts, each_relayed_site, each_relayed_site_with, header, ids,
 };
+use crate::appliance::Appliance;
 use crate::load::new_load;
+use headworks::delivery::published_entry;
+use headworks::ids::LoadId;
 use headworks::infra::db::Lane;
-use headworks::load;
+use headworks::{in_tx, load, log};
 use module_api::{Place, Row};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -151,6 +154,56 @@ async fn a_row_that_changes_during_a_snapshot_is_never_overtaken_by_what_it_was(
         }
         are_in_order(&records);
         assert!(last(&records) == rows, "the last record of each row is the row");
+        appliance.stop().await;
+    })
+    .await;
+}
+
+/// Removes loads of alerts, as a job does that takes back what a delivery said.
+async fn remove_loads(appliance: &Appliance, loads: Vec<LoadId>) {
+    let (db, tables) = (appliance.app.core.db.clone(), appliance.app.core.tables.clone());
+    let schemas = load::register_schemas(&db, &tables).await.unwrap();
+    let (table, schema) = schemas.into_iter().find(|(table, _)| table == "hydrastor_alert").unwrap();
+    let topic = log::Topics::new(db.clone()).id(&load::topic(&table)).await.unwrap();
+    for load in loads {
+        let tables = tables.clone();
+        let removed = db.write(Lane::Results, move |mut tx| {
+            Box::pin(async move { load::remove(&mut tx, &tables, load).await })
+        });
+        let removed = removed.await.unwrap().unwrap();
+        let told = |entry| published_entry((topic, &table, schema), entry);
+        let entries: Vec<_> = removed.entries.into_iter().map(told).collect();
+        in_tx!(db, Lane::State, tx => log::append(tx, &entries)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_load_sends_its_deletes() {
+    each_relayed_site(|relayed| async move {
+        let appliance = relayed.site.start().await;
+        deposit_alerts(&appliance, 0..20).await;
+        relayed.wait_for("hydrastor.alert", 20).await;
+        let rows = appliance.rows("hydrastor_alert").await;
+        let loads = rows.iter().take(5).map(|row| serde_json::from_value(row["load_id"].clone()).unwrap());
+        remove_loads(&appliance, loads.collect()).await;
+        let records = relayed.wait_for("hydrastor.alert", 25).await;
+        ids(&records);
+        are_in_order(&records);
+        let mut copy = BTreeMap::new();
+        for record in &records {
+            let (body, op) = (body(record), header(record, "headworks-op"));
+            let event = body["event_id"].as_str().unwrap().to_owned();
+            match op {
+                "upsert" => assert!(copy.insert(event, body).is_none()),
+                "delete" => assert!(copy.remove(&event).is_some(), "{body}"),
+                other => panic!("{other}"),
+            }
+        }
+        let rows = appliance.rows("hydrastor_alert").await.into_iter().map(Value::Object);
+        let rows: BTreeMap<_, _> =
+            rows.map(|row| (row["event_id"].as_str().unwrap().to_owned(), row)).collect();
+        assert_eq!(rows.len(), 15);
+        assert!(copy == rows, "what follows the topic has the table");
         appliance.stop().await;
     })
     .await;

@@ -4,6 +4,7 @@ use super::{are_in_order, header};
 use crate::processes::{Installation, Server, Store};
 use crate::programs;
 use headworks::infra::kafka::{Connection, Kept, Settings, read_to_end};
+use headworks::log::TOPIC_LOCK;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -160,7 +161,7 @@ impl Trial {
     }
 }
 
-/// A statement that appends so many entries with ten keys to a log topic.
+/// What appends so many entries with ten keys to a log topic, in one transaction and under the lock that `log::append` takes.
 pub fn entries_statement(store: &Store, topic: &str, count: i64) -> String {
     let topic = format!("(SELECT id FROM topic WHERE name = '{topic}')");
     match store {
@@ -170,7 +171,8 @@ pub fn entries_statement(store: &Store, topic: &str, count: i64) -> String {
              SELECT unixepoch() * 1000000, {topic}, CAST('key ' || n % 10 AS BLOB), '{{}}', CAST(printf('%0200d', n) AS BLOB) FROM c"
         ),
         Store::Postgres(_) => format!(
-            "INSERT INTO log (seq, at, topic, key, headers, body)
+            "SELECT pg_advisory_xact_lock({TOPIC_LOCK}, {topic});
+             INSERT INTO log (seq, at, topic, key, headers, body)
              SELECT nextval('log_seq'), clock_timestamp(), {topic}, convert_to('key ' || n % 10, 'UTF8'), '{{}}',
                convert_to(lpad(n::text, 200, '0'), 'UTF8') FROM generate_series(1, {count}) AS n"
         ),
