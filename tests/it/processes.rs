@@ -295,11 +295,9 @@ impl Server {
         self.process.id()
     }
 
-    /// A figure of its memory as `/proc/PID/status` has it, such as `VmRSS` or `VmHWM`, in KiB. Its modules are not counted.
+    /// See [`memory_kib`]. Its modules are not counted.
     pub fn memory_kib(&self, figure: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find(|line| line.split(':').next() == Some(figure)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory_kib(self.id(), figure)
     }
 
     /// Tells it to read its configuration again.
@@ -341,6 +339,13 @@ impl Server {
         })
         .collect()
     }
+}
+
+/// A figure of a process's memory as `/proc/PID/status` has it, such as `VmRSS` or `VmHWM`, in KiB.
+pub fn memory_kib(pid: u32, figure: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.split(':').next() == Some(figure)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Posts a file of customer `bobs` over a control socket; status and receipt, if there is an answer and it is whole.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::load::new_load;
+use crate::processes::memory_kib;
 use crate::stores::{each_store, open_lite};
 use headworks::delivery::{Rows, Work, recover, sweep_files};
 use headworks::infra::db::DbErrorKind;
@@ -184,16 +185,9 @@ async fn memory_does_not_grow_with_the_rows_of_a_load() {
         for (job, count) in jobs.iter().zip([15_000, 45_000]) {
             let load = Some(many(job, &new_load(1), doors.scratch.path(), count, |_| count.into()));
             assert_eq!(doors.finish(job, Work { load, ..Work::default() }).await.unwrap(), Became::AsMeant);
-            peaks.push(peak_kib());
+            peaks.push(memory_kib(std::process::id(), "VmHWM"));
         }
         assert!(peaks[1] < peaks[0] + (24 << 10), "{peaks:?} KiB");
     })
     .await;
-}
-
-/// The most memory that this process has had.
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -102,7 +102,8 @@ async fn write(db: &Db, tables: &Tables, loads: Vec<(NewLoad, Vec<Row>)>) -> Res
     .await
 }
 
-async fn remove(db: &Db, tables: &Tables, load: LoadId) -> load::Removed {
+/// Removes a load that is there.
+pub async fn remove(db: &Db, tables: &Tables, load: LoadId) -> load::Removed {
     let tables = tables.clone();
     let removed = db.write(Lane::Results, move |mut tx| {
         Box::pin(async move { load::remove(&mut tx, &tables, load).await })

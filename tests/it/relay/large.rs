@@ -1,9 +1,9 @@
 //! A load of more rows than the log takes one by one: a file that the relay copies row by row. The server is killed halfway.
 
-use super::trial::{connection, execute};
-use super::{body, ids};
+use super::trial::{connection, end_lease};
+use super::{body, ids, kafka_section};
 use crate::kafka::broker::shared;
-use crate::processes::{Installation, Server, Store, each_store, is_soak, post_for};
+use crate::processes::{Installation, Server, each_store, is_soak, post_for};
 use crate::programs;
 use headworks::infra::kafka::{Kept, read_to_end};
 use rdkafka::ClientConfig;
@@ -30,9 +30,7 @@ struct Large {
 impl Large {
     fn new(postgres: Option<String>, bootstrap: &str, rows: i64) -> Self {
         let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
-        let kafka = format!(
-            "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n"
-        );
+        let kafka = kafka_section(bootstrap, &prefix);
         let installation = Installation::new(postgres, &kafka, &programs::hostile_modules());
         Self { installation, bootstrap: bootstrap.to_owned(), topic: format!("{prefix}hostile.many"), rows }
     }
@@ -54,11 +52,7 @@ impl Large {
             at_the_kill.len()
         );
 
-        if matches!(self.installation.store, Store::Postgres(_)) {
-            let ended =
-                "UPDATE leader SET expires_at = now() - interval '1 second' WHERE duty LIKE 'relay:%'";
-            execute(&self.installation.store, ended);
-        }
+        end_lease(&self.installation.store);
         let server = self.installation.start();
         self.until_all_are_copied(&server);
         let records = self.records();

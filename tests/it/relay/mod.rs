@@ -74,9 +74,7 @@ impl Relayed {
 
     fn named(postgres: Option<String>, bootstrap: &str, lines: &str, prefix: String) -> Self {
         let lines = lines.replace("PREFIX", &prefix);
-        let kafka = format!(
-            "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n{lines}"
-        );
+        let kafka = kafka_section(bootstrap, &prefix) + &lines;
         let site = Site::new(postgres.clone(), &kafka);
         Self { site, prefix, postgres, bootstrap: bootstrap.to_owned() }
     }
@@ -137,6 +135,13 @@ impl Relayed {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// The section `[kafka]` of a configuration whose topics have this prefix; further lines of it may follow.
+fn kafka_section(bootstrap: &str, prefix: &str) -> String {
+    format!(
+        "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n"
+    )
 }
 
 /// A header of a record, as text.

@@ -1,7 +1,7 @@
 //! Ten topics, one of them without the right to write: it alone waits, and goes on once the right is there.
 
 use super::trial::{connection, entries_statement, execute};
-use super::{are_in_order, header, ids};
+use super::{are_in_order, header, ids, kafka_section};
 use crate::kafka::broker::Broker;
 use crate::processes::{Installation, Server, each_store, is_soak};
 use crate::programs;
@@ -78,10 +78,10 @@ impl<'a> Site<'a> {
     fn new(postgres: Option<String>, broker: &'a Broker) -> Self {
         let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
         let (address, ca) = (broker.address("KAFKA_SASL_SSL"), broker.certificate("ca.pem"));
-        let kafka = format!(
-            "[kafka]\nbootstrap = [{address:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n\
-             security = \"sasl_ssl\"\nsasl_mechanism = \"SCRAM-SHA-512\"\nusername = \"relay\"\npassword = \"secret\"\nca = {ca:?}\n"
+        let login = format!(
+            "security = \"sasl_ssl\"\nsasl_mechanism = \"SCRAM-SHA-512\"\nusername = \"relay\"\npassword = \"secret\"\nca = {ca:?}\n"
         );
+        let kafka = kafka_section(address, &prefix) + &login;
         let installation = Installation::new(postgres, &kafka, &programs::hostile_modules());
         let site = Self { broker, installation, prefix };
         let topic = |name, cleanup: &str| NewTopic {

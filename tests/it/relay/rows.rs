@@ -4,7 +4,7 @@ use super::{
     Relayed, are_in_order, body, deposit_alerts, each_relayed_site, each_relayed_site_with, header, ids,
 };
 use crate::appliance::Appliance;
-use crate::load::new_load;
+use crate::load::{new_load, remove};
 use headworks::delivery::published_entry;
 use headworks::ids::LoadId;
 use headworks::infra::db::Lane;
@@ -166,11 +166,7 @@ async fn remove_loads(appliance: &Appliance, loads: Vec<LoadId>) {
     let (table, schema) = schemas.into_iter().find(|(table, _)| table == "hydrastor_alert").unwrap();
     let topic = log::Topics::new(db.clone()).id(&load::topic(&table)).await.unwrap();
     for load in loads {
-        let tables = tables.clone();
-        let removed = db.write(Lane::Results, move |mut tx| {
-            Box::pin(async move { load::remove(&mut tx, &tables, load).await })
-        });
-        let removed = removed.await.unwrap().unwrap();
+        let removed = remove(&db, &tables, load).await;
         let told = |entry| published_entry((topic, &table, schema), entry);
         let entries: Vec<_> = removed.entries.into_iter().map(told).collect();
         in_tx!(db, Lane::State, tx => log::append(tx, &entries)).await.unwrap();

@@ -1,6 +1,6 @@
 //! A real server beside a log that is filled from outside: what is copied when, and what of it is in Kafka.
 
-use super::{are_in_order, header};
+use super::{are_in_order, header, kafka_section};
 use crate::processes::{Installation, Server, Store};
 use crate::programs;
 use headworks::infra::kafka::{Connection, Kept, Settings, read_to_end};
@@ -31,9 +31,7 @@ impl Trial {
     /// With further lines in `[kafka]`. The topic is there, and no server runs.
     pub fn new(postgres: Option<String>, bootstrap: &str, lines: &str) -> Self {
         let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
-        let kafka = format!(
-            "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n{lines}"
-        );
+        let kafka = kafka_section(bootstrap, &prefix) + lines;
         let installation = Installation::new(postgres, &kafka, &programs::modules());
         let consumer = |level: &str| {
             let mut config = ClientConfig::new();
@@ -71,14 +69,9 @@ impl Trial {
         self.installation.launch()
     }
 
-    /// A dead leader's lease is ended, or each start would wait for that.
+    /// See [`end_lease`].
     pub fn end_lease(&self) {
-        if matches!(self.installation.store, Store::Postgres(_)) {
-            execute(
-                &self.installation.store,
-                "UPDATE leader SET expires_at = now() - interval '1 second' WHERE duty LIKE 'relay:%'",
-            );
-        }
+        end_lease(&self.installation.store);
     }
 
     /// End of the topic, for one of the consumers; `None` while there is no topic.
@@ -176,6 +169,16 @@ pub fn entries_statement(store: &Store, topic: &str, count: i64) -> String {
              SELECT nextval('log_seq'), clock_timestamp(), {topic}, convert_to('key ' || n % 10, 'UTF8'), '{{}}',
                convert_to(lpad(n::text, 200, '0'), 'UTF8') FROM generate_series(1, {count}) AS n"
         ),
+    }
+}
+
+/// Ends a dead leader's lease, or each start would wait for that.
+pub fn end_lease(store: &Store) {
+    if matches!(store, Store::Postgres(_)) {
+        execute(
+            store,
+            "UPDATE leader SET expires_at = now() - interval '1 second' WHERE duty LIKE 'relay:%'",
+        );
     }
 }
 

@@ -1,12 +1,12 @@
 //! The whole way: mail through Postfix and over HTTP, rows, topics; then replays. A consumer that follows the topics has the tables.
 
-use super::{are_in_order, body, header, ids};
+use super::trial::connection;
+use super::{are_in_order, body, header, ids, kafka_section};
 use crate::kafka::broker::shared;
 use crate::postfix_walk::{Mailer, has_postfix};
-use crate::processes::{Installation, Server, Store, each_store, is_soak};
+use crate::processes::{Installation, Server, each_store, is_soak};
 use crate::programs;
 use crate::promises::mail;
-use headworks::config::{self, Layers};
 use headworks::infra::kafka::{Failure, Kept, read_to_end};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,13 +39,11 @@ async fn reports_and_alerts_through_postfix_and_rest_are_on_the_topics_and_a_rep
     let mails = if is_soak() { 5_000 } else { 120 };
     each_store(|postgres| {
         let prefix = format!("t{}.", uuid::Uuid::new_v4().simple());
-        let kafka = format!(
-            "[kafka]\nbootstrap = [{bootstrap:?}]\ntopic_prefix = {prefix:?}\ncontrol_topic = \"{prefix}control\"\n"
-        );
+        let kafka = kafka_section(&bootstrap, &prefix);
         let installation = Installation::new(postgres, &kafka, &programs::modules());
         let server = installation.start();
         let mailer = Mailer::start(&installation, "");
-        let site = Walk { installation: &installation, server: &server, prefix };
+        let site = Walk { installation: &installation, server: &server, bootstrap: &bootstrap, prefix };
         std::thread::scope(|scope| {
             scope.spawn(|| mailer.send_all(0..mails / 2));
             (mails / 2..mails).for_each(|number| post(&server, number));
@@ -64,7 +62,8 @@ async fn reports_and_alerts_through_postfix_and_rest_are_on_the_topics_and_a_rep
 
         // The group of alerts is a column of their rows.
         let config = std::fs::read_to_string(installation.config()).unwrap();
-        let changed = config.replace("type = \"alert\", group = \"{node}\"", "type = \"alert\", group = \"moved\"");
+        let changed =
+            config.replace("type = \"alert\", group = \"{node}\"", "type = \"alert\", group = \"moved\"");
         assert_ne!(config, changed);
         site.configure(&changed);
         alerts.iter().for_each(|id| site.replay(id));
@@ -81,6 +80,7 @@ async fn reports_and_alerts_through_postfix_and_rest_are_on_the_topics_and_a_rep
 struct Walk<'w> {
     installation: &'w Installation,
     server: &'w Server,
+    bootstrap: &'w str,
     prefix: String,
 }
 
@@ -129,15 +129,8 @@ impl Walk<'_> {
     }
 
     fn records(&self, topic: &str) -> Vec<Kept> {
-        let url = match &self.installation.store {
-            Store::Postgres(url) => vec![("HEADWORKS__STORE__URL".into(), url.into())],
-            Store::Sqlite(_) => Vec::new(),
-        };
-        let layers = Layers { file: Some(self.installation.config()), environment: url, ..Layers::default() };
-        let config = config::load(&layers).unwrap();
-        let connection = headworks::app::kafka(&config.config().kafka).unwrap();
         let name = format!("{}{topic}", self.prefix);
-        match read_to_end(&connection, &name, Duration::from_secs(60)) {
+        match read_to_end(&connection(self.bootstrap), &name, Duration::from_secs(60)) {
             Err(Failure::Topic { .. }) => Vec::new(),
             read => read.unwrap(),
         }
