@@ -21,6 +21,8 @@ use std::path::Path;
 pub(super) const FILE: &str = "file";
 /// Header: how many entries the file has.
 const ENTRIES: &str = "entries";
+/// Header: length of the file in bytes.
+const BYTES: &str = "bytes";
 /// Header: digest of the file, in hexadecimal.
 const SHA256: &str = "sha256";
 
@@ -31,6 +33,8 @@ pub struct Sealed {
     pub path: SubPath,
     /// How many entries it has.
     pub entries: u64,
+    /// Its length.
+    pub len_bytes: u64,
     /// Its digest.
     pub sha256: Digest,
 }
@@ -78,6 +82,7 @@ impl Sealed {
         Ok(Some(Self {
             path: file.parse().map_err(|_| wrong(FILE))?,
             entries: header(ENTRIES).parse().map_err(|_| wrong(ENTRIES))?,
+            len_bytes: header(BYTES).parse().map_err(|_| wrong(BYTES))?,
             sha256: header(SHA256).parse().map_err(|_| wrong(SHA256))?,
         }))
     }
@@ -88,6 +93,7 @@ impl Sealed {
         let headers = [
             (FILE, self.path.as_str().to_owned()),
             (ENTRIES, self.entries.to_string()),
+            (BYTES, self.len_bytes.to_string()),
             (SHA256, self.sha256.to_string()),
         ];
         headers.map(|(name, value)| (name.to_owned(), value)).into()
@@ -140,7 +146,9 @@ impl Sealing {
         let stored = Stored { digest: sha256, len_bytes: self.len_bytes };
         let source = Source::Range(FileRange { file: &file, offset: 0, stored });
         match volume.put(&path, source, Durable::Now)? {
-            Placed::New(_) | Placed::Same(_) => Ok(Sealed { path, entries: self.entries, sha256 }),
+            Placed::New(_) | Placed::Same(_) => {
+                Ok(Sealed { path, entries: self.entries, len_bytes: self.len_bytes, sha256 })
+            }
             Placed::Other { .. } => Err(ExpandError::Damaged(path)),
         }
     }
@@ -278,7 +286,7 @@ mod tests {
         assert_eq!(Sealed::named_by(&BTreeMap::new()), Ok(None));
         let directory = tempfile::tempdir().unwrap();
         let headers = sealed(directory.path(), &volume(directory.path()), 1).headers();
-        for (name, value) in [(FILE, "../x"), (ENTRIES, "-1"), (SHA256, "0")] {
+        for (name, value) in [(FILE, "../x"), (ENTRIES, "-1"), (BYTES, "x"), (SHA256, "0")] {
             let mut wrong = headers.clone();
             wrong.insert(name.to_owned(), value.to_owned());
             assert!(Sealed::named_by(&wrong).unwrap_err().contains(name));

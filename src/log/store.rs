@@ -75,14 +75,15 @@ WITH appended AS (
         FROM unnest($1::smallint[], $2::bytea[], $3::jsonb[], $4::bytea[]) WITH ORDINALITY AS n(topic, key, headers, body, ord)
         ORDER BY ord) n
   RETURNING topic, seq, headers)
-INSERT INTO log_file (path, noted_at, topic, seq)
-SELECT headers->>'file', now(), topic, seq FROM appended WHERE headers->>'file' IS NOT NULL
-ON CONFLICT (path) DO UPDATE SET topic = excluded.topic, seq = excluded.seq";
+INSERT INTO log_file (path, noted_at, topic, seq, len_bytes)
+SELECT headers->>'file', now(), topic, seq, (headers->>'bytes')::bigint FROM appended WHERE headers->>'file' IS NOT NULL
+ON CONFLICT (path) DO UPDATE SET topic = excluded.topic, seq = excluded.seq, len_bytes = excluded.len_bytes";
 
 const NAME_FILES_LITE: &str = "
-INSERT INTO log_file (path, noted_at, topic, seq)
-SELECT headers->>'file', at, topic, seq FROM log WHERE seq > $1 AND headers->>'file' IS NOT NULL
-ON CONFLICT (path) DO UPDATE SET topic = excluded.topic, seq = excluded.seq";
+INSERT INTO log_file (path, noted_at, topic, seq, len_bytes)
+SELECT headers->>'file', at, topic, seq, CAST(headers->>'bytes' AS INTEGER)
+FROM log WHERE seq > $1 AND headers->>'file' IS NOT NULL
+ON CONFLICT (path) DO UPDATE SET topic = excluded.topic, seq = excluded.seq, len_bytes = excluded.len_bytes";
 
 const APPEND_LITE: &str = "
 INSERT INTO log (at, topic, key, headers, body)
@@ -234,7 +235,7 @@ pub struct Unrelayed {
 /// What is kept only because the relay has not copied it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldBack {
-    /// What it takes. On Postgres this is the size of the days that are kept.
+    /// What it takes, with the files that entries name. On Postgres this is the size of the days that are kept.
     pub bytes: u64,
     /// Without what is from before this time it takes no more than it may; `None` where it does not anyway.
     pub excess: Option<Timestamp>,
@@ -324,9 +325,14 @@ pub async fn held_back(tx: &mut Tx<'_>, keep: Duration, most: u64) -> Result<Hel
                   SELECT to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC' AS midnight,
                          pg_total_relation_size(c.oid) AS bytes
                   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'log'::regclass),
+                files AS (
+                  SELECT date_trunc('day', log.at, 'UTC') AS midnight, sum(f.len_bytes) AS bytes
+                  FROM log_file f JOIN log ON log.topic = f.topic AND log.seq = f.seq GROUP BY 1),
                 kept AS (
-                  SELECT day.midnight, sum(day.bytes) OVER (ORDER BY day.midnight DESC) AS bytes
-                  FROM day, cut, first WHERE day.midnight < cut.midnight AND day.midnight >= first.midnight)
+                  SELECT day.midnight,
+                         sum(day.bytes + coalesce(files.bytes, 0)) OVER (ORDER BY day.midnight DESC) AS bytes
+                  FROM cut, first, day LEFT JOIN files ON files.midnight = day.midnight
+                  WHERE day.midnight < cut.midnight AND day.midnight >= first.midnight)
                 SELECT coalesce(max(bytes), 0)::bigint, max(midnight) FILTER (WHERE bytes > $2) + interval '1 day' FROM kept";
             let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
             sqlx::query_as(text).bind(keep).bind(most).fetch_one(&mut **connection).await?
@@ -335,9 +341,10 @@ pub async fn held_back(tx: &mut Tx<'_>, keep: Duration, most: u64) -> Result<Hel
             let text = "
                 SELECT coalesce(max(bytes), 0), max(at) FILTER (WHERE bytes > $2) + 1
                 FROM (
-                  SELECT log.at, sum(length(body) + length(headers) + coalesce(length(key), 0) + $3)
+                  SELECT log.at, sum(length(body) + length(headers) + coalesce(length(key), 0) + $3 + coalesce(f.len_bytes, 0))
                            OVER (ORDER BY log.at DESC, log.seq DESC) AS bytes
                   FROM log JOIN relay ON relay.topic = log.topic AND relay.seq < log.seq AND relay.exported
+                  LEFT JOIN log_file f ON f.topic = log.topic AND f.seq = log.seq
                   WHERE log.at < $1)";
             let query = sqlx::query_as(text).bind(Timestamp::now().before(keep)).bind(most);
             query.bind(ENTRY_BYTES).fetch_one(&mut **connection).await?

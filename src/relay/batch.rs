@@ -5,7 +5,7 @@ use super::record::{self, MessageId};
 use super::view::View;
 use crate::ids::Timestamp;
 use crate::infra::kafka::Record;
-use crate::log::{Position, SealedEntry, Stored};
+use crate::log::{Position, SealedEntry, Stored, TopicId};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -23,10 +23,10 @@ pub struct Batch {
     /// In the order of their entries.
     pub records: Vec<Record>,
     /// The log topic of each record, and its entry.
-    pub of: Vec<(String, Position)>,
+    pub of: Vec<(TopicId, Position)>,
     /// Copies of held records for the topic of dead letters, each with its log topic.
     pub dead_letters: Vec<(String, Record)>,
-    /// Where each log topic is once the records are in Kafka.
+    /// Where each log topic is once the records are in Kafka, by its name.
     pub marks: BTreeMap<String, Mark>,
     bytes: u64,
 }
@@ -47,9 +47,9 @@ pub struct Source<'a> {
 impl Source<'_> {
     /// An entry as a record.
     #[must_use]
-    pub fn record(&self, entry: Stored) -> Record {
+    pub fn record(&self, entry: &Stored) -> Record {
         let place = (entry.position, None);
-        self.made(place, entry.at, entry.key, &entry.headers, entry.body)
+        self.made(place, entry.at, entry.key.clone(), &entry.headers, entry.body.clone())
     }
 
     /// A row of the file that an entry names as a record.
@@ -102,18 +102,32 @@ impl Batch {
         RECORDS.saturating_sub(self.records.len())
     }
 
-    /// Adds the record of an entry; those of a topic come in the order of their entries. `mark` is where the topic is behind it.
-    pub fn add(&mut self, topic: &str, entry: Position, record: Record, mark: &Mark) {
+    /// Adds the record of an entry; those of a topic come in the order of their entries. See [`mark`](Self::mark).
+    pub fn add(&mut self, topic: TopicId, entry: Position, record: Record) {
         self.bytes += bytes(&record);
         self.records.push(record);
-        self.of.push((topic.to_owned(), entry));
-        self.marks.insert(topic.to_owned(), mark.clone());
+        self.of.push((topic, entry));
     }
 
-    /// Adds a mark that is behind no record of the batch, with the copy of the held record before it.
-    pub fn add_mark(&mut self, topic: &str, mark: &Mark, dead_letter: Option<&Record>) {
-        self.marks.insert(topic.to_owned(), mark.clone());
-        self.dead_letters.extend(dead_letter.map(|record| (topic.to_owned(), record.clone())));
+    /// Sets where the topic of this name is behind its records in the batch.
+    pub fn mark(&mut self, topic: &str, mark: Mark) {
+        self.marks.insert(topic.to_owned(), mark);
+    }
+
+    /// Adds the copy of a held record.
+    pub fn add_dead_letter(&mut self, topic: &str, record: Record) {
+        self.dead_letters.push((topic.to_owned(), record));
+    }
+
+    /// Takes its records out, to be sent.
+    pub fn take(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Puts them back. Others may have been added behind them.
+    pub fn take_back(&mut self, mut records: Vec<Record>) {
+        records.truncate(self.of.len());
+        self.records = records;
     }
 
     /// Records of the control topic that say where each topic is behind this batch. `kafka` names the Kafka topic of a log topic.

@@ -31,8 +31,14 @@ pub struct Filling<'a> {
     pub view: &'a View,
     pub topic: &'a mut Topic,
     pub batch: &'a mut Batch,
+    /// Where the topic is behind what was added.
+    pub mark: Mark,
+    /// The entry at the mark. Its fingerprint is taken at the end: only that of the last one is kept.
+    pub last: Option<Stored>,
     /// Records of the topic in the batch.
     pub added: usize,
+    /// The batch before it is still being written, and may fail: nothing is decided.
+    pub is_ahead: bool,
 }
 
 /// A file of rows that is being read.
@@ -57,34 +63,47 @@ pub enum FillError {
 }
 
 impl Filling<'_> {
-    /// Adds entries until the batch is full or the log ends.
+    /// Adds entries until the batch is full or the log ends, and the mark behind them.
     ///
     /// # Errors
     /// When the log or a file cannot be read. What was added before stays.
-    pub async fn fill(&mut self, db: &Db, blobs: &Arc<Volume>) -> Result<(), FillError> {
-        let mut mark = self.topic.mark.clone();
-        if !self.topic.is_written {
-            self.batch.add_mark(&self.topic.name, &mark, self.topic.dead_letter.as_ref());
+    pub async fn fill(mut self, db: &Db, blobs: &Arc<Volume>) -> Result<(), FillError> {
+        let is_new = self.topic.ahead.is_none() && !self.topic.is_written;
+        if is_new && let Some(record) = self.topic.dead_letter.clone() {
+            self.batch.add_dead_letter(&self.topic.name, record);
         }
-        let mut after = mark.position;
+        let before = (self.mark.position, self.mark.row);
+        let filled = self.add_entries(db, blobs).await;
+        self.take_fingerprint();
+        if is_new || before != (self.mark.position, self.mark.row) {
+            self.batch.mark(&self.topic.name, self.mark);
+        }
+        filled
+    }
+
+    async fn add_entries(&mut self, db: &Db, blobs: &Arc<Volume>) -> Result<(), FillError> {
+        let mut after = self.mark.position;
         loop {
             let page =
                 log::read(&mut db.reader(StoreView::State).await?.tx(), self.topic.id, after, PAGE).await?;
             if page.gap {
+                if self.is_ahead {
+                    return Ok(());
+                }
                 let (_, pruned_until) =
                     log::ends(&mut db.reader(StoreView::State).await?.tx(), self.topic.id).await?;
                 let gap = Gap { topic: self.topic.name.clone(), pruned_after: after, pruned_until };
                 metrics::counter!(RELAY_GAPS, "topic" => gap.topic.clone()).increment(1);
                 hold_gap(db, self.topic.id, gap, self.settings.max_attempts).await?;
-                mark.row = 0;
+                self.mark.row = 0;
             }
             let is_last = page.entries.len() < PAGE as usize;
             after = page.next;
             for entry in page.entries {
                 let sealed = Sealed::named_by(&entry.headers).map_err(FillError::Rows)?;
                 let goes_on = match sealed {
-                    Some(sealed) => self.add_rows(blobs, &mut mark, &entry, &sealed).await?,
-                    None => self.add_entry(&mut mark, entry),
+                    Some(sealed) => self.add_rows(blobs, &entry, &sealed).await?,
+                    None => self.add_entry(entry),
                 };
                 if !goes_on {
                     return Ok(());
@@ -112,61 +131,67 @@ impl Filling<'_> {
     }
 
     /// Adds a record; whether there may be room for another.
-    fn add(&mut self, entry: Position, record: Record, mark: &Mark) -> bool {
+    fn add(&mut self, entry: Position, record: Record) -> bool {
         let is_large = bytes(&record) > self.view.record_bytes(&self.topic.kafka);
-        self.batch.add(&self.topic.name, entry, record, mark);
+        self.batch.add(self.topic.id, entry, record);
         self.added += 1;
         !is_large
     }
 
     /// Adds an entry; whether another one may follow.
-    fn add_entry(&mut self, mark: &mut Mark, entry: Stored) -> bool {
-        let (position, fingerprint) = (entry.position, Fingerprint::of(&entry));
-        let record = self.source().record(entry);
+    fn add_entry(&mut self, entry: Stored) -> bool {
+        let record = self.source().record(&entry);
         if !self.has_room(&record) {
             return false;
         }
-        *mark = Mark { position, row: 0, entry: Some(fingerprint), ..mark.clone() };
-        self.add(position, record, mark)
+        (self.mark.position, self.mark.row) = (entry.position, 0);
+        let goes_on = self.add(entry.position, record);
+        self.last = Some(entry);
+        goes_on
+    }
+
+    fn take_fingerprint(&mut self) {
+        if let Some(entry) = self.last.take() {
+            self.mark.entry = Some(Fingerprint::of(&entry));
+        }
     }
 
     /// Adds rows of a file; whether all of them are added.
     async fn add_rows(
         &mut self,
         blobs: &Arc<Volume>,
-        mark: &mut Mark,
         entry: &Stored,
         sealed: &Sealed,
     ) -> Result<bool, FillError> {
-        let behind =
-            Mark { position: entry.position, row: 0, entry: Some(Fingerprint::of(entry)), ..mark.clone() };
+        self.take_fingerprint();
+        let behind = Mark {
+            position: entry.position,
+            row: 0,
+            entry: Some(Fingerprint::of(entry)),
+            ..self.mark.clone()
+        };
         let open = self.topic.rows.take();
-        let open = open.filter(|open| open.entry == entry.position && open.next == mark.row);
+        let open = open.filter(|open| open.entry == entry.position && open.next == self.mark.row);
         let room = self.topic.most.unwrap_or(usize::MAX).min(self.batch.room());
-        let (blobs, sealed_file, place) = (Arc::clone(blobs), sealed.clone(), (entry.position, mark.row));
+        let (blobs, sealed_file, place) =
+            (Arc::clone(blobs), sealed.clone(), (entry.position, self.mark.row));
         let read =
             tokio::task::spawn_blocking(move || OpenRows::read(open, &blobs, &sealed_file, place, room));
         let read = read.await.map_err(|error| FillError::Rows(error.to_string()))?;
         let mut open = read.map_err(|error| FillError::Rows(format!("entry {}: {error}", entry.position)))?;
         let mut goes_on = true;
         while goes_on && let Some(row) = open.waiting.front() {
-            let record = self.source().row((entry.position, entry.at), mark.row, row.clone());
+            let record = self.source().row((entry.position, entry.at), self.mark.row, row.clone());
             if !self.has_room(&record) {
                 break;
             }
             open.waiting.pop_front();
             open.next += 1;
-            mark.row += 1;
-            if mark.row == sealed.entries {
-                *mark = behind.clone();
-            }
-            goes_on = self.add(entry.position, record, mark);
+            self.mark.row += 1;
+            goes_on = self.add(entry.position, record);
         }
-        if sealed.entries == 0 {
-            *mark = behind;
-            self.batch.add_mark(&self.topic.name, mark, None);
-        }
-        if mark.position == entry.position {
+        if self.mark.row == sealed.entries {
+            self.mark = behind;
             return Ok(goes_on);
         }
         self.topic.rows = Some(open);

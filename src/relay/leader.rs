@@ -39,6 +39,15 @@ pub struct Relay {
     pub away: Condition,
 }
 
+/// What is under way besides the batch that is written.
+#[derive(Default)]
+struct Ahead {
+    /// The next batch, gathered behind it.
+    batch: Option<Batch>,
+    /// What the one before has reached, not kept in our store yet.
+    reached: Vec<Moved>,
+}
+
 /// Why a term ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -98,14 +107,18 @@ impl Relay {
         self.away.ends();
         tracing::info!(group = self.copied.group.name, topics = term.topics.len(), "the relay leads");
         let (mut renewed, mut looked) = (Instant::now(), Instant::now());
+        let mut ahead = Ahead::default();
         while !stop.is_cancelled() {
             let mut is_outdated = false;
             if renewed.elapsed() > RENEW {
+                self.keep(&mut ahead).await?;
                 self.leads().await?;
                 renewed = Instant::now();
                 is_outdated = term.is_outdated().await?;
             }
             if is_outdated || looked.elapsed() > LOOK {
+                self.keep(&mut ahead).await?;
+                ahead.batch = None;
                 let view = self.look(stop).await?;
                 looked = Instant::now();
                 if view.batch_bytes() < term.view.batch_bytes() || view.cluster != term.view.cluster {
@@ -117,24 +130,46 @@ impl Relay {
                     term.see(view).await?;
                 }
             }
-            let batch = term.gather().await?;
+            let batch = match ahead.batch.take() {
+                Some(batch) => batch,
+                None => term.gather().await?,
+            };
             if batch.marks.is_empty() {
+                self.keep(&mut ahead).await?;
                 pause(stop, IDLE).await;
                 continue;
             }
-            let records = self.records(&term, &batch);
-            let written = self.while_leading(stop, move || {
-                let written = sink.write(&records);
-                (sink, written)
-            });
-            let (given_back, written) = written.await?;
-            sink = given_back;
-            match written {
-                Ok(()) => self.committed(&mut term, batch).await?,
-                Err(failure) => self.failed(&mut term, &batch, failure).await?,
-            }
+            sink = self.write(&mut term, sink, batch, &mut ahead, stop).await?;
         }
-        Ok(())
+        self.keep(&mut ahead).await
+    }
+
+    /// Writes a batch. Meanwhile the next one is gathered, and what the one before has reached is kept.
+    async fn write(
+        &self,
+        term: &mut Term,
+        mut sink: Sink,
+        mut batch: Batch,
+        ahead: &mut Ahead,
+        stop: &CancellationToken,
+    ) -> Result<Sink, Ended> {
+        let records = self.records(term, &mut batch);
+        let written = self.while_leading(stop, move || {
+            let written = sink.write(&records);
+            (sink, records, written)
+        });
+        let (written, next, kept) = tokio::join!(written, term.gather_behind(&batch), self.keep(ahead));
+        let (sink, records, written) = written?;
+        kept?;
+        batch.take_back(records);
+        match written {
+            Ok(()) => {
+                ahead.reached = self.committed(term, batch);
+                ahead.batch = next;
+            }
+            Err(failure) => self.failed(term, &batch, failure).await?,
+        }
+        Ok(sink)
     }
 
     /// Says that nothing can be copied, unless the connection says so already.
@@ -193,9 +228,9 @@ impl Relay {
         }
     }
 
-    /// The records of a batch, those for the topic of dead letters, and with transactions the positions behind them.
-    fn records(&self, term: &Term, batch: &Batch) -> Vec<Record> {
-        let mut records = batch.records.clone();
+    /// Takes the records out of a batch, and adds those for the topic of dead letters, and with transactions the positions.
+    fn records(&self, term: &Term, batch: &mut Batch) -> Vec<Record> {
+        let mut records = batch.take();
         records.extend(batch.dead_letters.iter().map(|(_, record)| record.clone()));
         if self.copied.settings.has_transactions {
             let kafka = |name: &str| {
@@ -207,15 +242,15 @@ impl Relay {
         records
     }
 
-    /// Keeps what a batch reached. With transactions this is a copy, which may fail: the control topic has the position.
-    async fn committed(&self, term: &mut Term, batch: Batch) -> Result<(), Ended> {
+    /// The topics go on behind a batch that was written. Returns what is to be kept.
+    fn committed(&self, term: &mut Term, batch: Batch) -> Vec<Moved> {
         metrics::counter!(RELAY_RECORDS, "group" => self.copied.group.name.clone())
             .increment(batch.records.len() as u64);
         self.away.ends();
-        let mut moved = Vec::with_capacity(batch.marks.len());
+        let mut reached = Vec::with_capacity(batch.marks.len());
         for topic in &mut term.topics {
             if let Some(mark) = batch.marks.get(&topic.name) {
-                moved.push(Moved { topic: topic.id, before: topic.mark.clone(), now: mark.clone() });
+                reached.push(Moved { topic: topic.id, before: topic.mark.clone(), now: mark.clone() });
                 topic.mark = mark.clone();
                 topic.is_written = true;
                 topic.dead_letter = None;
@@ -225,11 +260,20 @@ impl Relay {
                 }
             }
         }
+        reached
+    }
+
+    /// Keeps what was reached. With transactions this is a copy, which may fail: the control topic has the position.
+    async fn keep(&self, ahead: &mut Ahead) -> Result<(), Ended> {
+        let reached = std::mem::take(&mut ahead.reached);
+        if reached.is_empty() {
+            return Ok(());
+        }
         let holder = Holder { duty: self.duty(), boot: self.leader.boot() };
         let decides = !self.copied.settings.has_transactions;
         let kept = self.copied.db.write(Lane::State, move |mut tx| {
             Box::pin(async move {
-                for moved in &moved {
+                for moved in &reached {
                     if !store::moved(&mut tx, moved).await? && decides {
                         return Ok(false);
                     }
@@ -291,7 +335,7 @@ impl Relay {
                     give_up_dead_letter(topic, why);
                 }
             }
-            let own = (0..).zip(&batch.of).filter(|(_, (of, _))| *of == topic.name);
+            let own = (0..).zip(&batch.of).filter(|(_, (of, _))| *of == topic.id);
             let own: Vec<usize> = own.map(|(index, _)| index).collect();
             let place = |index: &usize| own.iter().position(|at| at == index);
             let first = refused.iter().filter_map(|(index, why)| Some((place(index)?, why))).min();

@@ -31,6 +31,8 @@ pub struct Topic {
     /// Its name in Kafka.
     pub kafka: String,
     pub mark: Mark,
+    /// Where it is behind the batch that is being written, while the next one is gathered.
+    pub ahead: Option<Mark>,
     /// The mark is kept already; else it is written with the next batch.
     pub is_written: bool,
     /// Copy of the held record before the mark, written with it.
@@ -89,6 +91,8 @@ pub struct Term {
     pub blobs: Arc<Volume>,
     pub view: View,
     pub topics: Vec<Topic>,
+    /// The topic that is first in the next batch: one with a long backlog would fill every batch.
+    first: usize,
 }
 
 impl Term {
@@ -109,6 +113,7 @@ impl Term {
             blobs: Arc::clone(blobs),
             view,
             topics: Vec::with_capacity(group.topics.len()),
+            first: 0,
         };
         let exported = store::exported(&mut db.reader(StoreView::State).await?.tx()).await?;
         for exported in exported {
@@ -151,6 +156,7 @@ impl Term {
             name: exported.name.clone(),
             kafka: plan.name.clone(),
             mark,
+            ahead: None,
             is_written,
             dead_letter: None,
             most: None,
@@ -308,26 +314,17 @@ impl Term {
     /// # Errors
     /// When the log cannot be read.
     pub async fn gather(&mut self) -> Result<Batch, DbError> {
-        let mut batch = Batch::default();
-        for at in 0..self.topics.len() {
-            let topic = &mut self.topics[at];
+        for topic in &mut self.topics {
+            topic.ahead = None;
             if let State::Aside(since) = topic.state
                 && since.elapsed() > ASIDE
             {
                 topic.state = State::Copied;
             }
-            if !matches!(topic.state, State::Copied) || batch.is_full() {
-                continue;
-            }
-            let mut filling = Filling {
-                store: self.store,
-                settings: &self.settings,
-                view: &self.view,
-                topic,
-                batch: &mut batch,
-                added: 0,
-            };
-            match filling.fill(&self.db, &self.blobs).await {
+        }
+        let mut batch = Batch::default();
+        for at in self.in_turn() {
+            match self.fill(at, &mut batch, false).await {
                 Ok(()) => {}
                 Err(FillError::Store(error)) => return Err(error),
                 Err(FillError::Rows(why)) => {
@@ -337,6 +334,52 @@ impl Term {
             }
         }
         Ok(batch)
+    }
+
+    /// The entries behind `batch`, which is being written and may fail. `None` if there are none, or if [`gather`](Self::gather) has
+    /// to decide something first.
+    pub async fn gather_behind(&mut self, batch: &Batch) -> Option<Batch> {
+        if self.topics.iter().any(|topic| topic.most.is_some()) {
+            return None;
+        }
+        for topic in &mut self.topics {
+            topic.ahead = batch.marks.get(&topic.name).cloned();
+        }
+        let mut next = Batch::default();
+        for at in self.in_turn() {
+            if let Err(error) = self.fill(at, &mut next, true).await {
+                tracing::debug!(topic = self.topics[at].name, %error, "the next batch is gathered later");
+                return None;
+            }
+        }
+        (!next.marks.is_empty()).then_some(next)
+    }
+
+    /// The topics, each batch from another one on.
+    fn in_turn(&mut self) -> impl Iterator<Item = usize> + use<> {
+        let (first, count) = (self.first, self.topics.len());
+        self.first = (first + 1) % count.max(1);
+        (first..count).chain(0..first)
+    }
+
+    /// Adds entries of the topic with this number, if it is copied and there is room.
+    async fn fill(&mut self, at: usize, batch: &mut Batch, is_ahead: bool) -> Result<(), FillError> {
+        let topic = &mut self.topics[at];
+        if !matches!(topic.state, State::Copied) || batch.is_full() {
+            return Ok(());
+        }
+        let filling = Filling {
+            store: self.store,
+            settings: &self.settings,
+            view: &self.view,
+            mark: topic.ahead.as_ref().unwrap_or(&topic.mark).clone(),
+            topic,
+            batch,
+            last: None,
+            added: 0,
+            is_ahead,
+        };
+        filling.fill(&self.db, &self.blobs).await
     }
 }
 

@@ -272,6 +272,25 @@ async fn what_the_relay_holds_back_is_kept_up_to_so_many_bytes() {
     .await;
 }
 
+#[tokio::test]
+async fn a_file_that_an_entry_names_counts_as_held_back_too() {
+    each_store(|db| async move {
+        let (topic, _) = two_topics(&db).await;
+        let sealed = |bytes: u64| {
+            let headers = [("file", "log/a/1.jsonl"), ("entries", "1"), ("sha256", "0"), ("bytes", &bytes.to_string())]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Entry { topic, key: None, headers: headers.into(), body: Vec::new() }
+        };
+        append(&db, vec![sealed(3 << 30), entry(topic, "not a file")]).await.unwrap();
+        crate::execute(&db, &format!("INSERT INTO relay (topic) VALUES ({})", topic.0)).await;
+        age_everything_in(&db, topic).await;
+        let mut reader = db.reader(View::State).await.unwrap();
+        let all = log::held_back(&mut reader.tx(), A_DAY.keep, 2 << 30).await.unwrap();
+        assert!(((3 << 30)..(3 << 30) + 1_000_000).contains(&all.bytes) && all.excess.is_some(), "{all:?}");
+    })
+    .await;
+}
+
 /// Moves the entries of a topic three days back; on Postgres into a partition of that day.
 async fn age_everything_in(db: &Db, topic: TopicId) {
     let day = Duration::from_secs(24 * 3600);

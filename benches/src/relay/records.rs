@@ -2,7 +2,7 @@
 
 use headworks::ids::Timestamp;
 use headworks::log::{Entry, Position, Stored, TopicId};
-use headworks::relay::{Batch, Mark, Source};
+use headworks::relay::{Batch, Source};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use uuid::Uuid;
@@ -40,7 +40,7 @@ impl Records {
     /// All of them as the relay would send them to the topic `kafka`.
     pub fn batches(&self, kafka: &str) -> anyhow::Result<Vec<Batch>> {
         let source = Source { store: Uuid::new_v4(), epoch: 1, topic: super::LOG_TOPIC, kafka };
-        let (at, mark) = (Timestamp::now(), Mark::none(""));
+        let (at, topic) = (Timestamp::now(), TopicId(1));
         let mut batches = vec![Batch::default()];
         for number in self.numbers() {
             if batches.last().is_some_and(Batch::is_full) {
@@ -51,7 +51,7 @@ impl Records {
             let stored =
                 Stored { position, at, key: Some(key(number)), headers, body: body(number, self.bytes) };
             if let Some(batch) = batches.last_mut() {
-                batch.add(super::LOG_TOPIC, position, source.record(stored), &mark);
+                batch.add(topic, position, source.record(&stored));
             }
         }
         Ok(batches)

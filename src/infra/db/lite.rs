@@ -33,6 +33,9 @@ pub struct LiteSettings {
     pub queue_bound: usize,
 }
 
+/// Rows that the thread of a reader reads before it waits for them to be taken.
+const ROWS_READ_AHEAD: usize = 250;
+
 /// Files of a store, each with one writer.
 const FILES: u64 = 2;
 
@@ -199,7 +202,8 @@ impl LiteFile {
         let reading = options
             .pragma("temp_store", "file")
             .pragma("cache_size", settings.reader_cache())
-            .pragma("query_only", "on");
+            .pragma("query_only", "on")
+            .row_buffer_size(ROWS_READ_AHEAD);
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers)
             .acquire_timeout(Duration::from_secs(5))

@@ -1,6 +1,6 @@
 //! A load of more rows than the log takes one by one: a file that the relay copies row by row. The server is killed halfway.
 
-use super::trial::{connection, end_lease};
+use super::trial::{Trial, connection, end_lease, entries_statement, execute};
 use super::{body, ids, kafka_section};
 use crate::kafka::broker::shared;
 use crate::processes::{Installation, Server, each_store, is_soak, post_for};
@@ -10,6 +10,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::time::{Duration, Instant};
 
+/// Entries of a topic that is far behind.
+const BACKLOG: i64 = 50_000;
 /// Most memory of the server.
 const MOST_KIB: u64 = 256 << 10;
 
@@ -18,6 +20,27 @@ async fn each_row_of_a_large_load_is_on_its_topic_once_although_the_server_is_ki
     let Some(bootstrap) = shared() else { return };
     let rows = if is_soak() { 1_000_000 } else { 40_000 };
     each_store(|postgres| Large::new(postgres, &bootstrap, rows).run()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_with_a_long_backlog_keeps_no_other_one_waiting() {
+    let Some(bootstrap) = shared() else { return };
+    each_store(|postgres| {
+        let trial = Trial::new(postgres, &bootstrap, "");
+        let other = trial.topic.replace(".alert", ".system_report");
+        trial.append(BACKLOG);
+        let store = &trial.installation.store;
+        execute(store, &entries_statement(store, "rows.hydrastor_node_snapshot", 1));
+        let server = trial.launch();
+        trial.until("the only entry of the other topic is copied", || {
+            trial.committed.fetch_watermarks(&other, 0, Duration::from_secs(5)).is_ok_and(|(_, high)| high > 0)
+        });
+        let copied = trial.high(&trial.committed).unwrap();
+        assert!(copied < BACKLOG / 2, "{copied} entries were copied before it");
+        trial.until_copied();
+        server.stop();
+    })
+    .await;
 }
 
 struct Large {
