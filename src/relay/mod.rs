@@ -11,6 +11,9 @@
 //! records and position are there together or not at all, whatever is killed. The copy in our store never decides while the
 //! control topic has a record.
 //!
+//! **What is under way at once.** While a batch is written, the next one is read from the log, and what the one before has reached is
+//! kept in our store. If a batch is refused, the one read behind it is dropped, and nothing was decided by it.
+//!
 //! **Who leads.** One process per group of topics, by a lease in the store. A new leader does four things in this order:
 //!
 //! | step | what for |
