@@ -277,8 +277,9 @@ async fn a_file_that_an_entry_names_counts_as_held_back_too() {
     each_store(|db| async move {
         let (topic, _) = two_topics(&db).await;
         let sealed = |bytes: u64| {
-            let headers = [("file", "log/a/1.jsonl"), ("entries", "1"), ("sha256", "0"), ("bytes", &bytes.to_string())]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let headers =
+                [("file", "log/a/1.jsonl"), ("entries", "1"), ("sha256", "0"), ("bytes", &bytes.to_string())]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()));
             Entry { topic, key: None, headers: headers.into(), body: Vec::new() }
         };
         append(&db, vec![sealed(3 << 30), entry(topic, "not a file")]).await.unwrap();

@@ -33,7 +33,10 @@ async fn a_topic_with_a_long_backlog_keeps_no_other_one_waiting() {
         execute(store, &entries_statement(store, "rows.hydrastor_node_snapshot", 1));
         let server = trial.launch();
         trial.until("the only entry of the other topic is copied", || {
-            trial.committed.fetch_watermarks(&other, 0, Duration::from_secs(5)).is_ok_and(|(_, high)| high > 0)
+            trial
+                .committed
+                .fetch_watermarks(&other, 0, Duration::from_secs(5))
+                .is_ok_and(|(_, high)| high > 0)
         });
         let copied = trial.high(&trial.committed).unwrap();
         assert!(copied < BACKLOG / 2, "{copied} entries were copied before it");
