@@ -10,6 +10,7 @@
 //! is a hint that makes us look at a configured store; nothing in a message is an address that we call. Contract:
 //! s3-events.md.
 
+pub mod auth;
 pub mod dialects;
 mod event;
 mod json;
