@@ -185,6 +185,53 @@ fn a_query_is_signed_in_its_canonical_order() {
     assert_eq!(ask(way(), &Presented { query: "Version=2010-05-08", ..request }), Err(Missed::Wrong));
 }
 
+/// Signed by botocore 1.43.
+#[test]
+fn a_path_with_escapes_and_a_form_are_taken_as_a_client_of_aws_signs_them() {
+    let scope = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-central-1";
+    let signed = "SignedHeaders=content-type;host;x-amz-date, Signature";
+    let search = Presented {
+        path: "/elastic-search/notify/all/intake-prod_a%2Fb%20c+d",
+        body: br#"{"k":1}"#,
+        ..presented(&[])
+    };
+    let publish = Presented {
+        path: "/webhook/notify",
+        query: "b=2&a=x%20y",
+        body: b"Action=Publish&Message=StorageGRID+Test+Message",
+        ..presented(&[])
+    };
+    for (service, host, content_type, request, code) in [
+        (
+            "es",
+            "intake.example:5000",
+            "application/json",
+            search,
+            "2179014627f74c7d7ae464693b1f518fc825a4851bdb3b6f823a93933931a0db",
+        ),
+        (
+            "sns",
+            "intake.example",
+            "application/x-www-form-urlencoded",
+            publish,
+            "57f2350a1068084a51d287948b1a52847b6d8474e92f86c355374ff0390ac1cd",
+        ),
+    ] {
+        let authorization = format!("{scope}/{service}/aws4_request, {signed}={code}");
+        let headers: &[(&str, &[u8])] = &[
+            ("host", host.as_bytes()),
+            ("content-type", content_type.as_bytes()),
+            ("x-amz-date", b"20150830T123600Z"),
+            ("authorization", authorization.as_bytes()),
+        ];
+        let way = || Way::Sigv4 { keys: keys(), services: vec!["es".into(), "sns".into()] };
+        let request = Presented { headers, ..request };
+        assert_eq!(ask(way(), &request), Ok(0), "{service}");
+        let decoded = request.path.replace("%2F", "/").replace("/webhook", "//webhook");
+        assert_eq!(ask(way(), &Presented { path: &decoded, ..request }), Err(Missed::Wrong), "{service}");
+    }
+}
+
 #[test]
 fn a_digest_of_another_body_is_not_taken_for_it() {
     let headers: &[(&str, &[u8])] = &[
