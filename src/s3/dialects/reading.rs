@@ -53,7 +53,8 @@ pub enum Dialect {
 pub struct Reading {
     /// Rows that took it: of the message itself, then of what was wrapped in it.
     pub dialects: Vec<Dialect>,
-    /// The envelope of SNS around it. Nothing of the message may be believed before it is verified.
+    /// The envelope of SNS around it. Nothing of the message may be believed before it is verified. `None`: nobody signed
+    /// it, whatever its headers say, so the way `sns` does not let it in.
     pub envelope: Option<Box<Envelope>>,
     /// The document of Elasticsearch that the request writes or deletes.
     pub document: Option<Document>,
