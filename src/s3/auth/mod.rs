@@ -244,7 +244,10 @@ fn scheme<'a>(value: &'a [u8], word: &str) -> Option<&'a [u8]> {
 
 fn bearer(secrets: &Secrets, request: &Presented<'_>) -> Result<usize, Missed> {
     let value = header(request, "authorization")?;
-    secrets.find(scheme(value, "bearer").unwrap_or(value))
+    // A secret may itself be two words, the first of them `Bearer`.
+    scheme(value, "bearer")
+        .map_or(Err(Missed::Wrong), |token| secrets.find(token))
+        .or_else(|_| secrets.find(value))
 }
 
 fn basic(user: &str, secrets: &Secrets, request: &Presented<'_>) -> Result<usize, Missed> {

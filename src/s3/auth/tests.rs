@@ -43,6 +43,10 @@ fn a_token_comes_with_the_word_bearer_or_without() {
     ] {
         assert_eq!(with_authorization(Way::Bearer(two()), value), expected, "{value:?}");
     }
+    for words in ["Splunk abc", "Bearer abc"] {
+        let way = Way::Bearer(Secrets::new(&[words.to_owned().into()]));
+        assert_eq!(with_authorization(way, words), Ok(0), "a token of two words is sent unchanged");
+    }
     assert_eq!(ask(Way::Bearer(two()), &presented(&[])), Err(Missed::Absent));
     let twice: &[(&str, &[u8])] = &[("authorization", b"old"), ("Authorization", b"old")];
     assert_eq!(ask(Way::Bearer(two()), &presented(twice)), Err(Missed::Repeated));

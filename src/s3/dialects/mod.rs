@@ -8,7 +8,7 @@
 //!
 //! The table has the rows of contract section 1 in their order. A dialect is a file: what it takes and how it is read. A
 //! new one is a file, a row, and a sample in `samples/`. Vendors who speak the dialect of S3, each with an accent, have a
-//! file too: their [`vendor::Rules`].
+//! file too: their `vendor::Rules`.
 //!
 //! A record that cannot be read is poison by itself; the others of its message are read.
 
