@@ -27,6 +27,7 @@ pub mod jobs_api;
 pub mod mail;
 pub mod parse;
 pub mod relay;
+pub mod s3;
 
 // [6] every URL and every periodic duty, folded from the features
 pub mod router;

@@ -14,11 +14,13 @@ mod archive;
 mod files;
 mod frame;
 mod mail;
+mod s3;
 mod spool;
 
 pub use archive::archive_expand;
 pub use frame::reply_frame;
 pub use mail::{hydrastor_mail, mime_split};
+pub use s3::s3_message;
 pub use spool::spool_entry;
 
 /// Panics where the bytes break a promise.
@@ -30,5 +32,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("hydrastor_mail", hydrastor_mail),
     ("mime_split", mime_split),
     ("reply_frame", reply_frame),
+    ("s3_message", s3_message),
     ("spool_entry", spool_entry),
 ];

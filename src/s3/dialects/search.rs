@@ -1,0 +1,44 @@
+//! A document of StorageGRID's search integration (row 16, contract 5.6): the state of an object. It has neither a time
+//! nor a name of an event, so the caller knows whether the object is new or only its metadata changed.
+
+use super::super::event::{Encoding, Event, Flags, Key, Kind, Order, Vendor};
+use super::records::{unquoted, version};
+use super::{Found, Poison, Reading, Seen};
+
+pub(super) fn takes(seen: &Seen<'_>) -> bool {
+    let named = seen.top.as_ref().and_then(|top| top.get("bucket").ok().flatten());
+    named.is_some_and(|bucket| bucket.string().is_some())
+        && seen.has(&["key"])
+        && (seen.has(&["metadata"]) || seen.has(&["md5"]))
+}
+
+pub(super) fn read(seen: &Seen<'_>, _: &mut Reading) -> Result<Found, Poison> {
+    Ok(Found::events([event(seen)]))
+}
+
+fn event(seen: &Seen<'_>) -> Result<Event, Poison> {
+    let document = seen.object()?;
+    let (version, null_version) = version(document.text("versionId")?);
+    Ok(Event {
+        position: 0,
+        vendor: Vendor::Storagegrid,
+        bucket: document.bucket("bucket")?,
+        key: Key::of(document.need_bytes("key")?, seen.encoding.unwrap_or(Encoding::Plain)),
+        kind: Kind::Created,
+        name: String::new(),
+        sent_name: String::new(),
+        flags: Flags { null_version, ..Flags::default() },
+        size_bytes: document.count("size")?,
+        etag: document.text("md5")?.and_then(|md5| unquoted(&md5)),
+        version,
+        order: Order::Received,
+        sequencer: None,
+        event_time: None,
+        region: document.text("region")?,
+        actor: None,
+        client: None,
+        origin: None,
+        request_id: None,
+        id: None,
+    })
+}
