@@ -10,7 +10,7 @@
 //! another ([`Placed`]). It is durable when `put` with [`Durable::Now`] has returned, or when its tree was sealed. A failed
 //! fsync is an error and means that the bytes are gone: start again from the first copy, never repeat the fsync.
 //!
-//! A volume is a directory or a bucket of an object store ([`bucket`]), where a completed PUT is durable and sealing has
+//! A volume is a directory or a bucket of an object store, where a completed PUT is durable and sealing has
 //! nothing to do.
 //!
 //! A directory or bucket volume carries a marker with its id. [`Volume::open`] takes the id the database knows and refuses a
