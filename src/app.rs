@@ -8,6 +8,7 @@
 mod build;
 mod customers;
 mod kafka;
+mod object_stores;
 mod readiness;
 mod runner;
 mod server;
@@ -15,6 +16,7 @@ mod volumes;
 
 pub use build::{BuildError, beside_this_program, host_settings, make_state_directory, open_store};
 pub use kafka::kafka;
+pub use object_stores::ObjectStores;
 pub use server::{Server, StartError};
 
 use crate::config::{Config, Door, Live, Role};

@@ -7,7 +7,7 @@ mod gauges;
 
 use crate::delivery::pending::LeftOver;
 use crate::delivery::{self, By, Core, Duty, Feature};
-use crate::ids::Timestamp;
+use crate::ids::{Timestamp, VolumeName};
 use crate::in_tx;
 use crate::infra::db::{DbError, Lane, View};
 use crate::infra::telemetry::condition::Condition;
@@ -30,6 +30,10 @@ const TERM: Duration = Duration::from_secs(15);
 const WORKER_SILENCE: Duration = Duration::from_secs(7 * 86_400);
 /// Scratch files younger than this may belong to work in progress.
 const SCRATCH_AGE: Duration = Duration::from_secs(3600);
+/// An upload to a bucket that began longer ago is nobody's: each is ended or aborted by the call that began it.
+const UPLOAD_AGE: Duration = Duration::from_secs(86_400);
+/// Pause between two looks for such uploads.
+const UPLOADS_EVERY: Duration = Duration::from_secs(3600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -64,6 +68,7 @@ fn duties(core: &Arc<Core>) -> Vec<Duty> {
         Duty::new("metrics", By::Each, |_| MINUTE, core, fold_metrics),
         Duty::new("pending", By::Each, |config| config.keeper.pending_every.get(), &pending, decide_pending),
         Duty::new("tmp", By::Each, |config| config.keeper.tmp_every.get(), core, clear_tmp),
+        Duty::new("uploads", By::Leader, |_| UPLOADS_EVERY, core, abort_uploads),
     ]
 }
 
@@ -249,6 +254,21 @@ async fn clear_tmp(core: Arc<Core>) -> Result<(), DbError> {
     let cleared = tokio::task::spawn_blocking(move || clear_scratch(&core.tmp)).await;
     if let Ok(Err(error)) = cleared {
         tracing::warn!(%error, "the scratch directory could not be cleared");
+    }
+    Ok(())
+}
+
+/// Aborts uploads to buckets that a crash left: their parts are kept and paid for, and seen by nobody.
+async fn abort_uploads(core: Arc<Core>) -> Result<(), DbError> {
+    for volume in VolumeName::ALL.iter().map(|name| core.volume(*name)) {
+        let name = volume.name().to_owned();
+        match tokio::task::spawn_blocking(move || volume.sweep(UPLOAD_AGE)).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(swept)) => tracing::info!(volume = name, swept, "uploads that nobody ended were aborted"),
+            Ok(Err(error)) => {
+                tracing::warn!(volume = name, %error, why = %error.source, "uploads that nobody ended cannot be aborted");
+            }
+        }
     }
     Ok(())
 }

@@ -14,12 +14,12 @@ cd "$(dirname "$(realpath "$0")")/.."
 
 cargo_deny_version=0.20.2
 cargo_nextest_version=0.9.140
-backends=(sqlite postgres kafka postfix strace schemathesis)
+backends=(sqlite postgres kafka minio postfix strace schemathesis)
 repository=$PWD
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$repository/target/tools/bin:$PATH"
 export CARGO_TERM_COLOR=never
 
-# Readable by everyone: Postfix, PostgreSQL and Kafka run as users of their own.
+# Readable by everyone: Postfix, PostgreSQL, Kafka and MinIO run as users of their own.
 work=$(mktemp -d /tmp/headworks-test.XXXXXX)
 chmod 755 "$work"
 # What nextest says of every test, and what cargo says of documentation tests.
@@ -35,6 +35,9 @@ cleanup() {
     fi
     if [[ -d $work/kafka ]]; then
         tests/services/kafka/stop "$work/kafka" || true
+    fi
+    if [[ -d $work/minio ]]; then
+        tests/services/minio/stop "$work/minio" || true
     fi
     rm -rf "$work"
     exit "$status"
@@ -104,6 +107,7 @@ available() {
     echo sqlite
     if tests/services/postgres/bindir >/dev/null 2>&1; then echo postgres; fi
     if tests/services/kafka/jars >/dev/null 2>&1; then echo kafka; fi
+    if tests/services/minio/binary >/dev/null 2>&1; then echo minio; fi
     if [[ -x /usr/sbin/postfix ]] && ((EUID == 0)); then echo postfix; fi
     if is_installed strace; then echo strace; fi
     if is_installed schemathesis; then echo schemathesis; fi
@@ -137,6 +141,12 @@ start_servers() {
         printed=$(tests/services/kafka/start "$work/kafka")
         echo "$printed"
         export HEADWORKS_TEST_KAFKA=${printed##*KAFKA_BOOTSTRAP=}
+    fi
+    if grep -qx minio "$work/available"; then
+        # Endpoint, root user and password, one a line; tests take them as `ENDPOINT USER PASSWORD`.
+        printed=$(tests/services/minio/start "$work/minio" | sed 's/^export [^=]*=//' | tr '\n' ' ')
+        echo "minio: ${printed%% *}"
+        export HEADWORKS_TEST_MINIO=${printed% }
     fi
 }
 

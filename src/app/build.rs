@@ -9,6 +9,7 @@ use crate::delivery::{
 use crate::ids::{BootId, VolumeName};
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, Lite, LiteSettings, Pg, PgSettings, private};
 use crate::infra::host::{self, Host, RunError};
+use crate::infra::object_store::StoreError;
 use crate::infra::telemetry::condition::Condition;
 use crate::infra::telemetry::metrics::Metrics;
 use crate::infra::volume::VolumeError;
@@ -43,8 +44,11 @@ pub enum BuildError {
     #[error(transparent)]
     Store(#[from] DbError),
     /// A volume is not there, or not the one that was registered.
-    #[error(transparent)]
+    #[error("{error}: {why}", error = .0, why = .0.source)]
     Volume(#[from] VolumeError),
+    /// The object store of a volume cannot be used.
+    #[error(transparent)]
+    ObjectStore(#[from] StoreError),
     /// A feature cannot start: the mail feature without its spool, for example.
     #[error("{name}: {source}")]
     Feature {
@@ -79,7 +83,7 @@ pub(super) async fn core(
     let writers: RowWriters = FEATURES.iter().flat_map(|spec| spec.rows.iter().copied()).collect();
     let worker = enter(&db, &config, boot, &roles, &writers).await?;
     let used = volumes::used(FEATURES, &roles);
-    let volumes = volumes::open(&db, &config, &used).await?;
+    let volumes = volumes::open(&db, &config, &used, &tmp).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
     let host = if used.is_empty() { Host::idle(settings).await? } else { Host::start(settings).await? };

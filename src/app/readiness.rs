@@ -1,7 +1,7 @@
 //! What `/readyz` asks: the process, the store, the file systems and the sandbox that its features need, and what they add.
 
 use super::FEATURES;
-use crate::config::{Config, Customer, Live};
+use crate::config::{ByteSize, Config, Customer, Live};
 use crate::delivery::{Core, Feature};
 use crate::ids::VolumeName;
 use crate::in_tx;
@@ -93,7 +93,8 @@ fn volume_check(name: VolumeName, volume: &Arc<Volume>, live: &Live) -> Check {
         let text = |error: VolumeError| format!("{error}: {}", error.source);
         let config = live.config();
         volume.check().map_err(text)?;
-        has_room(volume.free().map_err(text)?.bytes, config.volume.get(name).min_free_bytes.bytes())?;
+        let least = config.volume.get(name).min_free_bytes.map_or(0, ByteSize::bytes);
+        has_room(volume.free().map_err(text)?.bytes, least)?;
         trial.write(|| volume.try_write().map_err(text))?;
         let below = |customer: &Customer| format!("{}/x", customer.name).parse::<SubPath>().ok();
         let damage = volume.damage(config.customers.iter().filter_map(below));

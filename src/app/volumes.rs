@@ -1,13 +1,15 @@
 //! The volumes of a process: opened and registered where a feature uses them in its roles, looked for everywhere else.
 
 use super::BuildError;
-use crate::config::{Config, Role, Volume as VolumeSettings};
+use super::object_stores::ObjectStores;
+use crate::config::{Config, Role};
 use crate::delivery::{self, FeatureSpec};
 use crate::ids::VolumeName;
 use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
-use crate::infra::volume::{Volume, Volumes};
+use crate::infra::volume::{BucketSettings, Volume, Volumes};
 use std::collections::BTreeSet;
+use std::path::Path;
 use uuid::Uuid;
 
 /// The volumes that the features use in these roles.
@@ -17,26 +19,41 @@ pub fn used(features: &[FeatureSpec], roles: &BTreeSet<Role>) -> BTreeSet<Volume
 }
 
 /// Opens the volumes in use: the marker of each must be the one the store knows, which on first use is registered. Of the
-/// others it opens those that are on this host; the rest is [away](Volume::away). Nothing is made or registered by looking.
+/// others it opens those that can be reached; the rest is [away](Volume::away). Nothing is made or registered by looking.
 ///
 /// # Errors
 /// When one in use is not there, or another one, or the store fails.
-pub async fn open(db: &Db, config: &Config, used: &BTreeSet<VolumeName>) -> Result<Volumes, BuildError> {
+pub async fn open(
+    db: &Db,
+    config: &Config,
+    used: &BTreeSet<VolumeName>,
+    tmp: &Path,
+) -> Result<Volumes, BuildError> {
+    let mut stores = ObjectStores::default();
     Volumes::open(async |name| {
-        let settings = config.volume.get(name);
         if used.contains(&name) {
-            open_one(db, name, settings).await
-        } else {
-            Ok(look_for(db, name, settings).await?)
+            return open_one(db, name, config, stores.bucket(config, name, tmp)?).await;
+        }
+        match stores.bucket(config, name, tmp) {
+            Ok(bucket) => Ok(look_for(db, name, config, bucket).await?),
+            Err(error) => Ok(Volume::away(name.word(), error.to_string())),
         }
     })
     .await
 }
 
-async fn open_one(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Result<Volume, BuildError> {
-    let name = name.word();
-    let volume = Volume::open(name, &settings.path, registered(db, name).await?)?;
-    let marker = volume.id();
+async fn open_one(
+    db: &Db,
+    name: VolumeName,
+    config: &Config,
+    bucket: Option<BucketSettings>,
+) -> Result<Volume, BuildError> {
+    let registered = registered(db, name.word()).await?;
+    let volume = match bucket {
+        Some(bucket) => Volume::open_bucket(name.word(), bucket, registered)?,
+        None => Volume::open(name.word(), directory(config, name), registered)?,
+    };
+    let (name, marker) = (name.word(), volume.id());
     let agreed = in_tx!(db, Lane::State, tx => delivery::store::register_volume(tx, name, marker)).await?;
     if agreed != marker {
         let why = format!("volume {name} has marker {marker}, but another process registered {agreed}");
@@ -45,13 +62,25 @@ async fn open_one(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Resul
     Ok(volume)
 }
 
-async fn look_for(db: &Db, name: VolumeName, settings: &VolumeSettings) -> Result<Volume, DbError> {
-    let name = name.word();
-    let Some(marker) = registered(db, name).await? else {
-        return Ok(Volume::away(name, "no server had used this volume when this process started"));
+async fn look_for(
+    db: &Db,
+    name: VolumeName,
+    config: &Config,
+    bucket: Option<BucketSettings>,
+) -> Result<Volume, DbError> {
+    let Some(marker) = registered(db, name.word()).await? else {
+        return Ok(Volume::away(name.word(), "no server had used this volume when this process started"));
     };
-    Ok(Volume::open(name, &settings.path, Some(marker))
-        .unwrap_or_else(|error| Volume::away(name, format!("{}: {}", settings.path.display(), error.source))))
+    let looked = match bucket {
+        Some(bucket) => Volume::look_into_bucket(name.word(), bucket, Some(marker)),
+        None => Volume::open(name.word(), directory(config, name), Some(marker)),
+    };
+    let place = config.volume.get(name).place();
+    Ok(looked.unwrap_or_else(|error| Volume::away(name.word(), format!("{place}: {}", error.source))))
+}
+
+fn directory(config: &Config, name: VolumeName) -> &Path {
+    config.volume.get(name).directory().unwrap_or_else(|| Path::new(""))
 }
 
 async fn registered(db: &Db, name: &'static str) -> Result<Option<Uuid>, DbError> {

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod deliveries;
 mod demo;
+mod doctor;
 mod gateway;
 mod held;
 mod ids;
@@ -112,6 +113,8 @@ enum Command {
     Log(log::Log),
     Verify(verify::Verify),
     #[command(subcommand)]
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
     Postfix(postfix::Postfix),
     Completions(shell::Completions),
     /// Print the manual page in roff format.
@@ -206,6 +209,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Relay(relay) => ask(global, async |api| relay.run(global, api).await).await,
         Command::Log(log) => ask(global, async |api| log.run(global, api).await).await,
         Command::Verify(verify) => verify.run(global).await,
+        Command::Doctor(doctor) => doctor.run(global).await,
         Command::Postfix(postfix) => postfix.run(global),
         Command::Completions(completions) => completions.run(),
         Command::Man => shell::man(),

@@ -7,6 +7,7 @@ use super::gateway::{Gateway, Here};
 use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
+use crate::app::ObjectStores;
 use crate::config::{Config, Role};
 use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
@@ -16,6 +17,7 @@ use crate::job::Interrupted;
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,7 +104,9 @@ fn line(finding: &Finding, outcome: Result<&'static str, String>) -> Value {
 }
 
 async fn search(gateway: &Gateway, config: &Config) -> Result<Vec<Finding>, Failure> {
-    let (inbox, archive) = (open(config, VolumeName::Inbox)?, open(config, VolumeName::Archive)?);
+    let mut stores = ObjectStores::default();
+    let inbox = open(config, &mut stores, VolumeName::Inbox)?;
+    let archive = open(config, &mut stores, VolumeName::Archive)?;
     let mut findings = Vec::new();
     let mut paths = BTreeSet::new();
     let mut pages = Pages::new(gateway, "/deliveries", None);
@@ -230,19 +234,19 @@ fn said(interrupted: &Interrupted) -> String {
     }
 }
 
-/// Opens a directory volume without creating anything.
-fn open(config: &Config, name: VolumeName) -> Result<Arc<Volume>, Failure> {
-    let settings = config.volume.get(name);
-    if !settings.path.is_dir() {
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("volume {name}: {} does not exist", settings.path.display()),
-        ));
+/// Opens a volume without creating anything.
+fn open(config: &Config, stores: &mut ObjectStores, name: VolumeName) -> Result<Arc<Volume>, Failure> {
+    let missing = |why: String| Failure::new(Exit::NotFound, format!("volume {name}: {why}"));
+    if let Some(bucket) = stores.bucket(config, name, &config.server.tmp_dir)? {
+        let opened = Volume::look_into_bucket(name.word(), bucket, None);
+        return opened.map(Arc::new).map_err(|error| missing(error.source.to_string()));
     }
-    if !Volume::is_marked(&settings.path) {
-        let why =
-            format!("volume {name}: the marker is missing in {}; is it mounted?", settings.path.display());
-        return Err(Failure::new(Exit::NotFound, why));
+    let path = config.volume.get(name).directory().unwrap_or_else(|| Path::new(""));
+    if !path.is_dir() {
+        return Err(missing(format!("{} does not exist", path.display())));
     }
-    Ok(Arc::new(Volume::open(name.word(), &settings.path, None)?))
+    if !Volume::is_marked(path) {
+        return Err(missing(format!("the marker is missing in {}; is it mounted?", path.display())));
+    }
+    Ok(Arc::new(Volume::open(name.word(), path, None)?))
 }

@@ -1,6 +1,7 @@
 //! Checks of settings that are valid one by one but not together.
 
 use super::error::{Mistake, nearest};
+use super::source::Fields;
 use super::tree::{Node, Value};
 use super::{Config, Door, KeyPath, Origin, Period, Role, Rule, Secret, SourceKind, StoreKind};
 use crate::ids::QueueName;
@@ -22,6 +23,8 @@ pub(super) fn check(config: &Config, tree: &Node, mistakes: &mut Vec<Mistake>) {
     check.customers(config);
     check.rules(config);
     check.kafka(config);
+    check.object_stores(config);
+    check.volumes(config);
 }
 
 pub(super) struct Check<'a> {
@@ -60,11 +63,9 @@ impl Check<'_> {
         );
         let mut directories = BTreeMap::new();
         for (name, volume) in config.volume.iter() {
-            self.once(
-                &mut directories,
-                config.server.state_dir.join(&volume.path).display().to_string(),
-                ["volume", name.word(), "path"],
-            );
+            let Some(path) = volume.directory() else { continue };
+            let path = config.server.state_dir.join(path).display().to_string();
+            self.once(&mut directories, path, ["volume", name.word(), "path"]);
         }
     }
 
@@ -169,7 +170,8 @@ impl Check<'_> {
                 ["source", at],
                 "names starting with _ are reserved for headworks",
             );
-            self.fields(at, source.kind);
+            let kind = source.kind;
+            self.fields(["source", at], &format!("source of kind {kind}"), &kind.fields());
             let kept = source.key_ttl.is_none_or(|ttl| !ttl.get().is_zero());
             self.expect(kept, ["source", at, "key_ttl"], "must be longer than zero");
             let is_delimiter = |delimiter: char| delimiter.is_ascii_punctuation() && delimiter != '@';
@@ -196,24 +198,21 @@ impl Check<'_> {
         self.expect(!takes_mail || config.mail_source().is_some(), ["server", "roles"], message);
     }
 
-    /// The fields of the source `name` are those of its kind.
-    fn fields(&mut self, name: &str, kind: SourceKind) {
-        let Some(Value::Table(section)) =
-            self.tree.at(&KeyPath::of(["source", name])).map(|node| &node.value)
-        else {
+    /// The fields of a section are those of its kind.
+    pub(super) fn fields(&mut self, section: [&str; 2], whose: &str, fields: &Fields) {
+        let Some(Value::Table(written)) = self.tree.at(&KeyPath::of(section)).map(|node| &node.value) else {
             return;
         };
         let stem = |key| Secret::SUFFIXES.iter().find_map(|end| str::strip_suffix(key, end)).unwrap_or(key);
-        let written: Vec<_> = section.iter().map(|(key, _)| (key, stem(key))).collect();
-        let fields = kind.fields();
+        let written: Vec<_> = written.iter().map(|(key, _)| (key, stem(key))).collect();
         let known: Vec<&str> = ["kind"].iter().chain(fields.needed).chain(fields.optional).copied().collect();
+        let [kind, name] = section;
         for (key, _) in written.iter().filter(|(_, field)| !known.contains(field)) {
-            let message =
-                format!("a source of kind {kind} does not have this setting; it has {}", known.join(", "));
-            self.expect(false, ["source", name, key], message);
+            let message = format!("a {whose} does not have this setting; it has {}", known.join(", "));
+            self.expect(false, [kind, name, key], message);
         }
         for field in fields.needed.iter().filter(|field| !written.iter().any(|(_, known)| known == *field)) {
-            self.expect(false, ["source", name], format!("a source of kind {kind} needs `{field}`"));
+            self.expect(false, section, format!("a {whose} needs `{field}`"));
         }
     }
 

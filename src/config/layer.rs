@@ -57,6 +57,7 @@ pub(super) fn merged(given: &Layers) -> (Table, Vec<Mistake>) {
     layers.push(flags(&given.flags, layers.len() + 1, &mut mistakes));
     layers.into_iter().for_each(|layer| merged.merge(&KeyPath::default(), layer));
     super::source::inherit(&mut merged, &defaults());
+    super::volume::drop_defaults_of_other_kinds(&mut merged);
     (merged, mistakes)
 }
 

@@ -5,7 +5,7 @@
 //!          └──────────── merged, later wins ───────────────┘                      tree
 //!                                 │ read again and again until nothing is wrong   read, input, fault, secret
 //!                                 ▼
-//!                              Config ─▶ do the settings fit each other?          check, check_kafka
+//!                              Config ─▶ do the settings fit each other?          check, check_kafka, check_s3
 //!                                 ▼
 //!                              Loaded ─▶ print, schema;  Live: swapped on SIGHUP
 //! ```
@@ -16,6 +16,7 @@
 
 mod check;
 mod check_kafka;
+mod check_s3;
 mod customer;
 mod error;
 mod fault;
@@ -32,6 +33,7 @@ mod period;
 mod print;
 mod read;
 mod rule;
+mod s3;
 mod schema;
 mod secret;
 mod server;
@@ -60,6 +62,7 @@ pub use modules::Modules;
 pub use pattern::{Pattern, Template};
 pub use period::Period;
 pub use rule::{Assignment, AttachmentLike, Rule, When};
+pub use s3::{S3, S3Checksums, S3Encryption, S3Login};
 pub use schema::schema;
 pub use secret::Secret;
 pub use server::{Format, Level, Server, Telemetry, Zone};
@@ -68,7 +71,7 @@ pub use source::{MailSource, RestSource, Source, SourceKind};
 pub use store::{Store, StoreKind};
 pub use tree::Origin;
 pub use upkeep::{Held, History, Keeper, Log};
-pub use volume::{Spool, Volume, VolumeKind, Volumes};
+pub use volume::{Spool, Volume, VolumeKind, VolumePlace, Volumes};
 
 use crate::ids::{QueueName, Slug};
 use schemars::JsonSchema;
@@ -95,6 +98,10 @@ pub struct Config {
     pub http: Http,
     /// The named stores of files.
     pub volume: Volumes,
+    /// Object stores that speak S3, by name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, S3>")]
+    pub s3: BTreeMap<Slug, S3>,
     /// The configured ways in, by name.
     #[serde(rename = "source")]
     #[schemars(with = "BTreeMap<String, Source>")]
@@ -205,7 +212,9 @@ impl Config {
         let anchor = |path: &mut PathBuf| *path = self.server.state_dir.join(&*path);
         anchor(&mut self.server.tmp_dir);
         anchor(&mut self.server.control_socket);
-        self.volume.iter_mut().for_each(|volume| anchor(&mut volume.path));
+        self.volume.iter_mut().filter_map(|volume| volume.path.as_mut()).for_each(anchor);
+        let files = self.s3.values_mut().flat_map(|store| [&mut store.ca, &mut store.profiles]);
+        files.flatten().for_each(anchor);
         anchor(&mut self.spool.path);
         let kafka = &mut self.kafka;
         [&mut kafka.ca, &mut kafka.certificate, &mut kafka.key].into_iter().flatten().for_each(anchor);

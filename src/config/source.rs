@@ -45,7 +45,7 @@ pub enum SourceKind {
     Rest,
 }
 
-/// The fields of a kind, besides `kind` itself. It refuses every other.
+/// The fields of a kind of source or volume, besides `kind` itself. It refuses every other.
 pub(super) struct Fields {
     pub needed: &'static [&'static str],
     pub optional: &'static [&'static str],

@@ -3,5 +3,6 @@
 pub mod db;
 pub mod host;
 pub mod kafka;
+pub mod object_store;
 pub mod telemetry;
 pub mod volume;

@@ -259,7 +259,7 @@ impl From<VolumeError> for Problem {
         use VolumeErrorKind as Volume;
         match error.kind {
             Volume::Away => Self::new(Kind::Unavailable, format!("{error}: {}", error.source)),
-            Volume::Full | Volume::Denied | Volume::Foreign | Volume::Io => {
+            Volume::Full | Volume::Denied | Volume::Foreign | Volume::Unsuitable | Volume::Io => {
                 Self::new(Kind::Unavailable, "").because(error)
             }
             Volume::Corrupt | Volume::NotFound => {

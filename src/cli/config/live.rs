@@ -11,8 +11,8 @@ use super::super::Failure;
 use super::super::client::Client;
 use super::super::gateway::Gateway;
 use super::super::local;
-use crate::app::beside_this_program;
-use crate::config::{Config, Loaded, Role, StoreKind, Volume as Settings};
+use crate::app::{ObjectStores, beside_this_program};
+use crate::config::{Config, Loaded, Role, StoreKind, VolumePlace};
 use crate::delivery::store::registered_volume;
 use crate::ids::VolumeName;
 use crate::infra::db::{DbError, ReadOnly, Schema, View, path_of};
@@ -70,9 +70,14 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
     lines.extend(directories(config));
     let (of_store, known) = store(config).await;
     lines.extend(of_store);
+    let mut stores = ObjectStores::default();
     for (name, settings) in config.volume.iter() {
         let registered = known.as_ref().map(|known| known.get(&name).copied());
-        lines.push(Line::new(name.word(), settings.path.display(), volume(name, settings, registered)));
+        let found = match settings.place() {
+            VolumePlace::Disk(path) => volume(name, path, registered),
+            VolumePlace::S3 { .. } => bucket(config, &mut stores, name, registered).await,
+        };
+        lines.push(Line::new(name.word(), settings.place(), found));
     }
     if config.server.roles.contains(&Role::Mail) {
         let path = &config.spool.path;
@@ -101,8 +106,9 @@ fn directories(config: &Config) -> [Line; 2] {
     let elsewhere = config
         .volume
         .iter()
-        .filter(|(_, volume)| matches!((device(&volume.path), device(tmp)), (Some(a), Some(b)) if a != b));
-    let elsewhere: Vec<_> = elsewhere.map(|(_, volume)| volume.path.display().to_string()).collect();
+        .filter_map(|(_, volume)| volume.directory())
+        .filter(|path| matches!((device(path), device(tmp)), (Some(a), Some(b)) if a != b));
+    let elsewhere: Vec<_> = elsewhere.map(|path| path.display().to_string()).collect();
     let near = match elsewhere.is_empty() {
         true => writable(tmp),
         false => Err(format!("on another file system than {}", elsewhere.join(", "))),
@@ -187,15 +193,33 @@ fn remark(schema: Schema) -> String {
 }
 
 /// `registered`: the volume's marker in the store; `None` if the store could not be read.
-fn volume(name: VolumeName, settings: &Settings, registered: Option<Option<Uuid>>) -> Result<String, String> {
-    match (registered, Volume::is_marked(&settings.path)) {
+fn volume(name: VolumeName, path: &Path, registered: Option<Option<Uuid>>) -> Result<String, String> {
+    match (registered, Volume::is_marked(path)) {
         (Some(None), false) => Ok(FIRST_START.into()),
         (_, false) => Err("the volume's marker is missing; is it mounted?".into()),
         (registered, true) => {
-            let opened = Volume::open(name.word(), &settings.path, registered.flatten());
+            let opened = Volume::open(name.word(), path, registered.flatten());
             opened.map(|volume| format!("marker {}", volume.id())).map_err(|error| error.to_string())
         }
     }
+}
+
+/// As [`volume`], of one in a bucket. The bucket must exist before the first start, which writes the marker.
+async fn bucket(
+    config: &Config,
+    stores: &mut ObjectStores,
+    name: VolumeName,
+    registered: Option<Option<Uuid>>,
+) -> Result<String, String> {
+    let found = stores.bucket(config, name, &config.server.tmp_dir).map_err(|error| error.to_string())?;
+    let Some(settings) = found else { return Ok(String::new()) };
+    let listed = settings.store.objects(&settings.bucket, &settings.prefix, Some(1)).await;
+    let is_empty = listed.map_err(|error| error.to_string())?.is_empty();
+    if is_empty && registered == Some(None) {
+        return Ok("empty; the first start will write its marker".into());
+    }
+    let looked = Volume::look_into_bucket(name.word(), settings, registered.flatten());
+    looked.map(|volume| format!("marker {}", volume.id())).map_err(|error| error.source.to_string())
 }
 
 fn spool(config: &Config, is_first_start: bool) -> Result<String, String> {

@@ -2,7 +2,8 @@
 
 use super::super::layer::DEFAULTS;
 use super::super::live::RELOADED;
-use super::super::{Layers, load, schema};
+use super::super::{Layers, Secret, load, schema};
+use crate::ids::VolumeName;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -68,6 +69,26 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
         assert_eq!(file.remove(entry).as_deref(), one["description"].as_str());
         assert!(structs.remove(&format!("kafka.{table}")).is_some());
     }
+    // One example entry has a key and one a profile.
+    let store = &schema()["properties"]["s3"]["additionalProperties"];
+    assert_eq!(file.remove("s3.main").as_deref(), store["description"].as_str());
+    assert!(file.remove("s3.aws").is_some() && structs.remove("s3").is_some());
+    let mut fields = Texts::new();
+    texts_of_structs("", store, &mut fields);
+    for (field, text) in fields.into_iter().filter(|(field, _)| !is_way(field)) {
+        let entries: &[&str] = match field.as_str() {
+            "profile" | "profiles" => &["aws"],
+            "login" => &["main", "aws"],
+            _ => &["main"],
+        };
+        entries.iter().for_each(|entry| drop(structs.insert(format!("s3.{entry}.{field}"), text.clone())));
+    }
+    // An example shows the one volume in a bucket.
+    for name in VolumeName::ALL.iter().filter(|name| **name != VolumeName::Archive) {
+        for field in ["s3", "bucket", "prefix"] {
+            assert!(structs.remove(&format!("volume.{name}.{field}")).is_some());
+        }
+    }
     // The file shows what each source has; sections say what it is, structs what any source is.
     for (source, lacks) in [("mail", &["delivery_bytes"][..]), ("rest", &["domains", "recipient_delimiter"])]
     {
@@ -96,6 +117,10 @@ fn every_setting_stands_in_the_file_with_its_comment_and_nothing_else_does() {
     assert_eq!(differences, [], "setting, what the file says, what the struct says");
 }
 
+fn is_way(field: &str) -> bool {
+    Secret::SUFFIXES.iter().any(|end| field.ends_with(end))
+}
+
 #[test]
 fn the_head_of_the_file_names_what_a_reload_takes_over() {
     let (_, told) = DEFAULTS.split_once("These settings and whole sections then take effect:\n").unwrap();
@@ -118,7 +143,7 @@ fn the_defaults_alone_are_right_and_so_are_the_examples() {
     let config =
         setup.load().map(|loaded| loaded.config().clone()).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!((config.customers.len(), config.rules.len(), config.queue.len()), (1, 1, 1));
-    assert_eq!((config.kafka.topics.len(), config.kafka.group.len()), (1, 1));
+    assert_eq!((config.kafka.topics.len(), config.kafka.group.len(), config.s3.len()), (1, 1, 2));
 }
 
 #[test]

@@ -45,8 +45,14 @@ fn words_mean_what_their_setting_is() {
     );
     assert_eq!((config.server.roles.len(), config.jobs.lease.get().as_secs()), (2, 60));
     assert_eq!(config.mail_source().unwrap().domains[0].as_str(), "a.example");
-    assert_eq!(config.volume.get(VolumeName::Inbox).path, config.server.state_dir.join("mail"));
-    assert_eq!(config.volume.get(VolumeName::Archive).path, config.server.state_dir.join("archive"));
+    assert_eq!(
+        config.volume.get(VolumeName::Inbox).directory(),
+        Some(&*config.server.state_dir.join("mail"))
+    );
+    assert_eq!(
+        config.volume.get(VolumeName::Archive).directory(),
+        Some(&*config.server.state_dir.join("archive"))
+    );
 }
 
 #[test]

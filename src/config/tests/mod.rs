@@ -4,6 +4,7 @@ mod complete;
 mod kafka;
 mod layers;
 mod mistakes;
+mod s3;
 mod secrets;
 mod sources;
 

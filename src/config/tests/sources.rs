@@ -81,6 +81,6 @@ fn every_volume_has_settings_and_a_directory_of_its_own() {
     let names: Vec<VolumeName> = config.volume.iter().map(|(name, _)| name).collect();
     assert_eq!(names, VolumeName::ALL);
     for name in names {
-        assert_eq!(config.volume.get(name).path, config.server.state_dir.join(name.word()));
+        assert_eq!(config.volume.get(name).directory(), Some(&*config.server.state_dir.join(name.word())));
     }
 }

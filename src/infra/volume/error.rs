@@ -27,7 +27,9 @@ pub enum VolumeErrorKind {
     TooLarge,
     /// The bytes to store could not be read from where they come from; the volume itself is well.
     Input,
-    /// Anything else the system reported.
+    /// The object store lacks what a volume needs.
+    Unsuitable,
+    /// Anything else the system or the object store reported.
     Io,
 }
 
@@ -43,6 +45,7 @@ impl fmt::Display for VolumeErrorKind {
             Self::Corrupt => "not what headworks stores",
             Self::TooLarge => "too large",
             Self::Input => "bytes to store could not be read",
+            Self::Unsuitable => "not suited for a volume",
             Self::Io => "input or output failed",
         })
     }

@@ -10,7 +10,10 @@
 //! another ([`Placed`]). It is durable when `put` with [`Durable::Now`] has returned, or when its tree was sealed. A failed
 //! fsync is an error and means that the bytes are gone: start again from the first copy, never repeat the fsync.
 //!
-//! A directory volume carries a marker with its id. [`Volume::open`] takes the id the database knows and refuses a
+//! A volume is a directory or a bucket of an object store, where a completed PUT is durable and sealing has
+//! nothing to do.
+//!
+//! A directory or bucket volume carries a marker with its id. [`Volume::open`] takes the id the database knows and refuses a
 //! directory with another marker or none, which is what an unmounted file system looks like. Below the opened root
 //! nothing follows a symbolic link or leaves the volume (`openat2`). A process that has no need of a volume may go on
 //! without it: it holds a volume that is [away](Volume::away), which refuses everything and says why.
@@ -19,10 +22,12 @@
 //! async face here that would hop threads per file.
 
 mod away;
+mod bucket;
 #[cfg(test)]
 mod conformance;
 mod disk;
 mod error;
+mod marker;
 mod memory;
 mod source;
 mod sub_path;
@@ -30,6 +35,7 @@ mod volumes;
 
 pub use volumes::Volumes;
 
+pub use bucket::BucketSettings;
 pub use error::{VolumeError, VolumeErrorKind};
 pub use source::{FileRange, Placed, Source, Stored};
 pub use sub_path::{BadSubPath, SubPath};
@@ -38,8 +44,10 @@ use crate::ids::Timestamp;
 use error::Fault;
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Length of what [`Volume::try_write`] writes.
@@ -50,6 +58,8 @@ const TRIAL_BYTES: usize = 4096;
 pub enum Volume {
     /// A directory of this machine, or one mounted here.
     Disk(Arc<disk::Disk>),
+    /// A bucket of an object store.
+    Bucket(Arc<bucket::Bucket>),
     /// Memory of this process, gone with it.
     Memory(Arc<memory::Memory>),
     /// Not to be had in this process.
@@ -105,6 +115,7 @@ macro_rules! on {
     ($self:ident, $action:literal, $path:expr, $method:ident($($argument:expr),*)) => {
         match $self {
             Volume::Disk(disk) => disk.$method($($argument),*),
+            Volume::Bucket(bucket) => bucket.$method($($argument),*),
             Volume::Memory(memory) => memory.$method($($argument),*),
             Volume::Away(away) => Err(away.fault()),
         }
@@ -124,6 +135,45 @@ impl Volume {
         match disk::Disk::open(name, root, registered) {
             Ok(disk) => Ok(Self::Disk(Arc::new(disk))),
             Err(fault) => Err(fault.at(root.display().to_string()).with(name, "open", &SubPath::root())),
+        }
+    }
+
+    /// Opens the bucket volume `name`, inside a tokio runtime of many threads; blocks. `registered` as for
+    /// [`Volume::open`]. Before that the store is tried: it must never replace an object that is there.
+    ///
+    /// # Errors
+    /// [`VolumeErrorKind::Unsuitable`] when the store replaces objects; [`VolumeErrorKind::Foreign`] when the bucket or the
+    /// marker is missing, or the marker is another one; what the store reports.
+    pub fn open_bucket(
+        name: &str,
+        settings: BucketSettings,
+        registered: Option<Uuid>,
+    ) -> Result<Self, VolumeError> {
+        Self::bucket(name, settings, registered, true)
+    }
+
+    /// As [`open_bucket`](Self::open_bucket), for who looks at a volume that a server has used: nothing is written.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn look_into_bucket(
+        name: &str,
+        settings: BucketSettings,
+        registered: Option<Uuid>,
+    ) -> Result<Self, VolumeError> {
+        Self::bucket(name, settings, registered, false)
+    }
+
+    fn bucket(
+        name: &str,
+        settings: BucketSettings,
+        registered: Option<Uuid>,
+        probe: bool,
+    ) -> Result<Self, VolumeError> {
+        let place = format!("{}/{}", settings.bucket, settings.prefix);
+        match bucket::Bucket::open(name, settings, registered, probe) {
+            Ok(bucket) => Ok(Self::Bucket(Arc::new(bucket))),
+            Err(fault) => Err(fault.at(place).with(name, "open", &SubPath::root())),
         }
     }
 
@@ -156,6 +206,7 @@ impl Volume {
     pub fn name(&self) -> &str {
         match self {
             Self::Disk(disk) => disk.name(),
+            Self::Bucket(bucket) => bucket.name(),
             Self::Memory(memory) => memory.name(),
             Self::Away(away) => away.name(),
         }
@@ -166,6 +217,7 @@ impl Volume {
     pub fn id(&self) -> Uuid {
         match self {
             Self::Disk(disk) => disk.id(),
+            Self::Bucket(bucket) => bucket.id(),
             Self::Memory(memory) => memory.id(),
             Self::Away(_) => Uuid::nil(),
         }
@@ -194,6 +246,22 @@ impl Volume {
     /// [`VolumeErrorKind::NotFound`], or what the system reports.
     pub fn open_file(&self, path: &SubPath) -> Result<File, VolumeError> {
         on!(self, "open", path, open_file(path))
+    }
+
+    /// Opens a file for reading `len_bytes` from byte `offset` on, where its cursor stands; what is beyond need not be there.
+    ///
+    /// # Errors
+    /// As [`Volume::open_file`].
+    pub fn open_range(&self, path: &SubPath, offset: u64, len_bytes: u64) -> Result<File, VolumeError> {
+        if let Self::Bucket(bucket) = self {
+            let opened = bucket.open_range(path, offset, len_bytes);
+            return opened.map_err(|fault| self.failed(fault, "open", path));
+        }
+        let mut file = self.open_file(path)?;
+        match file.seek(SeekFrom::Start(offset)) {
+            Ok(_) => Ok(file),
+            Err(error) => Err(self.failed(error.into(), "open", path)),
+        }
     }
 
     /// A whole file of at most `limit_bytes`.
@@ -277,6 +345,7 @@ impl Volume {
     pub fn check(&self) -> Result<(), VolumeError> {
         let checked = match self {
             Self::Disk(disk) => disk.check(),
+            Self::Bucket(bucket) => bucket.check(),
             Self::Memory(_) => Ok(()),
             Self::Away(away) => Err(away.fault()),
         };
@@ -297,7 +366,21 @@ impl Volume {
     pub fn damage(&self, paths: impl Iterator<Item = SubPath>) -> BTreeSet<SubPath> {
         match self {
             Self::Disk(disk) => disk.damage(paths),
-            Self::Memory(_) | Self::Away(_) => BTreeSet::new(),
+            Self::Bucket(_) | Self::Memory(_) | Self::Away(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Ends what a crash left half-written where nobody sees it, if it began longer ago than `age`: uploads in parts to a
+    /// bucket. Returns how many.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub fn sweep(&self, age: Duration) -> Result<usize, VolumeError> {
+        match self {
+            Self::Bucket(bucket) => {
+                bucket.sweep(age).map_err(|fault| self.failed(fault, "sweep", &SubPath::root()))
+            }
+            Self::Disk(_) | Self::Memory(_) | Self::Away(_) => Ok(0),
         }
     }
 

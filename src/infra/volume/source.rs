@@ -85,9 +85,15 @@ pub(super) struct Hashing<R> {
     len_bytes: u64,
 }
 
-impl<R: Read> Hashing<R> {
+impl<R> Hashing<R> {
     pub fn new(inner: R) -> Self {
         Self { inner, hash: sha2::Sha256::new(), len_bytes: 0 }
+    }
+
+    /// Counts bytes that came another way.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.len_bytes += bytes.len() as u64;
     }
 
     pub fn stored(self) -> Stored {
@@ -98,8 +104,7 @@ impl<R: Read> Hashing<R> {
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..got]);
-        self.len_bytes += got as u64;
+        self.update(&buffer[..got]);
         Ok(got)
     }
 }

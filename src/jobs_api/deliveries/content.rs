@@ -17,8 +17,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
@@ -147,14 +145,7 @@ async fn read(api: &Ctx, row: &DeliveryRow, name: &str, (first, len): (u64, u64)
     let path: SubPath = row.path.clone().unwrap_or_default().parse().map_err(Problem::internal)?;
     let path = path.join(name).map_err(Problem::internal)?;
     let inbox = Arc::clone(&api.inbox);
-    let file =
-        tokio::task::spawn_blocking(move || inbox.open_file(&path)).await.map_err(Problem::internal)??;
-    let file = tokio::fs::File::from_std(at(file, first).map_err(Problem::internal)?);
+    let opened = tokio::task::spawn_blocking(move || inbox.open_range(&path, first, len)).await;
+    let file = tokio::fs::File::from_std(opened.map_err(Problem::internal)??);
     Ok(Body::from_stream(ReaderStream::new(file.take(len))))
-}
-
-/// The file, to be read from byte `first` on.
-fn at(mut file: File, first: u64) -> io::Result<File> {
-    file.seek(SeekFrom::Start(first))?;
-    Ok(file)
 }

@@ -7,6 +7,7 @@ use crate::infra::volume::{
 use std::io::{self, Read};
 
 suite! {
+    in_a_bucket_too:
     what_was_put_is_read_back,
     a_reader_is_hashed_on_its_way,
     a_range_of_a_file_arrives_whole,
@@ -35,6 +36,9 @@ fn what_was_put_is_read_back(volume: &Volume) {
         assert_eq!(volume.read_range(&at(path), 80, 1).unwrap(), b"");
         assert_eq!(volume.digest(&at(path)).unwrap(), Stored::of(b"0123456789"));
         let mut text = String::new();
+        volume.open_range(&at(path), 3, 4).unwrap().take(4).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "3456");
+        text.clear();
         volume.open_file(&at(path)).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "0123456789");
     }

@@ -1,19 +1,30 @@
 //! What volumes promise: [`every`] holds for all of them, [`directories`] for those that have directories and modes.
 //!
 //! Run on a directory, on a directory of a file system that cannot hold files without a name, and on memory. A volume without
-//! directories runs the first suite only.
+//! directories runs the first suite only: a bucket of a real MinIO, where there is one.
 
 mod directories;
 mod every;
 
 use super::disk::Disk;
-use super::{Durable, Placed, Source, SubPath, Volume};
+use super::{BucketSettings, Durable, Placed, Source, SubPath, Volume};
+use crate::infra::object_store::tests::minio;
 use std::sync::Arc;
 
 const CAPACITY_BYTES: u64 = 1 << 20;
 
 /// A test for each promise of a suite, on each kind of volume.
 macro_rules! suite {
+    (in_a_bucket_too: $($promise:ident),+ $(,)?) => {
+        suite! { $($promise),+ }
+        mod bucket {
+            $(#[test] fn $promise() {
+                if let Some(volume) = super::super::in_a_bucket() {
+                    super::$promise(&volume);
+                }
+            })+
+        }
+    };
     ($($promise:ident),+ $(,)?) => {
         mod directory {
             $(#[test] fn $promise() {
@@ -39,6 +50,14 @@ use suite;
 /// A directory on a file system that cannot hold files without a name.
 fn with_stage_names(dir: &std::path::Path) -> Volume {
     Volume::Disk(Arc::new(Disk::open("inbox", dir, None).unwrap().with_stage_names()))
+}
+
+/// A new bucket of a MinIO; `None` where there is none.
+fn in_a_bucket() -> Option<Volume> {
+    let (store, bucket) = minio::fresh_bucket()?;
+    let _guard = minio::runtime().enter();
+    let place = BucketSettings { store, bucket, prefix: "pre/fix".into(), tmp: std::env::temp_dir() };
+    Some(Volume::open_bucket("inbox", place, None).unwrap())
 }
 
 fn at(path: &str) -> SubPath {

@@ -1,6 +1,7 @@
 //! The file that says which volume a directory is.
 
 use super::super::error::{Fault, VolumeErrorKind};
+use super::super::marker::{LIMIT_BYTES, Marker, NAME};
 use super::super::{Placed, Source};
 use super::{READ, put};
 use rustix::fd::OwnedFd;
@@ -10,32 +11,6 @@ use std::fs::File;
 use std::io::Read;
 use uuid::Uuid;
 
-/// Name of the marker in the volume's root.
-pub(super) const NAME: &str = ".headworks-volume";
-/// First line of a marker; the id and the name of the volume follow, one a line.
-const FORMAT: &str = "headworks-volume/1";
-const LIMIT_BYTES: u64 = 4096;
-
-#[derive(Debug, PartialEq, Eq)]
-struct Marker {
-    id: Uuid,
-    volume: String,
-}
-
-impl Marker {
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        let format = lines.next()?;
-        let id = lines.next()?.parse().ok()?;
-        let volume = lines.next()?.to_owned();
-        (format == FORMAT && lines.next().is_none()).then_some(Self { id, volume })
-    }
-
-    fn text(&self) -> String {
-        format!("{FORMAT}\n{}\n{}\n", self.id, self.volume)
-    }
-}
-
 /// The id of the volume in `root`: the one on its marker, or a new one where there is no marker and none is registered.
 pub(super) fn check_or_create(
     root: &OwnedFd,
@@ -44,13 +19,13 @@ pub(super) fn check_or_create(
     registered: Option<Uuid>,
 ) -> Result<Uuid, Fault> {
     if let Some(marker) = read(root)? {
-        return check(&marker, volume, registered);
+        return marker.check(volume, registered);
     }
     if let Some(id) = registered {
         let detail = format!("no marker {NAME}, registered is {id}; is it mounted?");
         return Err(Fault::new(VolumeErrorKind::Foreign, detail));
     }
-    let fresh = Marker { id: Uuid::new_v4(), volume: volume.to_owned() };
+    let fresh = Marker::fresh(volume);
     match put::put_in(root, NAME, nameless, Source::Bytes(fresh.text().as_bytes()), true)? {
         Placed::New(_) | Placed::Same(_) => {
             super::sync(root)?;
@@ -58,22 +33,10 @@ pub(super) fn check_or_create(
         }
         // Another process was first; its marker counts.
         Placed::Other { .. } => match read(root)? {
-            Some(marker) => check(&marker, volume, None),
+            Some(marker) => marker.check(volume, None),
             None => Err(Fault::new(VolumeErrorKind::Foreign, "the marker vanished").at(NAME)),
         },
     }
-}
-
-fn check(marker: &Marker, volume: &str, registered: Option<Uuid>) -> Result<Uuid, Fault> {
-    let registered = registered.unwrap_or(marker.id);
-    if marker.id == registered && marker.volume == volume {
-        return Ok(marker.id);
-    }
-    let detail = format!(
-        "the marker is of {} {}, registered is {volume} {registered}; is the right file system mounted?",
-        marker.volume, marker.id
-    );
-    Err(Fault::new(VolumeErrorKind::Foreign, detail))
 }
 
 fn read(root: &OwnedFd) -> Result<Option<Marker>, Fault> {
@@ -84,10 +47,7 @@ fn read(root: &OwnedFd) -> Result<Option<Marker>, Fault> {
     };
     let mut bytes = Vec::new();
     file.take(LIMIT_BYTES).read_to_end(&mut bytes)?;
-    match std::str::from_utf8(&bytes).ok().and_then(Marker::parse) {
-        Some(marker) => Ok(Some(marker)),
-        None => Err(Fault::new(VolumeErrorKind::Corrupt, "not a marker of version 1").at(NAME)),
-    }
+    Marker::read(&bytes).map(Some)
 }
 
 #[cfg(test)]
@@ -95,13 +55,6 @@ mod tests {
     use super::Marker;
     use crate::infra::volume::{Volume, VolumeErrorKind};
     use uuid::Uuid;
-
-    #[test]
-    fn a_marker_reads_back_as_written() {
-        let marker = Marker { id: Uuid::from_u128(7), volume: "inbox".into() };
-        assert_eq!(Marker::parse(&marker.text()), Some(marker));
-        assert_eq!(Marker::parse("headworks-volume/2\n"), None);
-    }
 
     #[test]
     fn first_use_makes_a_marker_and_later_use_finds_it() {

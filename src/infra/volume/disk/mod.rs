@@ -234,7 +234,7 @@ impl Disk {
 }
 
 pub(super) fn is_marked(root: &Path) -> bool {
-    root.join(marker::NAME).is_file()
+    root.join(super::marker::NAME).is_file()
 }
 
 /// Makes the volume's directory and what is missing above it, durably.
