@@ -1,10 +1,11 @@
 //! A server at work: an [`App`] that runs and is served.
 
 use super::App;
-use crate::config::{Config, Door, Network, Role};
+use crate::config::{self, ClientCertificate, Config, Door, Network, Role};
 use crate::web::control::Control;
 use crate::web::health::Health;
 use crate::web::listen::{self, Limits, Listen, ListenError, Serving};
+use crate::web::tls::{Clients, Files, Tls, TlsError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,14 @@ pub enum StartError {
     /// An address or the control socket cannot be served.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A certificate cannot be used.
+    #[error("listen {address}: {error}")]
+    Tls {
+        /// The address that would show it.
+        address: SocketAddr,
+        /// What is wrong.
+        error: TlsError,
+    },
     /// The API document cannot be written.
     #[error("openapi.json: {0}")]
     Document(#[from] serde_json::Error),
@@ -61,6 +70,11 @@ impl Server {
         self.serving.addresses()
     }
 
+    /// Reads the certificates of all addresses again.
+    pub fn reload_certificates(&self) {
+        self.serving.reload_certificates();
+    }
+
     /// Stops accepting, lets what runs finish within the grace, gives back what does not, closes the store.
     pub async fn stop(self) {
         let grace = self.app.core.live.config().server.shutdown_grace.get();
@@ -78,7 +92,9 @@ impl Server {
 async fn serve(app: &App, config: &Config, health: &Health) -> Result<Serving, StartError> {
     let mut listens = Vec::new();
     for listen in config.listen.iter().filter(|_| config.server.roles.contains(&Role::Http)) {
-        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, health)? });
+        let tls = tls_files(listen).map(Tls::load).transpose();
+        let tls = tls.map_err(|error| StartError::Tls { address: listen.address, error })?;
+        listens.push(Listen { address: listen.address, router: app.router(&listen.doors, health)?, tls });
     }
     let path = config.server.control_socket.clone();
     let control = Control { path, router: app.router(&[Door::Api].into(), health)? };
@@ -93,6 +109,18 @@ async fn serve(app: &App, config: &Config, health: &Health) -> Result<Serving, S
         trusted_proxies: http.trusted_proxies.iter().map(Network::get).collect(),
     };
     Ok(listen::start(listens, Some(control), limits).await?)
+}
+
+/// The files of an address that speaks TLS.
+#[must_use]
+pub fn tls_files(listen: &config::Listen) -> Option<Files> {
+    let (certificate, key) = (listen.certificate.clone()?, listen.key.clone()?);
+    let clients = match (listen.client_ca.clone(), listen.client_certificate.unwrap_or_default()) {
+        (None, _) => Clients::All,
+        (Some(file), ClientCertificate::Required) => Clients::OnlyWith(file),
+        (Some(file), ClientCertificate::Optional) => Clients::With(file),
+    };
+    Some(Files { certificate, key, clients })
 }
 
 /// Raises the limit of open files as far as this process may: without a free one no connection is accepted.

@@ -64,7 +64,10 @@ pub async fn start(live: Live, metrics: Metrics) -> Result<(Server, Signals), Fa
 pub async fn until_told(server: Server, mut signals: Signals, layers: &Layers) {
     loop {
         tokio::select! {
-            _ = signals.hang_up.recv() => reload(&server.app.core.live, layers),
+            _ = signals.hang_up.recv() => {
+                reload(&server.app.core.live, layers);
+                server.reload_certificates();
+            }
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
         }

@@ -149,6 +149,23 @@ impl Check<'_> {
             if listen.address.port() != 0 {
                 self.once(&mut seen, listen.address, ["listen", &index, "address"]);
             }
+            let needs = [
+                ("key", listen.certificate.is_some() && listen.key.is_none(), "is needed beside certificate"),
+                ("certificate", listen.certificate.is_none() && listen.key.is_some(), "is needed beside key"),
+                (
+                    "certificate",
+                    listen.certificate.is_none() && listen.key.is_none() && listen.client_ca.is_some(),
+                    "is needed beside client_ca",
+                ),
+                (
+                    "client_ca",
+                    listen.client_ca.is_none() && listen.client_certificate.is_some(),
+                    "is needed beside client_certificate",
+                ),
+            ];
+            for (field, is_missing, what) in needs {
+                self.expect(!is_missing, ["listen", &index, field], what);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 /// One address to listen on. A list in a configuration file replaces this one.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -16,6 +17,33 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Doors served there: api.
     pub doors: BTreeSet<Door>,
+    /// TLS: file of the certificate and those between it and its CA, PEM. Without one the address speaks plain HTTP. The files are read
+    /// again on SIGHUP.
+    pub certificate: Option<PathBuf>,
+    /// TLS: file of the certificate's key, PEM. It may be the file of the certificate.
+    pub key: Option<PathBuf>,
+    /// TLS: file of the CA certificates of clients, PEM. Clients are asked for a certificate of one of these.
+    pub client_ca: Option<PathBuf>,
+    /// TLS: whether a client without a certificate is refused: required or optional.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+impl Listen {
+    /// The files it names.
+    pub(super) fn files(&mut self) -> [&mut Option<PathBuf>; 3] {
+        [&mut self.certificate, &mut self.key, &mut self.client_ca]
+    }
+}
+
+/// Whether clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificate {
+    /// One without is refused.
+    #[default]
+    Required,
+    /// One without may connect; one with a wrong certificate may not.
+    Optional,
 }
 
 /// A group of URLs served together.

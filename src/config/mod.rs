@@ -49,7 +49,7 @@ mod volume;
 pub use crate::ids::Role;
 pub use customer::{Address, Customer, Folded};
 pub use error::{Errors, KeyPath, Mistake};
-pub use http::{Door, Http, Listen, Network};
+pub use http::{ClientCertificate, Door, Http, Listen, Network};
 pub use jobs::{Jobs, QueueException, QueueLimits};
 pub use kafka::{
     Broker, Cleanup, Compression, Group, Kafka, KafkaDelivery, Partitioner, SaslMechanism, Security, Topic,
@@ -215,6 +215,7 @@ impl Config {
         self.volume.iter_mut().filter_map(|volume| volume.path.as_mut()).for_each(anchor);
         let files = self.s3.values_mut().flat_map(|store| [&mut store.ca, &mut store.profiles]);
         files.flatten().for_each(anchor);
+        self.listen.iter_mut().flat_map(Listen::files).flatten().for_each(anchor);
         anchor(&mut self.spool.path);
         let kafka = &mut self.kafka;
         [&mut kafka.ca, &mut kafka.certificate, &mut kafka.key].into_iter().flatten().for_each(anchor);

@@ -9,12 +9,13 @@
 //! [`places`](super::places) for what becomes of more. A head must arrive within [`Limits::header_timeout`], counted from
 //! the connection's begin or the end of the request before; so a connection without a request ends too, and a client that
 //! sends one byte at a time holds its place no longer than one that is fast. HTTP/1.1 only: a proxy in front may speak
-//! HTTP/2. What is no HTTP, or over the limits of a head, never becomes a request: it gets 400 or 431 without a body.
+//! HTTP/2. On an address with a certificate the handshake of [TLS](super::tls) comes first. What is no HTTP, or over the limits of a head, never becomes a request: it gets 400 or 431 without a body.
 
 use super::control::{self, Control};
 use super::edge::Reserved;
 use super::host;
 use super::places::{Place, Places};
+use super::tls::Tls;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use hyper::server::conn::http1;
@@ -27,7 +28,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -59,6 +60,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// What is served. A request carries its peer as `ConnectInfo<SocketAddr>`.
     pub router: Router,
+    /// What it speaks TLS with; plain HTTP without.
+    pub tls: Option<Tls>,
 }
 
 /// Why nothing is served.
@@ -75,6 +78,7 @@ pub struct ListenError {
 #[derive(Debug)]
 pub struct Serving {
     addresses: Vec<SocketAddr>,
+    tls: Vec<(SocketAddr, Tls)>,
     connections: Connections,
 }
 
@@ -97,11 +101,11 @@ pub async fn start(
     limits: Limits,
 ) -> Result<Serving, ListenError> {
     let mut bound = Vec::with_capacity(listens.len());
-    for Listen { address, router } in listens {
+    for Listen { address, router, tls } in listens {
         let named = |source| ListenError { place: address.to_string(), source };
         let listener = TcpListener::bind(address).await.map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
-        bound.push((listener, address, router));
+        bound.push((listener, address, router, tls));
     }
     let connections = Connections {
         stop: CancellationToken::new(),
@@ -112,12 +116,14 @@ pub async fn start(
     if let Some(control) = control {
         control::start(control, &connections)?;
     }
-    let addresses = bound.iter().map(|(_, address, _)| *address).collect();
-    for (listener, address, router) in bound {
-        tracing::info!(%address, "listening");
-        connections.tasks.spawn(accept(listener, router, connections.clone()));
+    let addresses = bound.iter().map(|(_, address, ..)| *address).collect();
+    let mut certificates = Vec::new();
+    for (listener, address, router, tls) in bound {
+        tracing::info!(%address, tls = tls.is_some(), "listening");
+        certificates.extend(tls.clone().map(|tls| (address, tls)));
+        connections.tasks.spawn(accept(listener, router, tls, connections.clone()));
     }
-    Ok(Serving { addresses, connections })
+    Ok(Serving { addresses, tls: certificates, connections })
 }
 
 impl Serving {
@@ -125,6 +131,16 @@ impl Serving {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Reads the certificates of all addresses again. One that cannot be used is logged, and the one before stays.
+    pub fn reload_certificates(&self) {
+        for (address, tls) in &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!(%address, "the certificate was read again"),
+                Err(error) => tracing::error!(%address, %error, "the certificate before stays in use"),
+            }
+        }
     }
 
     /// Stops accepting, lets requests finish for `grace`, then cuts what is left; returns how many connections that
@@ -143,7 +159,7 @@ impl Serving {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, connections: Connections) {
+async fn accept(listener: TcpListener, router: Router, tls: Option<Tls>, connections: Connections) {
     let Limits { connections: most, reserved_connections: reserved, trusted_proxies, .. } =
         &connections.limits;
     let places = Places::new(*most, *reserved, trusted_proxies.clone());
@@ -166,7 +182,11 @@ async fn accept(listener: TcpListener, router: Router, connections: Connections)
                     tracing::debug!(%error, "a connection ended before it was served");
                     continue;
                 }
-                connections.serve(stream, router.clone(), ConnectInfo(peer), Arc::new(place));
+                let (router, peer, place) = (router.clone(), ConnectInfo(peer), Arc::new(place));
+                match &tls {
+                    Some(tls) => connections.serve_tls(stream, tls, router, peer, place),
+                    None => connections.serve(stream, router, peer, place),
+                }
             }
             Err(error) => pause(&error).await,
         }
@@ -197,39 +217,68 @@ impl Connections {
         P: Clone + Send + Sync + 'static,
     {
         let connections = self.clone();
+        self.tasks.spawn(async move { connections.run(stream, router, peer, place).await });
+    }
+
+    /// As [`serve`](Self::serve), after the handshake of TLS, which has the time of a head.
+    fn serve_tls(
+        &self,
+        stream: TcpStream,
+        tls: &Tls,
+        router: Router,
+        peer: ConnectInfo<SocketAddr>,
+        place: Arc<Place>,
+    ) {
+        let (connections, handshake) = (self.clone(), tls.acceptor().accept(stream));
         self.tasks.spawn(async move {
-            let mut http = connections.http();
-            // Who has a reserved place goes as soon as it was served.
-            http.keep_alive(!place.is_reserved());
-            let taken = Arc::clone(&place);
-            let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
-                taken.head_came();
-                request.extensions_mut().insert(peer.clone());
-                if taken.is_reserved() {
-                    request.extensions_mut().insert(Reserved);
-                }
-                host::check(&mut request);
-                router.clone().oneshot(request)
-            });
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = place.lost() => Ok(()),
-                () = connections.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection => ended,
-                        () = connections.cut.cancelled() => Ok(()),
-                    }
-                }
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(connections.limits.header_timeout, handshake) => shaken,
+                () = place.lost() => return,
+                () = connections.stop.cancelled() => return,
             };
-            if let Err(error) = ended {
-                // Clients go away, and slow ones are timed out; neither is a failure of ours.
-                tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
+            match shaken {
+                Ok(Ok(stream)) => connections.run(stream, router, peer, place).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
-            drop(place);
         });
+    }
+
+    async fn run<I, P>(&self, stream: I, router: Router, peer: P, place: Arc<Place>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        P: Clone + Send + Sync + 'static,
+    {
+        let mut http = self.http();
+        // Who has a reserved place goes as soon as it was served.
+        http.keep_alive(!place.is_reserved());
+        let taken = Arc::clone(&place);
+        let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+            taken.head_came();
+            request.extensions_mut().insert(peer.clone());
+            if taken.is_reserved() {
+                request.extensions_mut().insert(Reserved);
+            }
+            host::check(&mut request);
+            router.clone().oneshot(request)
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = place.lost() => Ok(()),
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = self.cut.cancelled() => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            // Clients go away, and slow ones are timed out; neither is a failure of ours.
+            tracing::debug!(error = &error as &dyn std::error::Error, "connection ended early");
+        }
     }
 
     fn http(&self) -> http1::Builder {

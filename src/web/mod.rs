@@ -1,7 +1,7 @@
 //! The HTTP kit that all doors are built from; knows none of them.
 //!
 //! ```text
-//!   listen      accept, places, limits of headers, drain                control   the same on a Unix socket
+//!   listen      accept, TLS, places, limits of headers, drain           control   the same on a Unix socket
 //!     └ edge    request id, span, one line per request, panics, unknown routes and methods
 //!         └ a feature's routes: thin handlers that take
 //!             May<Read>        the permission (caller, permit; keys in key/)
@@ -47,6 +47,7 @@ pub mod refusal;
 pub mod request_id;
 pub mod since;
 pub mod text;
+pub mod tls;
 pub mod wait;
 
 pub use body::{BodyError, Cap};

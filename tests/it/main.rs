@@ -9,6 +9,7 @@ mod appliance;
 mod archive_cases;
 mod buckets;
 mod catalogue;
+mod certificates;
 mod cli;
 mod conditions;
 mod crash;

@@ -1,6 +1,7 @@
 //! SIGHUP: what is new takes effect, what is wrong changes nothing, and nobody's work is dropped.
 
 use crate::appliance::{Appliance, Site, fixture};
+use crate::certificates::Ca;
 use crate::job::server::Server as Postgres;
 use crate::processes::{Installation, each_store};
 use crate::programs;
@@ -120,5 +121,44 @@ async fn a_customer_named_while_the_store_is_away_is_registered_when_it_is_back(
     postgres.start();
     told("new customers are registered now");
     assert_eq!(installation.store.count("SELECT count(*) FROM customer WHERE name = 'alice'"), 1);
+    server.stop();
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_after_a_reload_and_the_command_line_goes_by_its_ca() {
+    let settings = "[[listen]]\naddress = \"127.0.0.1:0\"\ndoors = [\"api\"]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n";
+    let installation = Installation::new(None, settings, &programs::modules());
+    let (first, second) = (Ca::new("first"), Ca::new("second"));
+    first.issue(&installation.state(), "server");
+    let server = installation.start();
+    let url = format!("https://localhost:{}", installation.address().port());
+    let key = installation.says(&["keys", "create", "--name", "reader", "--grant", "read"]);
+    let key = key.split_whitespace().find(|word| word.starts_with("hw_")).unwrap();
+    let ask = |ca: &Ca| {
+        let ca = ca.write(installation.directory.path(), "ca.pem");
+        let mut command = installation.command();
+        command.args(["jobs", "list", "--json", "--url", &url, "--ca"]).arg(ca).env("HEADWORKS_KEY", key);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(ask(&first), (Some(0), String::new()));
+    let live = installation.says(&["config", "check", "--live"]);
+    assert!(live.contains("certificate"), "{live}");
+
+    second.issue(&installation.state(), "server");
+    server.reload();
+    let is_shown = |ca: &Ca| (ask(ca).0 == Some(0)).then_some(());
+    installation.wait_for("the new certificate", || is_shown(&second));
+    assert!(ask(&first).1.contains("UnknownIssuer"));
+
+    std::fs::write(installation.state().join("server.key"), "no key").unwrap();
+    server.reload();
+    let refused = |line: &serde_json::Value| line["msg"] == "the certificate before stays in use";
+    installation.wait_for("the refusal", || installation.log_lines().iter().any(refused).then_some(()));
+    assert_eq!(ask(&second), (Some(0), String::new()));
+    let mut command = installation.command();
+    let output = command.args(["config", "check", "--live"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && said.contains("server.key: contains no key in PEM form"), "{said}");
     server.stop();
 }

@@ -11,13 +11,14 @@ use super::super::Failure;
 use super::super::client::Client;
 use super::super::gateway::Gateway;
 use super::super::local;
-use crate::app::{ObjectStores, beside_this_program};
+use crate::app::{ObjectStores, beside_this_program, tls_files};
 use crate::config::{Config, Loaded, Role, StoreKind, VolumePlace};
 use crate::delivery::store::registered_volume;
 use crate::ids::VolumeName;
 use crate::infra::db::{DbError, ReadOnly, Schema, View, path_of};
 use crate::infra::volume::Volume;
 use crate::load::Tables;
+use crate::web::tls::{Files, Tls};
 use headworks_spool::Spool;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -92,8 +93,15 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
     lines.push(Line::new("modules", program.display(), modules));
     if config.server.roles.contains(&Role::Http) {
         for listen in &config.listen {
-            let found = address(listen.address, &config.server.control_socket).await;
+            let tls = tls_files(listen);
+            let found = address(listen.address, tls.as_ref(), &config.server.control_socket).await;
             lines.push(Line::new("listen", listen.address, found));
+            if let Some(files) = tls {
+                let place = files.certificate.display().to_string();
+                let read =
+                    Tls::load(files).map(|_| "can be read".to_owned()).map_err(|error| error.to_string());
+                lines.push(Line::new("certificate", place, read));
+            }
         }
     }
     lines.extend(super::kafka::check(config, tables.as_ref()).await);
@@ -254,23 +262,26 @@ async fn modules(config: &Config) -> (Result<String, String>, Option<Tables>) {
 }
 
 /// Whether the address is free or in use by the server of this configuration.
-async fn address(address: SocketAddr, socket: &Path) -> Result<String, String> {
+async fn address(address: SocketAddr, tls: Option<&Files>, socket: &Path) -> Result<String, String> {
     match std::net::TcpListener::bind(address) {
         Ok(_) => Ok("free".into()),
-        Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(address, socket).await => {
+        Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(address, tls, socket).await => {
             Ok("in use by the server of this configuration".into())
         }
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// Whether the same build answers at the address as on the control socket.
-async fn is_ours(address: SocketAddr, socket: &Path) -> bool {
+/// Whether the same build answers at the address as on the control socket. An address that speaks TLS may want a certificate that
+/// we have not: there it is enough that the server runs.
+async fn is_ours(address: SocketAddr, tls: Option<&Files>, socket: &Path) -> bool {
     let compared = async {
+        let here = Gateway::Server(Client::at_socket(socket)?).version().await?;
+        if tls.is_some() {
+            return Ok(true);
+        }
         let there = Client::at_url(&format!("http://{address}"), None, None)?;
-        let here = Client::at_socket(socket)?;
-        let there = Gateway::Server(there).version().await?;
-        Ok::<_, Failure>(Gateway::Server(here).version().await? == there)
+        Ok::<_, Failure>(Gateway::Server(there).version().await? == here)
     };
     matches!(tokio::time::timeout(VERSION_TIMEOUT, compared).await, Ok(Ok(true)))
 }

@@ -3,6 +3,7 @@
 mod complete;
 mod kafka;
 mod layers;
+mod listen;
 mod mistakes;
 mod s3;
 mod secrets;

@@ -51,7 +51,9 @@ pub const PACE: Pace = Pace { rate: 1, window: Duration::from_millis(200), time:
 pub async fn serve(router: Router, limits: Limits) -> (Serving, SocketAddr) {
     let address = "127.0.0.1:0".parse().unwrap();
     let serving =
-        start(vec![Listen { address, router: finish(router, Vec::new()) }], None, limits).await.unwrap();
+        start(vec![Listen { address, router: finish(router, Vec::new()), tls: None }], None, limits)
+            .await
+            .unwrap();
     let address = serving.addresses()[0];
     (serving, address)
 }

@@ -40,7 +40,7 @@ async fn refusals_below_the_paths_of_a_door_have_its_shape_and_no_others() {
     }
     let router = finish(timed(router, Duration::from_millis(300), Duration::ZERO, Vec::new()), vec![THEIRS]);
     let address = "127.0.0.1:0".parse().unwrap();
-    let serving = start(vec![Listen { address, router }], None, LIMITS).await.unwrap();
+    let serving = start(vec![Listen { address, router, tls: None }], None, LIMITS).await.unwrap();
     let address = serving.addresses()[0];
 
     let answered = send(address, request("POST", "/theirs/take", "", "abc")).await;

@@ -8,3 +8,4 @@ mod places;
 mod routes;
 mod serving;
 mod slow;
+mod tls;

@@ -67,7 +67,7 @@ impl Bench {
             .with_state(Ctx(kit.clone()))
             .merge(health::routes(Health::new(kit.clone(), metrics(), vec![])));
         let router = finish(reserve(routes, kit), Vec::new());
-        let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), router };
+        let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), router, tls: None };
         let serving = start(vec![listen], None, limits).await.unwrap();
         let address = serving.addresses()[0];
         Self { address, operator, customer, reader, _serving: serving, _directory: directory }

@@ -156,7 +156,7 @@ async fn a_route_without_answer_is_given_up_in_time() {
 #[tokio::test]
 async fn when_one_address_is_taken_none_is_served() {
     let (_serving, taken) = serve(slow(&Gate::new()), LIMITS).await;
-    let listen = |address: SocketAddr| Listen { address, router: slow(&Gate::new()) };
+    let listen = |address: SocketAddr| Listen { address, router: slow(&Gate::new()), tls: None };
     let free = "127.0.0.1:0".parse().unwrap();
     let error = start(vec![listen(free), listen(taken)], None, LIMITS).await.unwrap_err();
     assert!(error.to_string().contains(&taken.to_string()), "{error}");

@@ -115,7 +115,7 @@ async fn slow_bodies_under_one_key_do_not_keep_health_from_answering() {
         .with_state(Ctx(kit.clone()))
         .merge(health::routes(Health::new(kit.clone(), metrics(), vec![])));
     let router = finish(reserve(routes, kit), Vec::new());
-    let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), router };
+    let listen = Listen { address: "127.0.0.1:0".parse().unwrap(), router, tls: None };
     let serving = start(vec![listen], None, trial.limits.clone()).await.unwrap();
     let address = serving.addresses()[0];
 
