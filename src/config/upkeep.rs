@@ -28,7 +28,7 @@ pub struct Log {
     pub retention: Period,
     /// How long entries are kept that the relay has not copied to Kafka yet; then they are pruned, and the log, a metric and a held job say which ones. Without `[kafka]` it has no effect.
     pub unrelayed_retention: Period,
-    /// Most bytes that entries past `retention` take because the relay has not copied them; then the oldest are pruned. Postgres prunes whole days.
+    /// Most bytes that entries past `retention`, with the files of large loads, take because the relay has not copied them; then the oldest are pruned. Postgres prunes whole days.
     pub unrelayed_bytes: ByteSize,
 }
 
