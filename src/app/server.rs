@@ -115,7 +115,7 @@ async fn serve(app: &App, config: &Config, health: &Health) -> Result<Serving, S
 #[must_use]
 pub fn tls_files(listen: &config::Listen) -> Option<Files> {
     let (certificate, key) = (listen.certificate.clone()?, listen.key.clone()?);
-    let clients = match (listen.client_ca.clone(), listen.client_certificate.unwrap_or_default()) {
+    let clients = match (listen.client_ca.clone(), listen.client_certificate) {
         (None, _) => Clients::All,
         (Some(file), ClientCertificate::Required) => Clients::OnlyWith(file),
         (Some(file), ClientCertificate::Optional) => Clients::With(file),

@@ -149,18 +149,14 @@ impl Check<'_> {
             if listen.address.port() != 0 {
                 self.once(&mut seen, listen.address, ["listen", &index, "address"]);
             }
+            let (certificate, key) = (listen.certificate.is_some(), listen.key.is_some());
             let needs = [
-                ("key", listen.certificate.is_some() && listen.key.is_none(), "is needed beside certificate"),
-                ("certificate", listen.certificate.is_none() && listen.key.is_some(), "is needed beside key"),
+                ("key", certificate && !key, "is needed beside certificate"),
+                ("certificate", key && !certificate, "is needed beside key"),
                 (
                     "certificate",
-                    listen.certificate.is_none() && listen.key.is_none() && listen.client_ca.is_some(),
+                    listen.client_ca.is_some() && !certificate && !key,
                     "is needed beside client_ca",
-                ),
-                (
-                    "client_ca",
-                    listen.client_ca.is_none() && listen.client_certificate.is_some(),
-                    "is needed beside client_certificate",
                 ),
             ];
             for (field, is_missing, what) in needs {

@@ -1,6 +1,6 @@
 //! HTTP: where it listens and what one request may cost.
 
-use super::{ByteSize, Period};
+use super::{ByteSize, Period, unless_empty};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,15 +17,21 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Doors served there: api.
     pub doors: BTreeSet<Door>,
-    /// TLS: file of the certificate and those between it and its CA, PEM. Without one the address speaks plain HTTP. The files are read
-    /// again on SIGHUP.
+    /// TLS: file of the certificate and those between it and its CA, PEM. If empty, the address speaks plain HTTP. The files are read again on SIGHUP.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[schemars(with = "String")]
     pub certificate: Option<PathBuf>,
     /// TLS: file of the certificate's key, PEM. It may be the file of the certificate.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[schemars(with = "String")]
     pub key: Option<PathBuf>,
-    /// TLS: file of the CA certificates of clients, PEM. Clients are asked for a certificate of one of these.
+    /// TLS: file of the CA certificates of clients, PEM. Clients are asked for a certificate of one of these; none is asked for one if empty.
+    #[serde(default, deserialize_with = "unless_empty")]
+    #[schemars(with = "String")]
     pub client_ca: Option<PathBuf>,
-    /// TLS: whether a client without a certificate is refused: required or optional.
-    pub client_certificate: Option<ClientCertificate>,
+    /// TLS: whether a client without a certificate of `client_ca` is refused: required or optional.
+    #[serde(default)]
+    pub client_certificate: ClientCertificate,
 }
 
 impl Listen {

@@ -1,10 +1,9 @@
 //! Kafka: where it is, how to log in, and what the relay writes there.
 
-use super::{Period, Secret};
+use super::{Period, Secret, unless_empty};
 use crate::ids::Slug;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -241,16 +240,6 @@ impl fmt::Display for TopicName {
 }
 
 super::text_setting!(TopicName, "the name of a topic", { "type": "string", "pattern": "^[a-zA-Z0-9._-]{1,249}$" });
-
-/// A setting that is not given when it is empty.
-fn unless_empty<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    match String::deserialize(deserializer)? {
-        none if none.is_empty() => Ok(None),
-        text => text.parse().map(Some).map_err(D::Error::custom),
-    }
-}
 
 /// Declares a setting that is one of some words, which are also Kafka's own.
 macro_rules! words {

@@ -75,9 +75,12 @@ pub use volume::{Spool, Volume, VolumeKind, VolumePlace, Volumes};
 
 use crate::ids::{QueueName, Slug};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,6 +222,16 @@ impl Config {
         anchor(&mut self.spool.path);
         let kafka = &mut self.kafka;
         [&mut kafka.ca, &mut kafka.certificate, &mut kafka.key].into_iter().flatten().for_each(anchor);
+    }
+}
+
+/// A setting that is not given when it is empty.
+fn unless_empty<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    match String::deserialize(deserializer)? {
+        none if none.is_empty() => Ok(None),
+        text => text.parse().map(Some).map_err(D::Error::custom),
     }
 }
 

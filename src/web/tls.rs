@@ -90,7 +90,7 @@ impl Files {
         let chain = certificates("certificate", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| match error {
             pem::Error::NoItemsFound => wrong("key", &self.key, "contains no key in PEM form".to_owned()),
-            error => wrong("key", &self.key, told(&error)),
+            error => wrong("key", &self.key, unreadable(&error)),
         })?;
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -135,8 +135,8 @@ impl Clients {
 /// All certificates in a file.
 fn certificates(setting: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |why: String| TlsError { setting, file: file.to_owned(), why };
-    let read = CertificateDer::pem_file_iter(file).map_err(|error| wrong(told(&error)))?;
-    let found = read.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(told(&error)))?;
+    let read = CertificateDer::pem_file_iter(file).map_err(|error| wrong(unreadable(&error)))?;
+    let found = read.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(unreadable(&error)))?;
     if found.is_empty() { Err(wrong("contains no certificate in PEM form".to_owned())) } else { Ok(found) }
 }
 
@@ -147,6 +147,14 @@ fn told(error: &(dyn Error + 'static)) -> String {
         inner = source;
     }
     inner.to_string()
+}
+
+/// Why a PEM file cannot be read.
+fn unreadable(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        error => told(error),
+    }
 }
 
 #[cfg(test)]
