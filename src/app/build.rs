@@ -68,7 +68,7 @@ pub enum BuildError {
     Declarations(#[from] DeclarationError),
 }
 
-/// Builds the core for `roles`. If `patient`, waits until the store is reachable.
+/// Builds the core for `roles`. If `patient`, waits until the store, and the object stores of its volumes, are reachable.
 pub(super) async fn core(
     live: Live,
     roles: BTreeSet<Role>,
@@ -83,7 +83,7 @@ pub(super) async fn core(
     let writers: RowWriters = FEATURES.iter().flat_map(|spec| spec.rows.iter().copied()).collect();
     let worker = enter(&db, &config, boot, &roles, &writers).await?;
     let used = volumes::used(FEATURES, &roles);
-    let volumes = volumes::open(&db, &config, &used, &tmp).await?;
+    let volumes = volumes::open(&db, &config, &used, &tmp, patient).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
     let host = if used.is_empty() { Host::idle(settings).await? } else { Host::start(settings).await? };

@@ -7,10 +7,16 @@ use crate::delivery::{self, FeatureSpec};
 use crate::ids::VolumeName;
 use crate::in_tx;
 use crate::infra::db::{Db, DbError, DbErrorKind, Lane, View};
-use crate::infra::volume::{BucketSettings, Volume, Volumes};
+use crate::infra::telemetry::condition::Condition;
+use crate::infra::volume::{BucketSettings, Volume, VolumeError, VolumeErrorKind, Volumes};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// Pause between two tries to open a volume whose object store does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The volumes that the features use in these roles.
 pub fn used(features: &[FeatureSpec], roles: &BTreeSet<Role>) -> BTreeSet<VolumeName> {
@@ -18,8 +24,9 @@ pub fn used(features: &[FeatureSpec], roles: &BTreeSet<Role>) -> BTreeSet<Volume
     features.iter().filter(works).flat_map(|spec| spec.volumes).copied().collect()
 }
 
-/// Opens the volumes in use: the marker of each must be the one the store knows, which on first use is registered. Of the
-/// others it opens those that can be reached; the rest is [away](Volume::away). Nothing is made or registered by looking.
+/// Opens the volumes in use: the marker of each must be the one the store knows, which on first use is registered. If `patient`,
+/// waits until the object stores of these answer. Of the others it opens those that can be reached; the rest is
+/// [away](Volume::away). Nothing is made or registered by looking.
 ///
 /// # Errors
 /// When one in use is not there, or another one, or the store fails.
@@ -28,11 +35,12 @@ pub async fn open(
     config: &Config,
     used: &BTreeSet<VolumeName>,
     tmp: &Path,
+    patient: bool,
 ) -> Result<Volumes, BuildError> {
     let mut stores = ObjectStores::default();
     Volumes::open(async |name| {
         if used.contains(&name) {
-            return open_one(db, name, config, stores.bucket(config, name, tmp)?).await;
+            return open_one(db, name, config, stores.bucket(config, name, tmp)?, patient).await;
         }
         match stores.bucket(config, name, tmp) {
             Ok(bucket) => Ok(look_for(db, name, config, bucket).await?),
@@ -47,10 +55,11 @@ async fn open_one(
     name: VolumeName,
     config: &Config,
     bucket: Option<BucketSettings>,
+    patient: bool,
 ) -> Result<Volume, BuildError> {
     let registered = registered(db, name.word()).await?;
     let volume = match bucket {
-        Some(bucket) => Volume::open_bucket(name.word(), bucket, registered)?,
+        Some(bucket) => open_bucket(name, bucket, registered, patient).await?,
         None => Volume::open(name.word(), directory(config, name), registered)?,
     };
     let (name, marker) = (name.word(), volume.id());
@@ -60,6 +69,31 @@ async fn open_one(
         return Err(DbError::new(DbErrorKind::Conflict, why).into());
     }
     Ok(volume)
+}
+
+async fn open_bucket(
+    name: VolumeName,
+    bucket: BucketSettings,
+    registered: Option<Uuid>,
+    patient: bool,
+) -> Result<Volume, VolumeError> {
+    let away = Condition::of(
+        Cow::Owned(format!("volume {name}")),
+        "the object store does not answer; waiting for it",
+        "the object store answers",
+    );
+    loop {
+        match Volume::open_bucket(name.word(), bucket.clone(), registered) {
+            Err(error) if patient && error.kind == VolumeErrorKind::Unreachable => {
+                away.holds(&error.source);
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => {
+                away.ends();
+                return opened;
+            }
+        }
+    }
 }
 
 async fn look_for(

@@ -47,9 +47,13 @@ impl From<VolumeError> for Interrupted {
         let text = format!("{error}: {}", error.source);
         match error.kind {
             // The volume is at fault, not this delivery: its jobs wait until the volume is repaired.
-            Kind::Full | Kind::Denied | Kind::Foreign | Kind::Away | Kind::Unsuitable | Kind::Io => {
-                Self::Away(text)
-            }
+            Kind::Full
+            | Kind::Denied
+            | Kind::Foreign
+            | Kind::Away
+            | Kind::Unsuitable
+            | Kind::Unreachable
+            | Kind::Io => Self::Away(text),
             Kind::NotFound | Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => {
                 Self::Failed(text)
             }

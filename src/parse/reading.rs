@@ -239,9 +239,13 @@ fn volume_error(error: VolumeError) -> io::Error {
     let kind = match error.kind {
         Kind::NotFound => io::ErrorKind::NotFound,
         Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => io::ErrorKind::InvalidData,
-        Kind::Full | Kind::Denied | Kind::Foreign | Kind::Away | Kind::Unsuitable | Kind::Io => {
-            io::ErrorKind::Other
-        }
+        Kind::Full
+        | Kind::Denied
+        | Kind::Foreign
+        | Kind::Away
+        | Kind::Unsuitable
+        | Kind::Unreachable
+        | Kind::Io => io::ErrorKind::Other,
     };
     io::Error::new(kind, format!("{error}: {}", error.source))
 }

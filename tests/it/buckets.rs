@@ -191,3 +191,21 @@ async fn while_the_store_is_away_nothing_is_promised_and_nothing_is_lost() {
     assert_eq!(run(&installation, &["verify"]).0, Some(0));
     server.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_before_its_object_store_waits_for_it() {
+    let Some((minio, bucket)) = Own::start().await else { return };
+    minio.run("stop");
+    let installation = Installation::new(None, &bucket.settings(), &programs::modules());
+    let mut server = installation.launch();
+    let waits = |line: &Value| {
+        line["msg"] == "the object store does not answer; waiting for it" && line["level"] == "WARN"
+    };
+    installation
+        .wait_for("it to say that it waits", || installation.log_lines().iter().any(waits).then_some(()));
+    minio.run("start");
+    server.ready();
+    let told = installation.log_lines().iter().filter(|line| waits(line)).count();
+    assert_eq!(told, 1, "{}", installation.last_words());
+    server.stop();
+}

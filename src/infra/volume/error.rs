@@ -29,6 +29,8 @@ pub enum VolumeErrorKind {
     Input,
     /// The object store lacks what a volume needs.
     Unsuitable,
+    /// The object store does not answer, or is overloaded.
+    Unreachable,
     /// Anything else the system or the object store reported.
     Io,
 }
@@ -46,6 +48,7 @@ impl fmt::Display for VolumeErrorKind {
             Self::TooLarge => "too large",
             Self::Input => "bytes to store could not be read",
             Self::Unsuitable => "not suited for a volume",
+            Self::Unreachable => "the object store does not answer",
             Self::Io => "input or output failed",
         })
     }

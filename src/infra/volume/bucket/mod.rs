@@ -332,9 +332,8 @@ impl From<StoreError> for Fault {
             Store::NoBucket => Kind::Foreign,
             Store::Denied | Store::Login => Kind::Denied,
             Store::Damaged | Store::Archived => Kind::Corrupt,
-            Store::Away
-            | Store::SlowDown
-            | Store::Precondition
+            Store::Away | Store::SlowDown => Kind::Unreachable,
+            Store::Precondition
             | Store::Conflict
             | Store::Range
             | Store::Tls
