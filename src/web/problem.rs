@@ -259,13 +259,16 @@ impl From<VolumeError> for Problem {
         use VolumeErrorKind as Volume;
         match error.kind {
             Volume::Away => Self::new(Kind::Unavailable, format!("{error}: {}", error.source)),
-            Volume::Full | Volume::Denied | Volume::Foreign | Volume::Unsuitable | Volume::Io => {
-                Self::new(Kind::Unavailable, "").because(error)
-            }
+            Volume::Full
+            | Volume::Denied
+            | Volume::Foreign
+            | Volume::Unsuitable
+            | Volume::Unreachable
+            | Volume::Io => Self::new(Kind::Unavailable, "").because(error),
             Volume::Corrupt | Volume::NotFound => {
                 Self::new(Kind::Unavailable, "the storage is damaged").because(error)
             }
-            _ => Self::internal(error),
+            Volume::AlreadyExists | Volume::TooLarge | Volume::Input => Self::internal(error),
         }
     }
 }
