@@ -92,7 +92,7 @@ async fn of_a_topic_lowered_to_20_kb_only_the_big_record_is_held() {
         let broker = Arc::clone(&broker);
         async move {
             let appliance = relayed.site.start().await;
-            relayed.wait_for("hydrastor.alert", 0).await;
+            relayed.wait_for_topic("hydrastor.alert").await;
             limit(&broker, &relayed, 20_000);
             appliance.stop().await;
             let bodies = (0..300).map(|n| if n == 100 { noise(60_000) } else { noise(2_000) });

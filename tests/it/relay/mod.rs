@@ -114,11 +114,25 @@ impl Relayed {
 
     /// The records of a topic up to its end, for a consumer that reads what is committed; none of one that is not made yet.
     pub async fn records(&self, topic: &str) -> Vec<Kept> {
+        self.read(topic).await.unwrap_or_default()
+    }
+
+    /// The same; `None` while the topic is not made.
+    async fn read(&self, topic: &str) -> Option<Vec<Kept>> {
         let (connection, topic) = (self.connection(), format!("{}{topic}", self.prefix));
         let read = move || read_to_end(&connection, &topic, Duration::from_secs(20));
         match tokio::task::spawn_blocking(read).await.unwrap() {
-            Err(Failure::Topic { .. }) => Vec::new(),
-            read => read.unwrap(),
+            Err(Failure::Topic { .. }) => None,
+            read => Some(read.unwrap()),
+        }
+    }
+
+    /// Waits until the relay has made a topic.
+    pub async fn wait_for_topic(&self, topic: &str) {
+        let began = Instant::now();
+        while self.read(topic).await.is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{topic} is not made");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
