@@ -160,6 +160,6 @@ fn a_store_that_is_away_is_a_failure_of_the_volume_that_names_it() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let store = client(settings(&format!("http://{free}"), "id", "secret"));
     let (kind, why) = open(place(&store, "hw", ""), Some(Uuid::from_u128(7))).unwrap_err();
-    assert_eq!(kind, Kind::Io);
+    assert_eq!(kind, Kind::Unreachable);
     assert!(why.contains("s3.main") && why.contains("see s3.main.endpoint"), "{why}");
 }
