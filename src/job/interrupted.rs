@@ -5,7 +5,7 @@
 use super::outcome::Outcome;
 use crate::infra::db::DbError;
 use crate::infra::host::{RunError, RunErrorKind};
-use crate::infra::volume::{VolumeError, VolumeErrorKind};
+use crate::infra::volume::VolumeError;
 use std::time::Duration;
 
 /// How long a job waits for something that is unavailable.
@@ -43,21 +43,9 @@ impl From<DbError> for Interrupted {
 
 impl From<VolumeError> for Interrupted {
     fn from(error: VolumeError) -> Self {
-        use VolumeErrorKind as Kind;
         let text = format!("{error}: {}", error.source);
-        match error.kind {
-            // The volume is at fault, not this delivery: its jobs wait until the volume is repaired.
-            Kind::Full
-            | Kind::Denied
-            | Kind::Foreign
-            | Kind::Away
-            | Kind::Unsuitable
-            | Kind::Unreachable
-            | Kind::Io => Self::Away(text),
-            Kind::NotFound | Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => {
-                Self::Failed(text)
-            }
-        }
+        // A delivery cannot help its volume: its jobs wait until that is repaired.
+        if error.kind.is_of_volume() { Self::Away(text) } else { Self::Failed(text) }
     }
 }
 

@@ -235,17 +235,10 @@ fn damaged(place: &impl std::fmt::Display) -> String {
 
 /// A missing or odd file is damage; anything else passes.
 fn volume_error(error: VolumeError) -> io::Error {
-    use VolumeErrorKind as Kind;
     let kind = match error.kind {
-        Kind::NotFound => io::ErrorKind::NotFound,
-        Kind::AlreadyExists | Kind::Corrupt | Kind::TooLarge | Kind::Input => io::ErrorKind::InvalidData,
-        Kind::Full
-        | Kind::Denied
-        | Kind::Foreign
-        | Kind::Away
-        | Kind::Unsuitable
-        | Kind::Unreachable
-        | Kind::Io => io::ErrorKind::Other,
+        kind if kind.is_of_volume() => io::ErrorKind::Other,
+        VolumeErrorKind::NotFound => io::ErrorKind::NotFound,
+        _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, format!("{error}: {}", error.source))
 }

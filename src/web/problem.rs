@@ -259,16 +259,11 @@ impl From<VolumeError> for Problem {
         use VolumeErrorKind as Volume;
         match error.kind {
             Volume::Away => Self::new(Kind::Unavailable, format!("{error}: {}", error.source)),
-            Volume::Full
-            | Volume::Denied
-            | Volume::Foreign
-            | Volume::Unsuitable
-            | Volume::Unreachable
-            | Volume::Io => Self::new(Kind::Unavailable, "").because(error),
+            kind if kind.is_of_volume() => Self::new(Kind::Unavailable, "").because(error),
             Volume::Corrupt | Volume::NotFound => {
                 Self::new(Kind::Unavailable, "the storage is damaged").because(error)
             }
-            Volume::AlreadyExists | Volume::TooLarge | Volume::Input => Self::internal(error),
+            _ => Self::internal(error),
         }
     }
 }

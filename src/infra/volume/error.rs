@@ -35,6 +35,23 @@ pub enum VolumeErrorKind {
     Io,
 }
 
+impl VolumeErrorKind {
+    /// Whether the volume is at fault, and so every file of it until it is repaired; otherwise it is this file, or what was to be stored.
+    #[must_use]
+    pub const fn is_of_volume(self) -> bool {
+        match self {
+            Self::Full
+            | Self::Denied
+            | Self::Foreign
+            | Self::Away
+            | Self::Unsuitable
+            | Self::Unreachable
+            | Self::Io => true,
+            Self::NotFound | Self::AlreadyExists | Self::Corrupt | Self::TooLarge | Self::Input => false,
+        }
+    }
+}
+
 impl fmt::Display for VolumeErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
