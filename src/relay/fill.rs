@@ -33,6 +33,8 @@ pub struct Filling<'a> {
     pub batch: &'a mut Batch,
     /// Where the topic is behind what was added.
     pub mark: Mark,
+    /// The mark is to be written even if nothing is added.
+    pub is_new: bool,
     /// The entry at the mark. Its fingerprint is taken at the end: only that of the last one is kept.
     pub last: Option<Stored>,
     /// Records of the topic in the batch.
@@ -68,14 +70,15 @@ impl Filling<'_> {
     /// # Errors
     /// When the log or a file cannot be read. What was added before stays.
     pub async fn fill(mut self, db: &Db, blobs: &Arc<Volume>) -> Result<(), FillError> {
-        let is_new = self.topic.ahead.is_none() && !self.topic.is_written;
-        if is_new && let Some(record) = self.topic.dead_letter.clone() {
+        if self.is_new
+            && let Some(record) = self.topic.dead_letter.clone()
+        {
             self.batch.add_dead_letter(&self.topic.name, record);
         }
         let before = (self.mark.position, self.mark.row);
         let filled = self.add_entries(db, blobs).await;
         self.take_fingerprint();
-        if is_new || before != (self.mark.position, self.mark.row) {
+        if self.is_new || before != (self.mark.position, self.mark.row) {
             self.batch.mark(&self.topic.name, self.mark);
         }
         filled

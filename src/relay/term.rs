@@ -31,8 +31,6 @@ pub struct Topic {
     /// Its name in Kafka.
     pub kafka: String,
     pub mark: Mark,
-    /// Where it is behind the batch that is being written, while the next one is gathered.
-    pub ahead: Option<Mark>,
     /// The mark is kept already; else it is written with the next batch.
     pub is_written: bool,
     /// Copy of the held record before the mark, written with it.
@@ -156,7 +154,6 @@ impl Term {
             name: exported.name.clone(),
             kafka: plan.name.clone(),
             mark,
-            ahead: None,
             is_written,
             dead_letter: None,
             most: None,
@@ -315,7 +312,6 @@ impl Term {
     /// When the log cannot be read.
     pub async fn gather(&mut self) -> Result<Batch, DbError> {
         for topic in &mut self.topics {
-            topic.ahead = None;
             if let State::Aside(since) = topic.state
                 && since.elapsed() > ASIDE
             {
@@ -324,7 +320,7 @@ impl Term {
         }
         let mut batch = Batch::default();
         for at in self.in_turn() {
-            match self.fill(at, &mut batch, false).await {
+            match self.fill(at, &mut batch, None).await {
                 Ok(()) => {}
                 Err(FillError::Store(error)) => return Err(error),
                 Err(FillError::Rows(why)) => {
@@ -342,12 +338,9 @@ impl Term {
         if self.topics.iter().any(|topic| topic.most.is_some()) {
             return None;
         }
-        for topic in &mut self.topics {
-            topic.ahead = batch.marks.get(&topic.name).cloned();
-        }
         let mut next = Batch::default();
         for at in self.in_turn() {
-            if let Err(error) = self.fill(at, &mut next, true).await {
+            if let Err(error) = self.fill(at, &mut next, Some(batch)).await {
                 tracing::debug!(topic = self.topics[at].name, %error, "the next batch is gathered later");
                 return None;
             }
@@ -362,22 +355,25 @@ impl Term {
         (first..count).chain(0..first)
     }
 
-    /// Adds entries of the topic with this number, if it is copied and there is room.
-    async fn fill(&mut self, at: usize, batch: &mut Batch, is_ahead: bool) -> Result<(), FillError> {
+    /// Adds entries of the topic with this number, if it is copied and there is room: those behind its mark, or behind a batch that is
+    /// being written.
+    async fn fill(&mut self, at: usize, batch: &mut Batch, behind: Option<&Batch>) -> Result<(), FillError> {
         let topic = &mut self.topics[at];
         if !matches!(topic.state, State::Copied) || batch.is_full() {
             return Ok(());
         }
+        let written = behind.and_then(|behind| behind.marks.get(&topic.name));
         let filling = Filling {
             store: self.store,
             settings: &self.settings,
             view: &self.view,
-            mark: topic.ahead.as_ref().unwrap_or(&topic.mark).clone(),
+            mark: written.unwrap_or(&topic.mark).clone(),
+            is_new: written.is_none() && !topic.is_written,
+            is_ahead: behind.is_some(),
             topic,
             batch,
             last: None,
             added: 0,
-            is_ahead,
         };
         filling.fill(&self.db, &self.blobs).await
     }
