@@ -60,6 +60,40 @@ pub struct Event {
     pub id: Option<String>,
 }
 
+impl Event {
+    /// An event of which the sender says no more than this: it has no name, and stands where its time puts it.
+    pub(super) fn bare(
+        vendor: Vendor,
+        bucket: String,
+        key: Key,
+        kind: Kind,
+        event_time: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            position: 0,
+            vendor,
+            bucket,
+            key,
+            kind,
+            name: String::new(),
+            sent_name: String::new(),
+            flags: Flags::default(),
+            size_bytes: None,
+            etag: None,
+            version: None,
+            order: Order::by_time(event_time),
+            sequencer: None,
+            event_time,
+            region: None,
+            actor: None,
+            client: None,
+            origin: None,
+            request_id: None,
+            id: None,
+        }
+    }
+}
+
 /// What the kind of an event leaves out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags {

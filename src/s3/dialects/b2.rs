@@ -1,6 +1,6 @@
 //! Backblaze B2 (row 15, contract 5.13): several events with names of its own, keys plain.
 
-use super::super::event::{Encoding, Event, Flags, Key, Kind, Order, Vendor};
+use super::super::event::{Encoding, Event, Flags, Key, Kind, Vendor};
 use super::super::json::Json;
 use super::node::{Node, of_millis};
 use super::{Found, Poison, Reading, Reason, Seen};
@@ -50,26 +50,16 @@ fn event(seen: &Seen<'_>, json: Json<'_>, position: u32) -> Result<Event, Poison
         _ => Kind::Unknown,
     };
     let event_time = event.count("eventTimestamp")?.and_then(of_millis);
+    let bucket = event.bucket("bucketName")?;
+    let key = Key::of(event.need_bytes("objectName")?, seen.encoding.unwrap_or(Encoding::Plain));
     Ok(Event {
         position,
-        vendor: Vendor::B2,
-        bucket: event.bucket("bucketName")?,
-        key: Key::of(event.need_bytes("objectName")?, seen.encoding.unwrap_or(Encoding::Plain)),
-        kind,
         name,
         sent_name,
         flags: Flags { expired, ..Flags::default() },
         size_bytes: event.count("objectSize")?,
-        etag: None,
         version: event.text("objectVersionId")?,
-        order: Order::by_time(event_time),
-        sequencer: None,
-        event_time,
-        region: None,
-        actor: None,
-        client: None,
-        origin: None,
-        request_id: None,
         id: event.text("eventId")?,
+        ..Event::bare(Vendor::B2, bucket, key, kind, event_time)
     })
 }

@@ -1,7 +1,7 @@
 //! A document of StorageGRID's search integration (row 16, contract 5.6): the state of an object. It has neither a time
 //! nor a name of an event, so the caller knows whether the object is new or only its metadata changed.
 
-use super::super::event::{Encoding, Event, Flags, Key, Kind, Order, Vendor};
+use super::super::event::{Encoding, Event, Flags, Key, Kind, Vendor};
 use super::records::{unquoted, version};
 use super::{Found, Poison, Reading, Seen};
 
@@ -19,26 +19,14 @@ pub(super) fn read(seen: &Seen<'_>, _: &mut Reading) -> Result<Found, Poison> {
 fn event(seen: &Seen<'_>) -> Result<Event, Poison> {
     let document = seen.object()?;
     let (version, null_version) = version(document.text("versionId")?);
+    let bucket = document.bucket("bucket")?;
+    let key = Key::of(document.need_bytes("key")?, seen.encoding.unwrap_or(Encoding::Plain));
     Ok(Event {
-        position: 0,
-        vendor: Vendor::Storagegrid,
-        bucket: document.bucket("bucket")?,
-        key: Key::of(document.need_bytes("key")?, seen.encoding.unwrap_or(Encoding::Plain)),
-        kind: Kind::Created,
-        name: String::new(),
-        sent_name: String::new(),
         flags: Flags { null_version, ..Flags::default() },
         size_bytes: document.count("size")?,
         etag: document.text("md5")?.and_then(|md5| unquoted(&md5)),
         version,
-        order: Order::Received,
-        sequencer: None,
-        event_time: None,
         region: document.text("region")?,
-        actor: None,
-        client: None,
-        origin: None,
-        request_id: None,
-        id: None,
+        ..Event::bare(Vendor::Storagegrid, bucket, key, Kind::Created, None)
     })
 }

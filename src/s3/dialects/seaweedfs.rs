@@ -1,7 +1,7 @@
 //! SeaweedFS's filer (row 14, contract 5.11). It tells of paths; those below `/buckets/BUCKET/` are objects. Directories
 //! and hidden entries (parts of uploads, old versions) are left out.
 
-use super::super::event::{Encoding, Event, Flags, Key, Kind, Order, Vendor};
+use super::super::event::{Encoding, Event, Key, Kind, Vendor};
 use super::node::{Node, check_bucket, of_millis};
 use super::{Found, Poison, Reading, Reason, Seen};
 use crate::ids::hex;
@@ -64,26 +64,13 @@ fn event(place: &Place<'_>, entry: &Node<'_>, path: &[u8]) -> Result<Option<Even
     let event_time = attributes.count("mtime")?.and_then(|s| of_millis(s.checked_mul(1_000)?));
     // The time of an entry that goes is when it was written, which says nothing about when it went.
     let event_time = event_time.filter(|_| is_created);
+    let key = Key::of(key.to_vec(), place.encoding.unwrap_or(Encoding::Plain));
     Ok(Some(Event {
         position: place.position,
-        vendor: Vendor::Seaweedfs,
-        bucket,
-        key: Key::of(key.to_vec(), place.encoding.unwrap_or(Encoding::Plain)),
-        kind: place.kind,
         name: if is_created { "ObjectCreated:Put" } else { "ObjectRemoved:Delete" }.to_owned(),
         sent_name: place.event_type.to_owned(),
-        flags: Flags::default(),
         size_bytes: attributes.count("file_size")?.filter(|_| is_created),
         etag: md5.filter(|_| is_created),
-        version: None,
-        order: Order::by_time(event_time),
-        sequencer: None,
-        event_time,
-        region: None,
-        actor: None,
-        client: None,
-        origin: None,
-        request_id: None,
-        id: None,
+        ..Event::bare(Vendor::Seaweedfs, bucket, key, place.kind, event_time)
     }))
 }
