@@ -9,6 +9,7 @@ mod build;
 mod customers;
 mod kafka;
 mod object_stores;
+mod patience;
 mod readiness;
 mod runner;
 mod server;

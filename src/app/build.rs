@@ -1,6 +1,7 @@
 //! The order in which parts are built.
 
 use super::kafka::kafka;
+use super::patience::until_there;
 use super::{FEATURES, customers, volumes};
 use crate::config::{Config, Live, Period, Role, StoreKind};
 use crate::delivery::{
@@ -26,8 +27,6 @@ use std::time::Duration;
 const TABLES_LOCK: Duration = Duration::from_secs(30);
 /// Most changes of published rows that a load tells one by one; more of them become a file.
 const SEALED_ABOVE: usize = 10_000;
-/// Pause between two attempts to reach a store that is away at start.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why headworks could not start.
 #[derive(Debug, thiserror::Error)]
@@ -154,23 +153,14 @@ pub async fn open_store(config: &Config) -> Result<Db, DbError> {
 
 /// Runs migrations. If `patient`, waits until the server is reachable.
 async fn migrate(db: &Db, patient: bool) -> Result<(), DbError> {
-    let away = Condition::new("the store is unreachable; waiting for it", "the store is there");
-    loop {
-        match db.migrate().await {
-            Ok(steps) => {
-                away.ends();
-                if steps > 0 {
-                    tracing::info!(steps, "the schema was brought up to date");
-                }
-                return Ok(());
-            }
-            Err(error) if patient && error.kind() == DbErrorKind::Unavailable => {
-                away.holds(&error);
-                tokio::time::sleep(STORE_PAUSE).await;
-            }
-            Err(error) => return Err(error),
-        }
+    let condition = Condition::new("the store is unreachable; waiting for it", "the store is there");
+    let away =
+        |error: &DbError| (patient && error.kind() == DbErrorKind::Unavailable).then(|| error.to_string());
+    let steps = until_there(&condition, away, async || db.migrate().await).await?;
+    if steps > 0 {
+        tracing::info!(steps, "the schema was brought up to date");
     }
+    Ok(())
 }
 
 /// Everything that must happen before the first claim: stored ends, days, this process's row, leases of dead ones, customers.

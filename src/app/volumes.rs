@@ -2,6 +2,7 @@
 
 use super::BuildError;
 use super::object_stores::ObjectStores;
+use super::patience::until_there;
 use crate::config::{Config, Role};
 use crate::delivery::{self, FeatureSpec};
 use crate::ids::VolumeName;
@@ -12,11 +13,7 @@ use crate::infra::volume::{BucketSettings, Volume, VolumeError, VolumeErrorKind,
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 use uuid::Uuid;
-
-/// Pause between two tries to open a volume whose object store does not answer.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// The volumes that the features use in these roles.
 pub fn used(features: &[FeatureSpec], roles: &BTreeSet<Role>) -> BTreeSet<VolumeName> {
@@ -77,23 +74,16 @@ async fn open_bucket(
     registered: Option<Uuid>,
     patient: bool,
 ) -> Result<Volume, VolumeError> {
-    let away = Condition::of(
+    let condition = Condition::of(
         Cow::Owned(format!("volume {name}")),
         "the object store does not answer; waiting for it",
         "the object store answers",
     );
-    loop {
-        match Volume::open_bucket(name.word(), bucket.clone(), registered) {
-            Err(error) if patient && error.kind == VolumeErrorKind::Unreachable => {
-                away.holds(&error.source);
-                tokio::time::sleep(PAUSE).await;
-            }
-            opened => {
-                away.ends();
-                return opened;
-            }
-        }
-    }
+    let away = |error: &VolumeError| {
+        (patient && error.kind == VolumeErrorKind::Unreachable).then(|| error.source.to_string())
+    };
+    let open = async || Volume::open_bucket(name.word(), bucket.clone(), registered);
+    until_there(&condition, away, open).await
 }
 
 async fn look_for(
