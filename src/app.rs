@@ -17,7 +17,7 @@ mod volumes;
 
 pub use build::{BuildError, beside_this_program, host_settings, make_state_directory, open_store};
 pub use kafka::kafka;
-pub use object_stores::ObjectStores;
+pub use object_stores::{ObjectStores, Place};
 pub use server::{Server, StartError, tls_files};
 
 use crate::config::{Config, Door, Live, Role};

@@ -82,7 +82,7 @@ pub(super) async fn core(
     let writers: RowWriters = FEATURES.iter().flat_map(|spec| spec.rows.iter().copied()).collect();
     let worker = enter(&db, &config, boot, &roles, &writers).await?;
     let used = volumes::used(FEATURES, &roles);
-    let volumes = volumes::open(&db, &config, &used, &tmp, patient).await?;
+    let volumes = volumes::open(&db, &config, &used, patient).await?;
     let settings = host::Settings { tmp: tmp.clone(), ..host_settings(&config) };
     // Features with volumes put, read or take apart what was delivered: only with a proven sandbox.
     let host = if used.is_empty() { Host::idle(settings).await? } else { Host::start(settings).await? };

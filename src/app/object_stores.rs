@@ -9,26 +9,34 @@ use crate::infra::volume::BucketSettings;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Where a volume is, as far as it takes to open it.
+#[derive(Debug)]
+pub enum Place<'c> {
+    /// A directory.
+    Directory(&'c Path),
+    /// A bucket, or the keys in it with a prefix.
+    Bucket(BucketSettings),
+}
+
 /// The object stores of a configuration. There is one client for each, however many volumes are in it.
 #[derive(Debug, Default)]
 pub struct ObjectStores(BTreeMap<String, ObjectStore>);
 
 impl ObjectStores {
-    /// The bucket of a volume; `None` if it is a directory. `tmp` is for files without a name.
+    /// Where a volume is. Connects to nothing yet.
     ///
     /// # Errors
     /// When there is no client for its store.
-    pub fn bucket(
-        &mut self,
-        config: &Config,
-        name: VolumeName,
-        tmp: &Path,
-    ) -> Result<Option<BucketSettings>, StoreError> {
-        let VolumePlace::S3 { store, bucket, prefix } = config.volume.get(name).place() else {
-            return Ok(None);
-        };
-        let store = self.client(config, store)?;
-        Ok(Some(BucketSettings { store, bucket: bucket.into(), prefix: prefix.into(), tmp: tmp.into() }))
+    pub fn place<'c>(&mut self, config: &'c Config, name: VolumeName) -> Result<Place<'c>, StoreError> {
+        Ok(match config.volume.get(name).place() {
+            VolumePlace::Disk(path) => Place::Directory(path),
+            VolumePlace::S3 { store, bucket, prefix } => Place::Bucket(BucketSettings {
+                store: self.client(config, store)?,
+                bucket: bucket.into(),
+                prefix: prefix.into(),
+                tmp: config.server.tmp_dir.clone(),
+            }),
+        })
     }
 
     /// The client of `[s3.NAME]`. Connects to nothing yet.

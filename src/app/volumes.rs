@@ -1,7 +1,7 @@
 //! The volumes of a process: opened and registered where a feature uses them in its roles, looked for everywhere else.
 
 use super::BuildError;
-use super::object_stores::ObjectStores;
+use super::object_stores::{ObjectStores, Place};
 use super::patience::until_there;
 use crate::config::{Config, Role};
 use crate::delivery::{self, FeatureSpec};
@@ -12,7 +12,6 @@ use crate::infra::telemetry::condition::Condition;
 use crate::infra::volume::{BucketSettings, Volume, VolumeError, VolumeErrorKind, Volumes};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::Path;
 use uuid::Uuid;
 
 /// The volumes that the features use in these roles.
@@ -31,33 +30,26 @@ pub async fn open(
     db: &Db,
     config: &Config,
     used: &BTreeSet<VolumeName>,
-    tmp: &Path,
     patient: bool,
 ) -> Result<Volumes, BuildError> {
     let mut stores = ObjectStores::default();
     Volumes::open(async |name| {
         if used.contains(&name) {
-            return open_one(db, name, config, stores.bucket(config, name, tmp)?, patient).await;
+            return open_one(db, name, stores.place(config, name)?, patient).await;
         }
-        match stores.bucket(config, name, tmp) {
-            Ok(bucket) => Ok(look_for(db, name, config, bucket).await?),
+        match stores.place(config, name) {
+            Ok(place) => Ok(look_for(db, name, config, place).await?),
             Err(error) => Ok(Volume::away(name.word(), error.to_string())),
         }
     })
     .await
 }
 
-async fn open_one(
-    db: &Db,
-    name: VolumeName,
-    config: &Config,
-    bucket: Option<BucketSettings>,
-    patient: bool,
-) -> Result<Volume, BuildError> {
+async fn open_one(db: &Db, name: VolumeName, place: Place<'_>, patient: bool) -> Result<Volume, BuildError> {
     let registered = registered(db, name.word()).await?;
-    let volume = match bucket {
-        Some(bucket) => open_bucket(name, bucket, registered, patient).await?,
-        None => Volume::open(name.word(), directory(config, name), registered)?,
+    let volume = match place {
+        Place::Bucket(bucket) => open_bucket(name, bucket, registered, patient).await?,
+        Place::Directory(path) => Volume::open(name.word(), path, registered)?,
     };
     let (name, marker) = (name.word(), volume.id());
     let agreed = in_tx!(db, Lane::State, tx => delivery::store::register_volume(tx, name, marker)).await?;
@@ -86,25 +78,16 @@ async fn open_bucket(
     until_there(&condition, away, open).await
 }
 
-async fn look_for(
-    db: &Db,
-    name: VolumeName,
-    config: &Config,
-    bucket: Option<BucketSettings>,
-) -> Result<Volume, DbError> {
+async fn look_for(db: &Db, name: VolumeName, config: &Config, place: Place<'_>) -> Result<Volume, DbError> {
     let Some(marker) = registered(db, name.word()).await? else {
         return Ok(Volume::away(name.word(), "no server had used this volume when this process started"));
     };
-    let looked = match bucket {
-        Some(bucket) => Volume::look_into_bucket(name.word(), bucket, Some(marker)),
-        None => Volume::open(name.word(), directory(config, name), Some(marker)),
+    let looked = match place {
+        Place::Bucket(bucket) => Volume::look_into_bucket(name.word(), bucket, Some(marker)),
+        Place::Directory(path) => Volume::open(name.word(), path, Some(marker)),
     };
     let place = config.volume.get(name).place();
     Ok(looked.unwrap_or_else(|error| Volume::away(name.word(), format!("{place}: {}", error.source))))
-}
-
-fn directory(config: &Config, name: VolumeName) -> &Path {
-    config.volume.get(name).directory().unwrap_or_else(|| Path::new(""))
 }
 
 async fn registered(db: &Db, name: &'static str) -> Result<Option<Uuid>, DbError> {

@@ -2,8 +2,7 @@
 
 use super::print::{self, Column};
 use super::{Exit, Failure, Global, owner};
-use crate::app::ObjectStores;
-use crate::config::VolumePlace;
+use crate::app::{ObjectStores, Place};
 use crate::ids::VolumeName;
 use crate::infra::object_store::{Body, ObjectRef, ObjectStore, Put, StoreError, StoreErrorKind};
 use crate::infra::volume::BucketSettings;
@@ -43,20 +42,19 @@ impl Doctor {
             let why = format!("there is no volume {volume:?}; there are {}", known.join(", "));
             return Err(Failure::new(Exit::NotFound, why));
         };
-        let place = config.volume.get(name).place();
-        if let VolumePlace::Disk(path) = place {
-            let why = format!("volume {name} is the directory {}, not in a bucket", path.display());
-            return Err(Failure::new(Exit::Usage, why));
-        }
+        let bucket = match ObjectStores::default().place(config, name)? {
+            Place::Bucket(bucket) => bucket,
+            Place::Directory(path) => {
+                let why = format!("volume {name} is the directory {}, not in a bucket", path.display());
+                return Err(Failure::new(Exit::Usage, why));
+            }
+        };
         // As the server would: files of profiles and tokens may be readable for it alone.
         owner::become_owner(&config.server.state_dir)?;
-        let Some(bucket) = ObjectStores::default().bucket(config, name, &config.server.tmp_dir)? else {
-            return Ok(Exit::Done);
-        };
         let steps = examine(&bucket).await;
         print::list(json, &COLUMNS, &steps.iter().map(Step::json).collect::<Vec<_>>())?;
         let failed = steps.iter().filter(|step| step.failed()).count();
-        global.say(&format!("{place}: {failed} of {} steps failed", steps.len()));
+        global.say(&format!("{}: {failed} of {} steps failed", config.volume.get(name).place(), steps.len()));
         Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
     }
 }

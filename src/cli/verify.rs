@@ -7,7 +7,7 @@ use super::gateway::{Gateway, Here};
 use super::listing::{Form, Pages};
 use super::print::{self, Column};
 use super::{Exit, Failure, Global};
-use crate::app::ObjectStores;
+use crate::app::{ObjectStores, Place};
 use crate::config::{Config, Role};
 use crate::delivery::tree;
 use crate::delivery::verify::{self, Known, Trouble};
@@ -17,7 +17,6 @@ use crate::job::Interrupted;
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -237,11 +236,13 @@ fn said(interrupted: &Interrupted) -> String {
 /// Opens a volume without creating anything.
 fn open(config: &Config, stores: &mut ObjectStores, name: VolumeName) -> Result<Arc<Volume>, Failure> {
     let missing = |why: String| Failure::new(Exit::NotFound, format!("volume {name}: {why}"));
-    if let Some(bucket) = stores.bucket(config, name, &config.server.tmp_dir)? {
-        let opened = Volume::look_into_bucket(name.word(), bucket, None);
-        return opened.map(Arc::new).map_err(|error| missing(error.source.to_string()));
-    }
-    let path = config.volume.get(name).directory().unwrap_or_else(|| Path::new(""));
+    let path = match stores.place(config, name)? {
+        Place::Directory(path) => path,
+        Place::Bucket(bucket) => {
+            let opened = Volume::look_into_bucket(name.word(), bucket, None);
+            return opened.map(Arc::new).map_err(|error| missing(error.source.to_string()));
+        }
+    };
     if !path.is_dir() {
         return Err(missing(format!("{} does not exist", path.display())));
     }

@@ -11,12 +11,12 @@ use super::super::Failure;
 use super::super::client::Client;
 use super::super::gateway::Gateway;
 use super::super::local;
-use crate::app::{ObjectStores, beside_this_program, tls_files};
-use crate::config::{Config, Loaded, Role, StoreKind, VolumePlace};
+use crate::app::{ObjectStores, Place, beside_this_program, tls_files};
+use crate::config::{Config, Loaded, Role, StoreKind};
 use crate::delivery::store::registered_volume;
 use crate::ids::VolumeName;
 use crate::infra::db::{DbError, ReadOnly, Schema, View, path_of};
-use crate::infra::volume::Volume;
+use crate::infra::volume::{BucketSettings, Volume};
 use crate::load::Tables;
 use crate::web::tls::{Files, Tls};
 use headworks_spool::Spool;
@@ -74,9 +74,10 @@ pub async fn check(loaded: &Loaded) -> Vec<Line> {
     let mut stores = ObjectStores::default();
     for (name, settings) in config.volume.iter() {
         let registered = known.as_ref().map(|known| known.get(&name).copied());
-        let found = match settings.place() {
-            VolumePlace::Disk(path) => volume(name, path, registered),
-            VolumePlace::S3 { .. } => bucket(config, &mut stores, name, registered).await,
+        let found = match stores.place(config, name) {
+            Ok(Place::Directory(path)) => volume(name, path, registered),
+            Ok(Place::Bucket(settings)) => bucket(name, settings, registered).await,
+            Err(error) => Err(error.to_string()),
         };
         lines.push(Line::new(name.word(), settings.place(), found));
     }
@@ -214,13 +215,10 @@ fn volume(name: VolumeName, path: &Path, registered: Option<Option<Uuid>>) -> Re
 
 /// As [`volume`], of one in a bucket. The bucket must exist before the first start, which writes the marker.
 async fn bucket(
-    config: &Config,
-    stores: &mut ObjectStores,
     name: VolumeName,
+    settings: BucketSettings,
     registered: Option<Option<Uuid>>,
 ) -> Result<String, String> {
-    let found = stores.bucket(config, name, &config.server.tmp_dir).map_err(|error| error.to_string())?;
-    let Some(settings) = found else { return Ok(String::new()) };
     let listed = settings.store.objects(&settings.bucket, &settings.prefix, Some(1)).await;
     let is_empty = listed.map_err(|error| error.to_string())?.is_empty();
     if is_empty && registered == Some(None) {
