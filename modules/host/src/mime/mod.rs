@@ -20,6 +20,7 @@ mod boundary;
 mod closest;
 mod field;
 mod flowed;
+mod holds;
 mod name;
 mod params;
 mod scan;
